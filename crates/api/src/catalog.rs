@@ -1,0 +1,1 @@
+//! The catalog's records: what a cluster knows of itself.

@@ -1,0 +1,474 @@
+//! Requests to the `kv` engine and its replies.
+//!
+//! A request addresses keys of one partition. Who made it (Redis, HTTP, a tool) is not visible here.
+//! Times are absolute or relative milliseconds; relative ones count from the entry's stamp.
+
+use bytes::Bytes;
+use prost::{Message, Oneof};
+
+/// A request to one partition of a `kv` table.
+#[derive(Clone, PartialEq, Message)]
+pub struct KvRequest {
+    /// What to do; `None` is a request of a newer release.
+    #[prost(
+        oneof = "KvOp",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53"
+    )]
+    pub op: Option<KvOp>,
+}
+
+/// What to do. Reads have tags 1 to 39, writes 40 and up.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum KvOp {
+    /// The value of a string. Reply: `Value` or `Nil`.
+    #[prost(message, tag = "1")]
+    Get(Key),
+    /// The values of several strings; other types count as absent. Reply: `Values`.
+    #[prost(message, tag = "2")]
+    MGet(Keys),
+    /// How many of the keys exist, repeats counted. Reply: `Integer`.
+    #[prost(message, tag = "3")]
+    Exists(Keys),
+    /// Length of a string. Reply: `Integer`.
+    #[prost(message, tag = "4")]
+    StrLen(Key),
+    /// Part of a string. Reply: `Value`.
+    #[prost(message, tag = "5")]
+    GetRange(GetRange),
+    /// When a key expires. Reply: `Integer`: milliseconds, −1 without expiry, −2 without key.
+    #[prost(message, tag = "6")]
+    Ttl(Ttl),
+    /// The type's name. Reply: `Value` (`string`, …) or `Nil`.
+    #[prost(message, tag = "7")]
+    Type(Key),
+    /// Keys in position order. Reply: `Page`.
+    #[prost(message, tag = "8")]
+    Scan(Scan),
+    /// Number of keys. Reply: `Integer`.
+    #[prost(message, tag = "9")]
+    DbSize(Nothing),
+    /// Some key, or `Nil`. Reply: `Value` or `Nil`.
+    #[prost(message, tag = "10")]
+    RandomKey(RandomKey),
+
+    /// Store a string. Reply: see [`Set::return_old`].
+    #[prost(message, tag = "40")]
+    Set(Set),
+    /// Store several strings at once. Reply: `Integer` 1, or 0 when refused by `only_if_none`.
+    #[prost(message, tag = "41")]
+    MSet(MSet),
+    /// Remove a string and return it. Reply: `Value` or `Nil`.
+    #[prost(message, tag = "42")]
+    GetDel(Key),
+    /// Return a string and change its expiry. Reply: `Value` or `Nil`.
+    #[prost(message, tag = "43")]
+    GetEx(GetEx),
+    /// Append to a string. Reply: `Integer`, the new length.
+    #[prost(message, tag = "44")]
+    Append(Pair),
+    /// Overwrite part of a string. Reply: `Integer`, the new length.
+    #[prost(message, tag = "45")]
+    SetRange(SetRange),
+    /// Add to a whole number. Reply: `Integer`.
+    #[prost(message, tag = "46")]
+    IncrBy(IncrBy),
+    /// Add to a decimal number. Reply: `Value`, the new text.
+    #[prost(message, tag = "47")]
+    IncrByFloat(Pair),
+    /// Remove keys. Reply: `Integer`, how many there were.
+    #[prost(message, tag = "48")]
+    Del(Keys),
+    /// Change when a key expires. Reply: `Integer` 0 or 1.
+    #[prost(message, tag = "49")]
+    Expire(Expire),
+    /// Rename a key inside the partition. Reply: `Ok`, or `Integer` 0 or 1 with `only_if_absent`.
+    #[prost(message, tag = "50")]
+    Rename(Rename),
+    /// Copy a key inside the partition. Reply: `Integer` 0 or 1.
+    #[prost(message, tag = "51")]
+    Copy(Copy),
+    /// Remove every key of the partition. Reply: `Ok`.
+    #[prost(message, tag = "52")]
+    Flush(Nothing),
+    /// Remove those of the keys that have expired by the entry's stamp. Reply: `Integer`.
+    #[prost(message, tag = "53")]
+    RemoveExpired(Keys),
+}
+
+/// No arguments.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct Nothing {}
+
+/// One key.
+#[derive(Clone, PartialEq, Message)]
+pub struct Key {
+    /// The key.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: Bytes,
+}
+
+/// Several keys.
+#[derive(Clone, PartialEq, Message)]
+pub struct Keys {
+    /// The keys.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub keys: Vec<Bytes>,
+}
+
+/// A key and a value.
+#[derive(Clone, PartialEq, Message)]
+pub struct Pair {
+    /// The key.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: Bytes,
+    /// The value.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: Bytes,
+}
+
+/// Part of a string; negative places count from the end, as in Redis.
+#[derive(Clone, PartialEq, Message)]
+pub struct GetRange {
+    /// The key.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: Bytes,
+    /// First byte.
+    #[prost(sint64, tag = "2")]
+    pub start: i64,
+    /// Last byte, included.
+    #[prost(sint64, tag = "3")]
+    pub end: i64,
+}
+
+/// When a key expires.
+#[derive(Clone, PartialEq, Message)]
+pub struct Ttl {
+    /// The key.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: Bytes,
+    /// Milliseconds since 1970 instead of milliseconds left.
+    #[prost(bool, tag = "2")]
+    pub absolute: bool,
+}
+
+/// A page of keys.
+#[derive(Clone, PartialEq, Message)]
+pub struct Scan {
+    /// The first position to return.
+    #[prost(uint64, tag = "1")]
+    pub position: u64,
+    /// About how many keys to look at; at least one position is always finished.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+    /// Glob pattern as in Redis; empty means all.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub pattern: Bytes,
+    /// Only this type; empty means all.
+    #[prost(string, tag = "4")]
+    pub only_type: String,
+    /// Instead of live keys, those that have expired and wait for removal, soonest first.
+    #[prost(bool, tag = "5")]
+    pub expired: bool,
+}
+
+/// Some key.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct RandomKey {
+    /// Where to start looking.
+    #[prost(uint64, tag = "1")]
+    pub position: u64,
+}
+
+/// A condition on what is there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum Condition {
+    /// None.
+    Always = 0,
+    /// `NX`: the key (for `Expire`: the expiry) is absent.
+    IfAbsent = 1,
+    /// `XX`: the key (for `Expire`: the expiry) is present.
+    IfPresent = 2,
+    /// `GT`, `Expire` only: the new expiry is later; no expiry counts as infinite.
+    IfLater = 3,
+    /// `LT`, `Expire` only: the new expiry is sooner.
+    IfSooner = 4,
+}
+
+/// What becomes of a key's expiry.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct Expiry {
+    /// How to read `millis`.
+    #[prost(enumeration = "ExpiryKind", tag = "1")]
+    pub kind: i32,
+    /// As `kind` says.
+    #[prost(sint64, tag = "2")]
+    pub millis: i64,
+}
+
+/// How to read an [`Expiry`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum ExpiryKind {
+    /// The key has no expiry afterwards.
+    Clear = 0,
+    /// The key keeps what it has.
+    Keep = 1,
+    /// Milliseconds since 1970.
+    At = 2,
+    /// Milliseconds from the entry's stamp.
+    In = 3,
+}
+
+/// Store a string.
+#[derive(Clone, PartialEq, Message)]
+pub struct Set {
+    /// The key.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: Bytes,
+    /// The value.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: Bytes,
+    /// When to store at all: `Always`, `IfAbsent` or `IfPresent`.
+    #[prost(enumeration = "Condition", tag = "3")]
+    pub condition: i32,
+    /// The expiry afterwards.
+    #[prost(message, optional, tag = "4")]
+    pub expiry: Option<Expiry>,
+    /// Reply with what was there (`Value` or `Nil`; wrong type is an error) instead of `Ok` when stored
+    /// and `Nil` when not.
+    #[prost(bool, tag = "5")]
+    pub return_old: bool,
+}
+
+/// Store several strings at once.
+#[derive(Clone, PartialEq, Message)]
+pub struct MSet {
+    /// The pairs; a later one wins over an earlier one with the same key.
+    #[prost(message, repeated, tag = "1")]
+    pub pairs: Vec<Pair>,
+    /// Store nothing if any of the keys exists.
+    #[prost(bool, tag = "2")]
+    pub only_if_none: bool,
+}
+
+/// Return a string and change its expiry.
+#[derive(Clone, PartialEq, Message)]
+pub struct GetEx {
+    /// The key.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: Bytes,
+    /// The expiry afterwards.
+    #[prost(message, optional, tag = "2")]
+    pub expiry: Option<Expiry>,
+}
+
+/// Overwrite part of a string.
+#[derive(Clone, PartialEq, Message)]
+pub struct SetRange {
+    /// The key.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: Bytes,
+    /// First byte to overwrite; a gap is filled with zeros.
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+    /// The bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub value: Bytes,
+}
+
+/// Add to a whole number.
+#[derive(Clone, PartialEq, Message)]
+pub struct IncrBy {
+    /// The key; absent counts as 0.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: Bytes,
+    /// What to add.
+    #[prost(sint64, tag = "2")]
+    pub delta: i64,
+}
+
+/// Change when a key expires. A time that has passed removes the key.
+#[derive(Clone, PartialEq, Message)]
+pub struct Expire {
+    /// The key.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub key: Bytes,
+    /// The expiry afterwards; `Clear` replies 1 only if there was one.
+    #[prost(message, optional, tag = "2")]
+    pub expiry: Option<Expiry>,
+    /// When to change it at all.
+    #[prost(enumeration = "Condition", tag = "3")]
+    pub condition: i32,
+}
+
+/// Rename a key inside the partition.
+#[derive(Clone, PartialEq, Message)]
+pub struct Rename {
+    /// The key.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub from: Bytes,
+    /// Its new name.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub to: Bytes,
+    /// Leave everything as it is if `to` exists.
+    #[prost(bool, tag = "3")]
+    pub only_if_absent: bool,
+}
+
+/// Copy a key inside the partition.
+#[derive(Clone, PartialEq, Message)]
+pub struct Copy {
+    /// The key.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub from: Bytes,
+    /// The copy's name.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub to: Bytes,
+    /// Overwrite `to` if it exists.
+    #[prost(bool, tag = "3")]
+    pub replace: bool,
+}
+
+/// A reply of the `kv` engine.
+#[derive(Clone, PartialEq, Message)]
+pub struct KvReply {
+    /// The answer; `None` is one of a newer release.
+    #[prost(oneof = "KvAnswer", tags = "1, 2, 3, 4, 5, 6, 7")]
+    pub answer: Option<KvAnswer>,
+}
+
+/// What a reply says.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum KvAnswer {
+    /// Done.
+    #[prost(message, tag = "1")]
+    Ok(Nothing),
+    /// Nothing there, or not done.
+    #[prost(message, tag = "2")]
+    Nil(Nothing),
+    /// A number.
+    #[prost(sint64, tag = "3")]
+    Integer(i64),
+    /// Bytes.
+    #[prost(bytes = "bytes", tag = "4")]
+    Value(Bytes),
+    /// Several answers of `Value` or `Nil`.
+    #[prost(message, tag = "5")]
+    Values(Values),
+    /// A page of keys.
+    #[prost(message, tag = "6")]
+    Page(Page),
+    /// Refused; nothing changed.
+    #[prost(enumeration = "KvError", tag = "7")]
+    Error(i32),
+}
+
+/// Values that may be absent.
+#[derive(Clone, PartialEq, Message)]
+pub struct Values {
+    /// In the order of the request.
+    #[prost(message, repeated, tag = "1")]
+    pub values: Vec<Maybe>,
+}
+
+/// A value that may be absent.
+#[derive(Clone, PartialEq, Message)]
+pub struct Maybe {
+    /// The value.
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub value: Option<Bytes>,
+}
+
+/// A page of keys.
+#[derive(Clone, PartialEq, Message)]
+pub struct Page {
+    /// The keys.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub keys: Vec<Bytes>,
+    /// Where to go on; absent at the end.
+    #[prost(uint64, optional, tag = "2")]
+    pub next: Option<u64>,
+}
+
+/// Why the engine refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum KvError {
+    /// A request of a newer release.
+    Unsupported = 0,
+    /// The key holds another type.
+    WrongType = 1,
+    /// The value is not a whole number, or out of range.
+    NotInteger = 2,
+    /// The value is not a decimal number.
+    NotFloat = 3,
+    /// The sum does not fit 64 bits.
+    Overflow = 4,
+    /// The sum is not a number or infinite.
+    NotFinite = 5,
+    /// The string would be longer than allowed.
+    TooLong = 6,
+    /// No such key.
+    NoSuchKey = 7,
+    /// The expiry does not fit.
+    InvalidExpiry = 8,
+}
+
+impl KvRequest {
+    /// A request for this operation.
+    pub fn new(op: KvOp) -> Self {
+        Self { op: Some(op) }
+    }
+}
+
+impl KvOp {
+    /// Whether it changes anything.
+    pub fn is_write(&self) -> bool {
+        !matches!(
+            self,
+            KvOp::Get(_)
+                | KvOp::MGet(_)
+                | KvOp::Exists(_)
+                | KvOp::StrLen(_)
+                | KvOp::GetRange(_)
+                | KvOp::Ttl(_)
+                | KvOp::Type(_)
+                | KvOp::Scan(_)
+                | KvOp::DbSize(_)
+                | KvOp::RandomKey(_)
+        )
+    }
+}
+
+impl KvReply {
+    /// A reply with this answer.
+    pub fn new(answer: KvAnswer) -> Self {
+        Self { answer: Some(answer) }
+    }
+
+    /// "Done".
+    pub fn ok() -> Self {
+        Self::new(KvAnswer::Ok(Nothing {}))
+    }
+
+    /// "Nothing there".
+    pub fn nil() -> Self {
+        Self::new(KvAnswer::Nil(Nothing {}))
+    }
+
+    /// A number.
+    pub fn integer(number: i64) -> Self {
+        Self::new(KvAnswer::Integer(number))
+    }
+
+    /// Bytes.
+    pub fn value(bytes: impl Into<Bytes>) -> Self {
+        Self::new(KvAnswer::Value(bytes.into()))
+    }
+
+    /// A refusal.
+    pub fn error(error: KvError) -> Self {
+        Self::new(KvAnswer::Error(error as i32))
+    }
+}

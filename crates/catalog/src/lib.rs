@@ -1,0 +1,1 @@
+//! Laws: the cluster's metadata as a deterministic state machine.

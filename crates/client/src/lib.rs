@@ -1,0 +1,1 @@
+//! Faces: the admin API from Rust.

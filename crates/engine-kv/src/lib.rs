@@ -1,0 +1,1 @@
+//! Matter: the kv engine, Redis values over ordered records.

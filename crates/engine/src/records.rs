@@ -1,0 +1,90 @@
+//! Ordered records: the store that engines with keys and values stand on.
+//!
+//! A [`RecordStore`] holds many independent [`Records`], one for each state incarnation of a node. The
+//! log is the durability: a write is not durable until [`RecordStore::persist`] returns, but a crash
+//! always leaves the effect of a *prefix* of the writes to one `Records`, each batch whole or absent.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use types::StateId;
+
+use crate::EngineError;
+
+/// One record.
+pub type Record = (Bytes, Bytes);
+
+/// Writes that become visible at once. Later writes to a key win.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Keys with their new values; `None` removes.
+    pub writes: Vec<(Bytes, Option<Bytes>)>,
+}
+
+impl Batch {
+    /// Stores a record.
+    pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        self.writes.push((key.into(), Some(value.into())));
+    }
+
+    /// Removes a record.
+    pub fn remove(&mut self, key: impl Into<Bytes>) {
+        self.writes.push((key.into(), None));
+    }
+}
+
+/// All ordered records of a node, by state.
+pub trait RecordStore: Send + Sync {
+    /// Makes an empty set of records. Its existence is durable when this returns.
+    fn create(&self, state: StateId) -> Result<Arc<dyn Records>, EngineError>;
+
+    /// Opens a set of records.
+    ///
+    /// # Errors
+    /// `Missing` when there is none.
+    fn open(&self, state: StateId) -> Result<Arc<dyn Records>, EngineError>;
+
+    /// Every set there is, in order.
+    fn list(&self) -> Result<Vec<StateId>, EngineError>;
+
+    /// Removes a set; fine if it is gone.
+    fn remove(&self, state: StateId) -> Result<(), EngineError>;
+
+    /// Makes every write that returned before this call durable.
+    fn persist(&self) -> Result<(), EngineError>;
+}
+
+/// The ordered records of one state.
+pub trait Records: Send + Sync {
+    /// The latest value of a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+
+    /// A consistent view of now. Every read of more than one key goes through one.
+    fn view(&self) -> Arc<dyn View>;
+
+    /// Applies a batch at once. One writer at a time.
+    fn write(&self, batch: Batch) -> Result<(), EngineError>;
+
+    /// Adds records in bulk, keys ascending strictly and all above any that is there. Durable when
+    /// this returns.
+    fn ingest(
+        &self,
+        records: &mut dyn Iterator<Item = Result<Record, EngineError>>,
+    ) -> Result<(), EngineError>;
+
+    /// Bytes on disk and in memory, approximate.
+    fn bytes(&self) -> u64;
+}
+
+/// Records in key order.
+pub type RecordIter<'a> = Box<dyn Iterator<Item = Result<Record, EngineError>> + Send + 'a>;
+
+/// A consistent view of one set of records.
+pub trait View: Send + Sync {
+    /// The value of a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+
+    /// Records between two keys, ascending, or descending if `reverse`.
+    fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, reverse: bool) -> RecordIter<'_>;
+}

@@ -1,0 +1,187 @@
+//! The engine contract. See the crate's page for the picture.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use types::{Hlc, LogIndex, StateId, Term};
+
+/// What went wrong inside an engine. A refusal that the user caused is a *reply*, not one of these.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The state that was asked for does not exist.
+    #[error("state {0} does not exist")]
+    Missing(StateId),
+    /// Stored bytes are not what they should be. The replica must be rebuilt.
+    #[error("damaged state: {0}")]
+    Damaged(String),
+    /// The disk refused. The process must not go on with this engine.
+    #[error("storage failed: {0}")]
+    Storage(String),
+    /// A snapshot chunk does not fit.
+    #[error("bad snapshot: {0}")]
+    BadSnapshot(String),
+}
+
+/// The last entry that a state contains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Applied {
+    /// Its index; 0 when nothing was applied yet.
+    pub index: LogIndex,
+    /// Its term.
+    pub term: Term,
+}
+
+/// What an entry decided for its requests.
+#[derive(Clone, Copy, Debug)]
+pub struct ApplyContext {
+    /// "Now". Never goes back within a group.
+    pub hlc: Hlc,
+    /// Chance.
+    pub seed: u64,
+    /// Which release's behaviour.
+    pub apply_version: u32,
+    /// The entry.
+    pub index: LogIndex,
+    /// Whether to record [`Change`]s.
+    pub wants_changes: bool,
+}
+
+/// A record that replication keeps inside the engine's state: membership, clock, sessions.
+/// Names are short; the engine keeps them apart from its own records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemRecord {
+    /// Its name.
+    pub name: Bytes,
+    /// Its bytes.
+    pub value: Bytes,
+}
+
+/// A change to a system record; `None` removes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemChange {
+    /// Its name.
+    pub name: Bytes,
+    /// Its bytes afterwards.
+    pub value: Option<Bytes>,
+}
+
+/// What a commit changed, in terms of the table's contents: the raw material of backups, resharding and
+/// shipping to other clusters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The stamp of the entry.
+    pub hlc: Hlc,
+    /// The record's key, as the table's users know it.
+    pub key: Bytes,
+    /// The part of the record (a field, a member), or empty.
+    pub sub_key: Bytes,
+    /// The engine's encoding of the new value, or `None` when it was removed.
+    pub value: Option<Bytes>,
+}
+
+/// A hash of the live records in key order, as of an entry's stamp. Equal digests at equal positions
+/// are the evidence that replicas are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// XXH3-128 of the records.
+    pub hash: u128,
+    /// How many records were hashed.
+    pub records: u64,
+}
+
+/// Sizes for people and for placement; approximate where noted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Live records, exact: counted in apply.
+    pub records: u64,
+    /// Bytes on disk and in memory, approximate.
+    pub bytes: u64,
+}
+
+/// The engine of a kind of table on one node.
+pub trait Engine: Send + Sync {
+    /// Makes an empty state at position 0.
+    ///
+    /// # Errors
+    /// `Storage` when the disk refuses.
+    fn create(&self, state: StateId) -> Result<Box<dyn StateMachine>, EngineError>;
+
+    /// Opens a state as a crash or a clean stop left it.
+    ///
+    /// # Errors
+    /// `Missing` when it was never made durable; `Damaged` when its bytes do not fit.
+    fn open(&self, state: StateId) -> Result<Box<dyn StateMachine>, EngineError>;
+
+    /// Every state there is, complete or not, in order.
+    fn list(&self) -> Result<Vec<StateId>, EngineError>;
+
+    /// Removes a state and its bytes; fine if it is gone. Its readers may go on until they are dropped.
+    fn remove(&self, state: StateId) -> Result<(), EngineError>;
+
+    /// Begins to fill a new state from a snapshot's chunks.
+    fn ingest(&self, state: StateId) -> Result<Box<dyn SnapshotSink>, EngineError>;
+
+    /// Makes everything that was committed before this call durable, in all states. May take long.
+    fn flush(&self) -> Result<(), EngineError>;
+}
+
+/// One replica's state. Owned by one apply thread; readers are shared.
+pub trait StateMachine: Send {
+    /// The last entry of the last commit.
+    fn applied(&self) -> Applied;
+
+    /// The index up to which a crash of the machine would lose nothing. Never above `applied`.
+    fn durable(&self) -> LogIndex;
+
+    /// All system records, in order of name.
+    fn system(&self) -> Result<Vec<SystemRecord>, EngineError>;
+
+    /// Executes one write against the state and everything staged before it, and returns the reply.
+    /// Nothing is visible to readers until [`Self::commit`]. Bytes that are no request of this engine
+    /// get a reply that says so; they are never an error, because every replica must agree.
+    fn stage(&mut self, context: &ApplyContext, request: &[u8]) -> Result<Bytes, EngineError>;
+
+    /// Makes everything staged, the position and the system records visible at once. Returns the
+    /// changes of requests whose context wanted them.
+    fn commit(&mut self, applied: Applied, system: &[SystemChange]) -> Result<Vec<Change>, EngineError>;
+
+    /// A handle for reads of the latest commit.
+    fn reader(&self) -> Arc<dyn Reader>;
+
+    /// The state of the last commit, system records included, as a stream of chunks. Later commits do
+    /// not show in it.
+    fn snapshot(&self) -> Result<Box<dyn SnapshotSource>, EngineError>;
+
+    /// Takes hold of the last commit now and returns the work of hashing it, to be done elsewhere.
+    /// Records that have expired at `at` are left out.
+    fn digest(&self, at: Hlc) -> Result<DigestWork, EngineError>;
+
+    /// Sizes.
+    fn statistics(&self) -> Statistics;
+}
+
+/// The work of hashing a state that was taken hold of.
+pub type DigestWork = Box<dyn FnOnce() -> Result<Digest, EngineError> + Send>;
+
+/// Reads one replica's state, from any thread.
+pub trait Reader: Send + Sync {
+    /// Answers a read of the latest commit, as of `now`. Bytes that are no read of this engine get a
+    /// reply that says so.
+    fn read(&self, request: &[u8], now: Hlc) -> Result<Bytes, EngineError>;
+}
+
+/// A snapshot being read.
+pub trait SnapshotSource: Send {
+    /// The next chunk of about `bytes_max` bytes; `None` at the end.
+    fn next_chunk(&mut self, bytes_max: usize) -> Result<Option<Bytes>, EngineError>;
+}
+
+/// A snapshot being written into a new state. Dropped unfinished, the state stays incomplete and
+/// `open` refuses it as missing.
+pub trait SnapshotSink: Send {
+    /// Takes the next chunk.
+    fn write(&mut self, chunk: &[u8]) -> Result<(), EngineError>;
+
+    /// All chunks are in: makes the state durable and opens it.
+    fn finish(self: Box<Self>) -> Result<Box<dyn StateMachine>, EngineError>;
+}

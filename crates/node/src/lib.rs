@@ -1,0 +1,1 @@
+//! Member: routing, sessions and hosted replicas of one cluster member, without sockets.

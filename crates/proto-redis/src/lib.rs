@@ -1,0 +1,1 @@
+//! Laws: the Redis protocol, bytes to requests and replies to bytes.

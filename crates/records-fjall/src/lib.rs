@@ -1,0 +1,1 @@
+//! Matter: ordered records on disk, kept by fjall.

@@ -1,0 +1,1 @@
+//! Drive: many Raft groups over one log.

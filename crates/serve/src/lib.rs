@@ -1,0 +1,1 @@
+//! Faces: sockets, sessions, the HTTP admin API and metrics.

@@ -1,0 +1,1 @@
+//! World: seeded time, network, disk and faults around the production code.

@@ -1,0 +1,2 @@
+//! The skein binary: command line, server, agent.
+fn main() {}

@@ -1,0 +1,135 @@
+//! Error codes: every error that a user can see has a stable code, a cause and the next thing to do.
+//!
+//! Crates keep their own error enums; what reaches a user is a [`Fault`]: a code of this table and the
+//! detail of the moment. `docs/errors.md` is generated from the table.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $id:ident $code:literal $retry:ident $cause:literal => $hint:literal;)*) => {
+        /// A stable code; the documentation, the exit text and the JSON of every face use it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum ErrorCode {
+            $(#[doc = $cause] $id,)*
+        }
+
+        impl ErrorCode {
+            /// Every code.
+            pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$id),*];
+
+            /// The code as users see it.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(ErrorCode::$id => $code),* }
+            }
+
+            /// What happened, in one sentence without the details.
+            pub const fn cause(self) -> &'static str {
+                match self { $(ErrorCode::$id => $cause),* }
+            }
+
+            /// The next thing to do.
+            pub const fn hint(self) -> &'static str {
+                match self { $(ErrorCode::$id => $hint),* }
+            }
+
+            /// Whether the same request may simply be sent again: it had no effect.
+            pub const fn is_retryable(self) -> bool {
+                matches!(match self { $(ErrorCode::$id => Retry::$retry),* }, Retry::Again)
+            }
+        }
+    };
+}
+
+enum Retry {
+    Again,
+    Never,
+}
+
+codes! {
+    NotLeader "not-leader" Again "this replica does not lead its partition" => "nothing to do: gateways find the leader and try again";
+    NoLeader "no-leader" Again "the partition has no leader at the moment" => "wait a second and try again; 'skein status' names partitions without a quorum";
+    StaleRoute "stale-route" Again "the request was routed by an old copy of the catalog" => "nothing to do: gateways refresh their copy and try again";
+    Overloaded "overloaded" Again "a queue of this node is full" => "send less at once, or add partitions or nodes; 'skein status' shows which node";
+    Sealed "sealed" Again "this generation of the table accepts no more writes" => "nothing to do: the table is being cut over to its next generation";
+    OutcomeUnknown "outcome-unknown" Never "the request may or may not have been carried out" => "read the key to see, then decide whether to send the request again";
+    SessionExpired "session-expired" Never "the partition no longer remembers this gateway's session" => "read the key to see whether the request was carried out";
+    RequestTooLarge "request-too-large" Never "a key, a value or a command is larger than its limit" => "keep keys up to 10 KiB and values up to 8 MiB, and split long commands";
+    CrossPartition "cross-partition" Never "the keys of one command lie in different partitions" => "give the keys a common {tag}, or use a table with one partition";
+    UnknownTable "unknown-table" Never "there is no such table" => "'skein table list' shows the tables; 'skein table create' makes one";
+    TableExists "table-exists" Never "a table of this name exists already" => "choose another name, or drop the table first";
+    BadName "bad-name" Never "a name is empty, too long or has a character that is not allowed" => "use letters, digits and underscores, up to 255 of them";
+    BadArgument "bad-argument" Never "an argument is outside what is allowed" => "the message names the argument and its bounds";
+    NotEnoughNodes "not-enough-nodes" Never "there are fewer nodes than replicas asked for" => "ask for fewer replicas with --replicas, or add nodes";
+    Unauthorized "unauthorized" Never "the connection did not prove the cluster's secret" => "name the cluster's directory with --dir, or its secret with --secret-file";
+    WrongCluster "wrong-cluster" Never "the other side belongs to another cluster" => "check the address and the data directory; a data directory serves one cluster only";
+    VersionUnsupported "version-unsupported" Never "the other side or the stored data is of a version that this program cannot work with" => "use a release that supports both versions";
+    DuplicateNode "duplicate-node" Never "another process is alive with this node's identity; this data directory is a copy" => "stop the other process first; a copy must not run beside its original";
+    DataNewer "data-newer" Never "the data directory was written by a newer release" => "start it with the release that wrote it, or a later one";
+    DataDamaged "data-damaged" Never "stored data is damaged: a checksum or a structure does not fit" => "keep the directory for inspection; a replica that was damaged is rebuilt from the others";
+    DataUnreadable "data-unreadable" Never "the data directory cannot be read or written" => "check that it exists, that its owner is the user running skein, and the disk's health";
+    DataInUse "data-in-use" Never "another process uses this data directory" => "stop it with 'skein down --dir DIR', or choose another directory";
+    DiskFull "disk-full" Again "the disk is full" => "free some space; the node goes on by itself, nothing acknowledged is lost";
+    PortInUse "port-in-use" Never "an address that the node must listen at is in use" => "stop the program that uses it, or choose other ports with --base-port";
+    TopologyDiffers "topology-differs" Never "the directory holds a cluster of another shape than asked for" => "leave the option out to start the cluster as it is";
+    NoCluster "no-cluster" Never "no cluster was found" => "start one with 'skein up', or name it with --dir DIR or --addr HOST:PORT";
+    Unreachable "unreachable" Again "no node of the cluster answered" => "'skein up --dir DIR' starts it; check the address otherwise";
+    NotReady "not-ready" Again "the node is still starting" => "wait a moment and try again";
+    WireCorrupt "wire-corrupt" Never "bytes from the network are not what the protocol allows" => "check what connects to this port; the connection was closed";
+    Internal "internal" Never "a bug in skein" => "please report it with the node's log";
+}
+
+/// An error as a user meets it: a code and the detail of the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What kind of error.
+    pub code: ErrorCode,
+    /// What exactly: names, numbers, paths. May be empty.
+    pub detail: String,
+}
+
+impl Fault {
+    /// A fault with its detail.
+    pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+impl From<ErrorCode> for Fault {
+    fn from(code: ErrorCode) -> Self {
+        Self::new(code, "")
+    }
+}
+
+impl fmt::Display for Fault {
+    /// `cause: detail [code]`; the hint is for faces that have room for it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.cause())?;
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        write!(f, " [{}]", self.code.as_str())
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl std::str::FromStr for ErrorCode {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text).ok_or(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_parse_back() {
+        for &code in ErrorCode::ALL {
+            assert_eq!(code.as_str().parse(), Ok(code));
+            assert!(!code.cause().ends_with('.') && !code.hint().is_empty());
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Limits: everything that could grow has a bound, and the bound has a name and a reason here.
+//!
+//! A limit that an operator may want to change is a setting (see [`crate::settings`]); what is here is
+//! fixed for a release because memory arithmetic, formats or the protocol's safety rest on it.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Longest key, in bytes. ZanKV's limit; it keeps any key inside one index block.
+pub const KEY_BYTES_MAX: usize = 10 * KIB;
+/// Longest value, in bytes. ZanKV's limit; an entry with one such value still fits a frame.
+pub const VALUE_BYTES_MAX: usize = 8 * MIB;
+/// Most elements (keys, pairs, fields) in one command.
+pub const COMMAND_ELEMENTS_MAX: usize = 1024 * 1024;
+/// Longest inline command, in bytes, as in Redis.
+pub const INLINE_BYTES_MAX: usize = 64 * KIB;
+/// Most bytes of one command with all its arguments.
+pub const COMMAND_BYTES_MAX: usize = 64 * MIB;
+
+/// Most partitions of a table; 10 bits, see [`POSITION_BITS`].
+pub const PARTITIONS_MAX: u32 = 1024;
+/// Most replicas of a partition.
+pub const REPLICAS_MAX: u32 = 7;
+/// Most nodes that replicate the catalog.
+pub const META_NODES_MAX: usize = 5;
+/// Most nodes of a cluster.
+pub const NODES_MAX: usize = 1000;
+/// Most tables of a cluster.
+pub const TABLES_MAX: usize = 10_000;
+/// Longest table or namespace name, in bytes.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Bits of a scan cursor that hold the position; with 10 bits of partition a cursor stays below 2^53.
+pub const POSITION_BITS: u32 = 42;
+
+/// Real time of one Raft tick. All protocol times below are whole ticks.
+pub const TICK: Duration = Duration::from_millis(50);
+/// A leader sends heartbeats this often.
+pub const HEARTBEAT_TICKS: usize = 2;
+/// A follower may campaign this long after it last heard from its leader; also the quiet time of a
+/// replica after its process started. 0.8 s: a 250 ms stall of a busy disk is no election.
+pub const ELECTION_TICKS: usize = 16;
+/// Election timeouts of the replicas of a group lie this far apart, in order of rank, so that
+/// survivors do not collide.
+pub const ELECTION_STAGGER_TICKS: usize = 3;
+/// How long a confirmed heartbeat round lets a leader answer reads alone. A follower keeps its promise
+/// for at least `ELECTION_TICKS - 1` ticks (750 ms); the rest is for clocks that drift by up to 15 %.
+pub const LEASE: Duration = Duration::from_millis(600);
+/// A node whose clock is this far from the median of its peers gives up leadership.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_millis(500);
+
+/// Groups start here, so that a replica that joins later always needs a snapshot.
+pub const FIRST_LOG_INDEX: u64 = 5;
+/// Most bytes of one log entry; a request of the largest size fits.
+pub const ENTRY_BYTES_MAX: usize = 16 * MIB;
+/// Proposals waiting for a group are packed into one entry up to this size.
+pub const ENTRY_BATCH_BYTES: usize = 512 * KIB;
+/// Proposals waiting for a group are packed into one entry up to this number.
+pub const ENTRY_BATCH_REQUESTS: usize = 512;
+/// Most bytes of entries in one append message (one entry always fits).
+pub const APPEND_BYTES_MAX: u64 = MIB as u64;
+/// Most append messages in flight to one follower.
+pub const APPENDS_IN_FLIGHT_MAX: usize = 128;
+/// Most bytes that a leader keeps proposed but not committed per group; above it writes are refused.
+pub const UNCOMMITTED_BYTES_MAX: u64 = 64 * MIB as u64;
+/// Most bytes of committed entries handed to apply in one turn.
+pub const COMMITTED_BYTES_PER_READY_MAX: u64 = 4 * MIB as u64;
+/// Entries that a replica may have committed but not applied before it stops accepting more work.
+pub const APPLY_LAG_MAX: u64 = 16 * 1024;
+/// Most proposals waiting in a group for its log; above it they are refused as overloaded.
+pub const PROPOSALS_WAITING_MAX: usize = 16 * 1024;
+/// Bytes of recent entries that a group keeps in memory for its followers.
+pub const ENTRY_CACHE_BYTES: usize = MIB;
+/// Entries kept behind the durable state for followers that are a little late, by count ...
+pub const LOG_KEEP_ENTRIES: u64 = 20_000;
+/// ... and by bytes, whichever is less.
+pub const LOG_KEEP_BYTES: u64 = 32 * MIB as u64;
+/// Most bytes that a named hold may keep in one group's log; then its holder must start over.
+pub const LOG_HOLD_BYTES_MAX: u64 = 1024 * MIB as u64;
+
+/// Bytes of one snapshot chunk.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 * KIB;
+/// Snapshot chunks that a sender may be ahead of the receiver.
+pub const SNAPSHOT_WINDOW_CHUNKS: u64 = 16;
+/// Most snapshots that one node sends or receives at once.
+pub const SNAPSHOTS_AT_ONCE_MAX: usize = 4;
+
+/// Sessions that a group remembers; the one idle for longest goes first.
+pub const SESSIONS_MAX: usize = 256;
+/// A session that was idle this long is forgotten.
+pub const SESSION_IDLE: Duration = Duration::from_secs(3600);
+/// Most requests of one session that may be unanswered at once.
+pub const SESSION_WINDOW: u64 = 4096;
+/// Longest reply that a session keeps for a retry; of longer ones only the fact is kept.
+pub const SESSION_REPLY_BYTES_MAX: usize = 4 * KIB;
+
+/// Most bytes of one frame between nodes: the largest entry and its wrapping.
+pub const FRAME_BYTES_MAX: usize = ENTRY_BYTES_MAX + MIB;
+/// Most frames waiting for one peer on one channel; above it they are dropped (Raft repeats) or
+/// refused (requests).
+pub const FRAMES_WAITING_MAX: usize = 16 * 1024;
+/// Most requests that a gateway has in flight; above it new ones are refused as overloaded.
+pub const GATEWAY_IN_FLIGHT_MAX: usize = 64 * 1024;
+/// How long a gateway looks for a leader before it tells the client.
+pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+/// Most Redis connections of one node.
+pub const CLIENT_CONNECTIONS_MAX: usize = 10_000;
+/// Most bytes of replies waiting for one slow client; then it is disconnected.
+pub const CLIENT_OUTPUT_BYTES_MAX: usize = 64 * MIB;
+/// Most bytes of one HTTP request body.
+pub const HTTP_BODY_BYTES_MAX: usize = 4 * MIB;

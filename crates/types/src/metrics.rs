@@ -1,0 +1,54 @@
+//! Metrics: one table of the counters and gauges that a node reports at `/metrics`.
+
+/// How a metric behaves over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises while the process lives.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// One metric. Labels are bounded: never keys, never text from users.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Prometheus name, with its unit last.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// One sentence for `# HELP`.
+    pub about: &'static str,
+}
+
+macro_rules! metrics {
+    ($($id:ident $name:literal $kind:ident $about:literal;)*) => {
+        $(#[doc = $about] pub const $id: Metric = Metric { name: $name, kind: Kind::$kind, about: $about };)*
+        /// Every metric of a node.
+        pub const ALL: &[Metric] = &[$($id),*];
+    };
+}
+
+metrics! {
+    COMMANDS "skein_commands_total" Counter "Commands received from Redis clients.";
+    COMMAND_ERRORS "skein_command_errors_total" Counter "Commands answered with an error.";
+    CONNECTIONS "skein_connections" Gauge "Open Redis connections.";
+    REQUESTS_FORWARDED "skein_requests_forwarded_total" Counter "Requests sent to the leader on another node.";
+    REQUESTS_RETRIED "skein_requests_retried_total" Counter "Requests sent again after a leader change.";
+    OUTCOMES_UNKNOWN "skein_outcomes_unknown_total" Counter "Requests whose outcome could not be told to the client.";
+    READS_BY_LEASE "skein_reads_by_lease_total" Counter "Reads answered under a leader lease.";
+    READS_BY_QUORUM "skein_reads_by_quorum_total" Counter "Reads that asked a quorum first.";
+    LOG_SYNCS "skein_log_syncs_total" Counter "Fsyncs of the log.";
+    LOG_BYTES "skein_log_written_bytes_total" Counter "Bytes written to the log.";
+    LOG_SIZE "skein_log_size_bytes" Gauge "Size of the log on disk.";
+    ENTRIES_APPLIED "skein_entries_applied_total" Counter "Log entries applied to state.";
+    ELECTIONS "skein_elections_total" Counter "Times that a replica of this node became leader.";
+    GROUPS "skein_groups" Gauge "Replicas hosted by this node.";
+    GROUPS_LED "skein_groups_led" Gauge "Groups led by this node.";
+    GROUPS_STOPPED "skein_groups_stopped" Gauge "Replicas stopped because of damage or a bug.";
+    SNAPSHOTS_SENT "skein_snapshots_sent_total" Counter "Snapshots sent to followers.";
+    SNAPSHOTS_INSTALLED "skein_snapshots_installed_total" Counter "Snapshots installed.";
+    FRAMES_DROPPED "skein_frames_dropped_total" Counter "Frames to peers dropped because a queue was full.";
+    FRAMES_REFUSED "skein_frames_refused_total" Counter "Frames from peers refused by validation.";
+    RESIDENT_BYTES "skein_resident_bytes" Gauge "Resident memory of the process.";
+    CPU_SECONDS "skein_cpu_seconds_total" Counter "Processor time used by the process.";
+}
