@@ -1,1 +1,320 @@
-//! The catalog's records: what a cluster knows of itself.
+//! The catalog's records and commands: what a cluster knows of itself, as plain data.
+//!
+//! Commands are the bodies of `Data` requests to group 0. Records are stored one by one under short
+//! names and sent to nodes that do not replicate the catalog.
+
+use prost::{Message, Oneof};
+
+use crate::peer::Membership;
+
+/// A change of the catalog.
+#[derive(Clone, PartialEq, Message)]
+pub struct CatalogCommand {
+    /// What to do; `None` is a command of a newer release.
+    #[prost(oneof = "CatalogOp", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    pub op: Option<CatalogOp>,
+}
+
+/// What to do.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum CatalogOp {
+    /// First command of a cluster: its id, its nodes, who replicates the catalog. Repeated: no effect.
+    #[prost(message, tag = "1")]
+    Bootstrap(Bootstrap),
+    /// A node tells where it is and what it runs. Id 0 asks for a new id. Reply: `Node`.
+    #[prost(message, tag = "2")]
+    RegisterNode(NodeRecord),
+    /// Make a table. Reply: `Table`.
+    #[prost(message, tag = "3")]
+    CreateTable(NewTable),
+    /// Drop a table. Reply: `Ok`.
+    #[prost(message, tag = "4")]
+    DropTable(TableName),
+    /// These replicas exist durably on their nodes: whoever misses them later has lost them.
+    #[prost(message, tag = "5")]
+    Established(Established),
+    /// A group's leader tells the membership in force.
+    #[prost(message, tag = "6")]
+    Observed(ObservedMembership),
+    /// A replica's state is lost or damaged: replace it by one with a new id on the same node.
+    #[prost(message, tag = "7")]
+    ReplaceReplica(ReplaceReplica),
+    /// Change a setting. Reply: `Ok`.
+    #[prost(message, tag = "8")]
+    Set(SetSetting),
+}
+
+/// First command of a cluster. It also stands, encoded, in every founding node's data directory.
+#[derive(Clone, PartialEq, Message)]
+pub struct Bootstrap {
+    /// The cluster's id.
+    #[prost(uint64, tag = "1")]
+    pub cluster: u64,
+    /// The founding nodes, ids assigned.
+    #[prost(message, repeated, tag = "2")]
+    pub nodes: Vec<NodeRecord>,
+    /// Group 0 at its birth.
+    #[prost(message, optional, tag = "3")]
+    pub membership: Option<Membership>,
+    /// Tables to make at once.
+    #[prost(message, repeated, tag = "4")]
+    pub tables: Vec<NewTable>,
+}
+
+/// A node as the catalog knows it.
+#[derive(Clone, PartialEq, Message)]
+pub struct NodeRecord {
+    /// Its id.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Where other nodes reach it.
+    #[prost(string, tag = "2")]
+    pub endpoint: String,
+    /// Where Redis clients reach it.
+    #[prost(string, tag = "3")]
+    pub redis: String,
+    /// Where Redis clients with ZanKV addressing reach it.
+    #[prost(string, tag = "4")]
+    pub zankv: String,
+    /// Where its HTTP API is.
+    #[prost(string, tag = "5")]
+    pub http: String,
+    /// `meta`, `data`, `gateway`, `worker`, `syncer`.
+    #[prost(string, repeated, tag = "6")]
+    pub roles: Vec<String>,
+    /// The run of its process that registered last.
+    #[prost(uint64, tag = "7")]
+    pub boot: u64,
+    /// The release that it runs.
+    #[prost(string, tag = "8")]
+    pub version: String,
+    /// The highest feature level that it can work at.
+    #[prost(uint32, tag = "9")]
+    pub feature_level: u32,
+    /// `dc`, `rack`, `host` and whatever else, sorted by name.
+    #[prost(message, repeated, tag = "10")]
+    pub labels: Vec<Label>,
+}
+
+/// A name and a value.
+#[derive(Clone, PartialEq, Message)]
+pub struct Label {
+    /// The name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// The value.
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// A wish for a table.
+#[derive(Clone, PartialEq, Message)]
+pub struct NewTable {
+    /// Its namespace.
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Its engine.
+    #[prost(enumeration = "EngineKind", tag = "3")]
+    pub engine: i32,
+    /// How keys find their partition.
+    #[prost(enumeration = "HashBy", tag = "4")]
+    pub hash: i32,
+    /// How many partitions.
+    #[prost(uint32, tag = "5")]
+    pub partitions: u32,
+    /// How many replicas of each; 0 means three, or as many as there are nodes.
+    #[prost(uint32, tag = "6")]
+    pub replicas: u32,
+}
+
+/// A table's name.
+#[derive(Clone, PartialEq, Message)]
+pub struct TableName {
+    /// Its namespace.
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+}
+
+/// What stores a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum EngineKind {
+    /// The catalog itself.
+    Catalog = 0,
+    /// Redis values.
+    Kv = 1,
+}
+
+/// See `types::hash::HashRule`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum HashBy {
+    /// The key or its `{tag}`.
+    Tag = 0,
+    /// The whole stored key.
+    Whole = 1,
+}
+
+/// A table as the catalog knows it.
+#[derive(Clone, PartialEq, Message)]
+pub struct TableRecord {
+    /// Its id.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Its namespace.
+    #[prost(string, tag = "2")]
+    pub namespace: String,
+    /// Its name.
+    #[prost(string, tag = "3")]
+    pub name: String,
+    /// Its engine.
+    #[prost(enumeration = "EngineKind", tag = "4")]
+    pub engine: i32,
+    /// How keys find their partition.
+    #[prost(enumeration = "HashBy", tag = "5")]
+    pub hash: i32,
+    /// How many replicas each partition shall have.
+    #[prost(uint32, tag = "6")]
+    pub replicas: u32,
+    /// The generation that requests go to.
+    #[prost(uint64, tag = "7")]
+    pub generation: u64,
+    /// The groups of that generation, by partition.
+    #[prost(uint64, repeated, tag = "8")]
+    pub groups: Vec<u64>,
+}
+
+/// A partition as the catalog knows it.
+#[derive(Clone, PartialEq, Message)]
+pub struct PartitionRecord {
+    /// Its group.
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    /// Its table.
+    #[prost(uint64, tag = "2")]
+    pub table: u64,
+    /// Its generation.
+    #[prost(uint64, tag = "3")]
+    pub generation: u64,
+    /// Its place in the generation.
+    #[prost(uint64, tag = "4")]
+    pub index: u64,
+    /// Rises when its replicas change.
+    #[prost(uint64, tag = "5")]
+    pub route_epoch: u64,
+    /// The replicas wished for, in order of rank: the first is the leader preferred at birth.
+    #[prost(message, repeated, tag = "6")]
+    pub replicas: Vec<ReplicaRecord>,
+    /// The id that the next replica gets.
+    #[prost(uint64, tag = "7")]
+    pub next_replica: u64,
+    /// The membership that its leader reported last.
+    #[prost(message, optional, tag = "8")]
+    pub observed: Option<Membership>,
+    /// Its engine.
+    #[prost(enumeration = "EngineKind", tag = "9")]
+    pub engine: i32,
+}
+
+/// A replica wished for.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct ReplicaRecord {
+    /// Its id.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Its node.
+    #[prost(uint64, tag = "2")]
+    pub node: u64,
+    /// It is a member from the group's birth; others begin empty and wait for a snapshot.
+    #[prost(bool, tag = "3")]
+    pub founding: bool,
+    /// It has existed durably on its node; if it is missing there, it is lost.
+    #[prost(bool, tag = "4")]
+    pub established: bool,
+}
+
+/// Replicas that exist durably.
+#[derive(Clone, PartialEq, Message)]
+pub struct Established {
+    /// Group and replica of each.
+    #[prost(message, repeated, tag = "1")]
+    pub replicas: Vec<GroupReplica>,
+}
+
+/// A replica by its group.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct GroupReplica {
+    /// The group.
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    /// The replica.
+    #[prost(uint64, tag = "2")]
+    pub replica: u64,
+}
+
+/// The membership in force.
+#[derive(Clone, PartialEq, Message)]
+pub struct ObservedMembership {
+    /// The group.
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    /// Its membership.
+    #[prost(message, optional, tag = "2")]
+    pub membership: Option<Membership>,
+}
+
+/// Replace a lost or damaged replica on its own node.
+#[derive(Clone, PartialEq, Message)]
+pub struct ReplaceReplica {
+    /// The group.
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    /// The replica that is lost.
+    #[prost(uint64, tag = "2")]
+    pub replica: u64,
+    /// Why, for the log.
+    #[prost(string, tag = "3")]
+    pub reason: String,
+}
+
+/// Change a setting.
+#[derive(Clone, PartialEq, Message)]
+pub struct SetSetting {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its value as typed.
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// The answer to a command.
+#[derive(Clone, PartialEq, Message)]
+pub struct CatalogReply {
+    /// The answer; `None` is one of a newer release.
+    #[prost(oneof = "CatalogAnswer", tags = "1, 2, 3, 4")]
+    pub answer: Option<CatalogAnswer>,
+}
+
+/// What a reply says.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum CatalogAnswer {
+    /// Done, or nothing to do.
+    #[prost(message, tag = "1")]
+    Ok(crate::kv::Nothing),
+    /// A table.
+    #[prost(message, tag = "2")]
+    Table(TableRecord),
+    /// A node.
+    #[prost(message, tag = "3")]
+    Node(NodeRecord),
+    /// Refused; nothing changed.
+    #[prost(message, tag = "4")]
+    Refused(crate::peer::Refused),
+}
