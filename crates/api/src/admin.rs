@@ -15,7 +15,7 @@
 //! | `POST /v1/digest` | [`TablePartition`] | [`DigestReport`]: the hash of every replica at one log position |
 //!
 //! Every request to `/v1/` but `identity` carries `Authorization: Bearer TOKEN` with
-//! `types::auth`'s admin token of the cluster's secret. An error is an HTTP status of 400 and up with
+//! [`crate::auth`]'s admin token of the cluster's secret. An error is an HTTP status of 400 and up with
 //! [`ErrorBody`].
 
 use serde::{Deserialize, Serialize};
