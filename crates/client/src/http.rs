@@ -1,0 +1,298 @@
+//! The admin API as calls: one method for each line of the table in `api::admin`.
+
+use std::time::Duration;
+
+use api::admin::{
+    CreateTable, DigestReport, ErrorBody, Identity, MoveLeader, NodeStatus, Status, Table, TablePartition,
+};
+use api::auth::Secret;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use types::{ErrorCode, Fault};
+use ureq::http::{Method, Request, Response};
+
+/// A node of the own machine or network answers a connection at once or not at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a question may take. A paused process accepts connections and never answers, so this is also
+/// how long the way past it takes.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a change may take: the nodes' own deadline and room for it to be told.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a digest may take: each replica reads all its records.
+const DIGEST_TIMEOUT: Duration = Duration::from_secs(600);
+/// Longest reply: the status of some hundred thousand replicas.
+const REPLY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A client of one cluster's admin API.
+#[derive(Debug)]
+pub struct Client {
+    addresses: Vec<String>,
+    authorization: Option<String>,
+    agent: ureq::Agent,
+}
+
+/// What `/health` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// The node serves.
+    Ready,
+    /// The node does not serve yet, and why.
+    Starting(String),
+}
+
+/// A request that did not end in a reply.
+struct Failure {
+    /// Whether a connection was made, so that the node may have acted.
+    connected: bool,
+    fault: Fault,
+}
+
+impl Client {
+    /// A client that asks the nodes at these HTTP addresses, in this order.
+    pub fn new(addresses: Vec<String>, secret: Option<&Secret>) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .proxy(None)
+            .max_redirects(0)
+            .build();
+        Self {
+            addresses,
+            authorization: secret.map(|secret| format!("Bearer {}", secret.admin_token())),
+            agent: config.into(),
+        }
+    }
+
+    /// The addresses that are asked, in this order.
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// Whether the first node that answers serves.
+    ///
+    /// # Errors
+    /// `Unreachable` if none answers.
+    pub fn health(&self) -> Result<Health, Fault> {
+        let (status, text) = self.ask("/health")?;
+        Ok(if status == 200 { Health::Ready } else { Health::Starting(text.trim().to_owned()) })
+    }
+
+    /// Who the first node that answers is.
+    ///
+    /// # Errors
+    /// `Unreachable` if none answers, `WireCorrupt` if what answers is no Skein node.
+    pub fn identity(&self) -> Result<Identity, Fault> {
+        parsed(self.ask("/v1/identity")?)
+    }
+
+    /// Prometheus text of the first node that answers.
+    ///
+    /// # Errors
+    /// `Unreachable`, or what the node says.
+    pub fn metrics(&self) -> Result<String, Fault> {
+        match self.ask("/metrics")? {
+            (200, text) => Ok(text),
+            other => Err(refusal(&other)),
+        }
+    }
+
+    /// How the cluster is.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Unauthorized`, or what the node says.
+    pub fn status(&self) -> Result<Status, Fault> {
+        parsed(self.ask("/v1/status")?)
+    }
+
+    /// All nodes.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Unauthorized`, or what the node says.
+    pub fn nodes(&self) -> Result<Vec<NodeStatus>, Fault> {
+        parsed(self.ask("/v1/nodes")?)
+    }
+
+    /// All tables.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Unauthorized`, or what the node says.
+    pub fn tables(&self) -> Result<Vec<Table>, Fault> {
+        parsed(self.ask("/v1/tables")?)
+    }
+
+    /// One table.
+    ///
+    /// # Errors
+    /// `UnknownTable`, `Unreachable`, `Unauthorized`, or what the node says.
+    pub fn table(&self, namespace: &str, name: &str) -> Result<Table, Fault> {
+        parsed(self.ask(&table_path(namespace, name))?)
+    }
+
+    /// Makes a table.
+    ///
+    /// # Errors
+    /// `TableExists`, `BadName`, `BadArgument`, `NotEnoughNodes`; `OutcomeUnknown` if the connection broke
+    /// after the request was sent; `Unreachable`, `Unauthorized`, or what the node says.
+    pub fn create_table(&self, wish: &CreateTable) -> Result<Table, Fault> {
+        parsed(self.change(&Method::POST, "/v1/tables", CHANGE_TIMEOUT, Some(wish))?)
+    }
+
+    /// Drops a table and everything in it.
+    ///
+    /// # Errors
+    /// `UnknownTable`, and as [`Self::create_table`].
+    pub fn drop_table(&self, namespace: &str, name: &str) -> Result<(), Fault> {
+        let path = table_path(namespace, name);
+        done(self.change(&Method::DELETE, &path, CHANGE_TIMEOUT, None::<&()>)?)
+    }
+
+    /// Moves a partition's leader; returns once the replica leads.
+    ///
+    /// # Errors
+    /// `UnknownTable`, `BadArgument` if the node has no replica, and as [`Self::create_table`].
+    pub fn move_leader(&self, wish: &MoveLeader) -> Result<(), Fault> {
+        done(self.change(&Method::POST, "/v1/leader", CHANGE_TIMEOUT, Some(wish))?)
+    }
+
+    /// The hash of every replica of a partition at one log position.
+    ///
+    /// # Errors
+    /// `UnknownTable`, and as [`Self::create_table`].
+    pub fn digest(&self, partition: &TablePartition) -> Result<DigestReport, Fault> {
+        parsed(self.change(&Method::POST, "/v1/digest", DIGEST_TIMEOUT, Some(partition))?)
+    }
+
+    /// A question: any node may answer it, so every one is tried.
+    fn ask(&self, path: &str) -> Result<(u16, String), Fault> {
+        self.first_reply(|address| self.send(address, &Method::GET, path, QUESTION_TIMEOUT, None::<&()>), true)
+    }
+
+    /// A change: once a node was reached, no other is tried.
+    fn change<B: Serialize>(
+        &self,
+        method: &Method,
+        path: &str,
+        timeout: Duration,
+        body: Option<&B>,
+    ) -> Result<(u16, String), Fault> {
+        self.first_reply(|address| self.send(address, method, path, timeout, body), false)
+    }
+
+    fn first_reply(
+        &self,
+        send: impl Fn(&str) -> Result<(u16, String), Failure>,
+        repeatable: bool,
+    ) -> Result<(u16, String), Fault> {
+        let mut tried = Vec::new();
+        for address in &self.addresses {
+            match send(address) {
+                // A node that is still starting knows less than one that serves.
+                Ok((503, _)) if repeatable && address != self.addresses.last().unwrap_or(address) => {
+                    tried.push(format!("{address} is starting"));
+                }
+                Ok(reply) => return Ok(reply),
+                Err(failure) if failure.connected && !repeatable => {
+                    let detail = format!("{address}: {}", failure.fault.detail);
+                    return Err(Fault::new(ErrorCode::OutcomeUnknown, detail));
+                }
+                Err(failure) => tried.push(format!("{address}: {}", failure.fault.detail)),
+            }
+        }
+        Err(Fault::new(ErrorCode::Unreachable, tried.join(", ")))
+    }
+
+    fn send<B: Serialize>(
+        &self,
+        address: &str,
+        method: &Method,
+        path: &str,
+        timeout: Duration,
+        body: Option<&B>,
+    ) -> Result<(u16, String), Failure> {
+        let mut request =
+            Request::builder().method(method.clone()).uri(format!("http://{address}{path}"));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let text = body.map(|body| serde_json::to_string(body).expect("requests are plain data"));
+        if text.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let request = request.body(text.unwrap_or_default()).map_err(|error| Failure {
+            connected: false,
+            fault: Fault::new(ErrorCode::BadArgument, error.to_string()),
+        })?;
+        let request = self.agent.configure_request(request).timeout_global(Some(timeout)).build();
+        let response = self.agent.run(request).map_err(|error| failure(&error))?;
+        read(response)
+    }
+}
+
+/// Whether the error says that no byte of the request can have reached a node.
+fn failure(error: &ureq::Error) -> Failure {
+    use std::io::ErrorKind;
+    let connected = match error {
+        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed | ureq::Error::BadUri(_) => false,
+        ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => false,
+        ureq::Error::Io(error) => error.kind() != ErrorKind::ConnectionRefused,
+        _ => true,
+    };
+    let detail = match error {
+        ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => "connection refused".into(),
+        ureq::Error::Timeout(_) => "no answer in time".into(),
+        other => other.to_string(),
+    };
+    Failure { connected, fault: Fault::new(ErrorCode::Unreachable, detail) }
+}
+
+fn read(mut response: Response<ureq::Body>) -> Result<(u16, String), Failure> {
+    let status = response.status().as_u16();
+    let text = response.body_mut().with_config().limit(REPLY_BYTES_MAX).read_to_string();
+    text.map(|text| (status, text)).map_err(|error| Failure { connected: true, ..failure(&error) })
+}
+
+/// The reply's JSON, or the error that it is.
+fn parsed<T: DeserializeOwned>(reply: (u16, String)) -> Result<T, Fault> {
+    if reply.0 != 200 {
+        return Err(refusal(&reply));
+    }
+    serde_json::from_str(&reply.1).map_err(|error| {
+        Fault::new(ErrorCode::WireCorrupt, format!("the reply is not what the admin API promises: {error}"))
+    })
+}
+
+fn done(reply: (u16, String)) -> Result<(), Fault> {
+    if reply.0 == 200 { Ok(()) } else { Err(refusal(&reply)) }
+}
+
+/// The fault in an error reply; other programs' replies become one as well.
+fn refusal((status, text): &(u16, String)) -> Fault {
+    match serde_json::from_str::<ErrorBody>(text) {
+        Ok(body) => Fault::from(&body),
+        Err(_) => {
+            let start: String = text.trim().chars().take(100).collect();
+            Fault::new(ErrorCode::WireCorrupt, format!("HTTP status {status} without an error body: {start}"))
+        }
+    }
+}
+
+fn table_path(namespace: &str, name: &str) -> String {
+    format!("/v1/tables/{}/{}", escaped(namespace), escaped(name))
+}
+
+/// A path segment; names that are allowed pass unchanged, others reach the node as they were typed.
+fn escaped(segment: &str) -> String {
+    use std::fmt::Write;
+    segment.bytes().fold(String::new(), |mut text, byte| {
+        match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'-' => text.push(char::from(byte)),
+            _ => {
+                let _ = write!(text, "%{byte:02X}");
+            }
+        }
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests;
