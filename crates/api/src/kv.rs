@@ -193,6 +193,8 @@ pub enum Condition {
     IfLater = 3,
     /// `LT`, `Expire` only: the new expiry is sooner.
     IfSooner = 4,
+    /// `XX LT`, `Expire` only: there is an expiry, and the new one is sooner.
+    IfPresentAndSooner = 5,
 }
 
 /// What becomes of a key's expiry.

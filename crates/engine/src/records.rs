@@ -4,6 +4,9 @@
 //! log is the durability: a write is not durable until [`RecordStore::persist`] returns, but a crash
 //! always leaves the effect of a *prefix* of the writes to one `Records`, each batch whole or absent.
 
+mod memory;
+pub mod suite;
+
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -11,6 +14,8 @@ use bytes::Bytes;
 use types::StateId;
 
 use crate::EngineError;
+
+pub use memory::{MemoryRecordStore, MemoryRecords, is_empty_range};
 
 /// One record.
 pub type Record = (Bytes, Bytes);
@@ -37,9 +42,12 @@ impl Batch {
 /// All ordered records of a node, by state.
 pub trait RecordStore: Send + Sync {
     /// Makes an empty set of records. Its existence is durable when this returns.
+    ///
+    /// # Errors
+    /// `Storage` when there is one already, or the disk refuses.
     fn create(&self, state: StateId) -> Result<Arc<dyn Records>, EngineError>;
 
-    /// Opens a set of records.
+    /// Opens a set of records, with every write that has returned and was not lost in a crash.
     ///
     /// # Errors
     /// `Missing` when there is none.
@@ -48,16 +56,20 @@ pub trait RecordStore: Send + Sync {
     /// Every set there is, in order.
     fn list(&self) -> Result<Vec<StateId>, EngineError>;
 
-    /// Removes a set; fine if it is gone.
+    /// Removes a set; fine if it is gone. Handles and views of it may go on until they are dropped.
     fn remove(&self, state: StateId) -> Result<(), EngineError>;
 
     /// Makes every write that returned before this call durable.
+    ///
+    /// # Errors
+    /// `Storage` when the disk refuses. What is durable is then not known, and the process must not go
+    /// on with this store.
     fn persist(&self) -> Result<(), EngineError>;
 }
 
 /// The ordered records of one state.
 pub trait Records: Send + Sync {
-    /// The latest value of a key.
+    /// The latest value of a key. Never a value of a batch whose other writes are not visible yet.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
 
     /// A consistent view of now. Every read of more than one key goes through one.
@@ -67,7 +79,11 @@ pub trait Records: Send + Sync {
     fn write(&self, batch: Batch) -> Result<(), EngineError>;
 
     /// Adds records in bulk, keys ascending strictly and all above any that is there. Durable when
-    /// this returns.
+    /// this returns, and so is every batch before it.
+    ///
+    /// # Errors
+    /// `Storage` when the keys do not ascend, and whatever the iterator reports; the set has then none
+    /// of the new records.
     fn ingest(
         &self,
         records: &mut dyn Iterator<Item = Result<Record, EngineError>>,

@@ -1,0 +1,169 @@
+//! What has been staged and not committed: writes over the records, seen by the requests that follow.
+//!
+//! Every change of a key goes through [`Staging::put`] and [`Staging::remove`], which keep the expiry
+//! index, the number of records and the change feed in step with the data.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::records::{Batch, Records};
+use engine::{ApplyContext, Change, EngineError};
+
+use crate::layout::{self, EPOCH_END, Facts};
+use crate::value::{Header, Kind, Stored};
+
+/// Staged writes of one state.
+pub(crate) struct Staging {
+    records: Arc<dyn Records>,
+    /// The facts as they will be after the commit.
+    pub(crate) facts: Facts,
+    writes: BTreeMap<Bytes, Option<Bytes>>,
+    changes: Vec<Change>,
+}
+
+/// A key that was looked up for writing, with what it holds.
+pub(crate) struct Slot {
+    pub(crate) key: Bytes,
+    record_key: Bytes,
+    /// What is there and has not expired.
+    pub(crate) found: Option<Stored>,
+}
+
+impl Slot {
+    /// The expiry of what is there.
+    pub(crate) fn expiry_millis(&self) -> Option<u64> {
+        self.found.as_ref().and_then(|stored| stored.header.expiry_millis)
+    }
+}
+
+impl Staging {
+    /// Nothing staged over these records.
+    pub(crate) fn new(records: Arc<dyn Records>, facts: Facts) -> Self {
+        Self { records, facts, writes: BTreeMap::new(), changes: Vec::new() }
+    }
+
+    /// Looks a key up for writing. A value that has expired is removed, as in Redis.
+    pub(crate) fn slot(&mut self, context: &ApplyContext, key: &Bytes) -> Result<Slot, EngineError> {
+        let mut slot = self.raw_slot(key)?;
+        if slot.found.as_ref().is_some_and(|stored| stored.header.is_expired(context.hlc)) {
+            self.remove(context, &slot);
+            slot.found = None;
+        }
+        Ok(slot)
+    }
+
+    /// Looks a key up, expired or not.
+    pub(crate) fn raw_slot(&self, key: &Bytes) -> Result<Slot, EngineError> {
+        let record_key = layout::data_key(self.facts.epoch, key);
+        let bytes = match self.writes.get(&record_key) {
+            Some(staged) => staged.clone(),
+            None => self.records.get(&record_key)?,
+        };
+        let found = bytes.map(Stored::decode).transpose()?;
+        Ok(Slot { key: key.clone(), record_key, found })
+    }
+
+    /// Stores a string, given in pieces.
+    pub(crate) fn put_string(
+        &mut self,
+        context: &ApplyContext,
+        slot: &Slot,
+        expiry_millis: Option<u64>,
+        body: &[&[u8]],
+    ) {
+        let header = Header { kind: Kind::String, version: context.hlc, expiry_millis, collection: None };
+        self.put(context, slot, header, body);
+    }
+
+    /// Stores a value in place of what the slot holds.
+    pub(crate) fn put(&mut self, context: &ApplyContext, slot: &Slot, header: Header, body: &[&[u8]]) {
+        if slot.found.is_none() {
+            self.facts.records += 1;
+        }
+        self.move_deadline(slot, header.expiry_millis);
+        let bytes = header.encode(body);
+        self.record_change(context, &slot.key, Some(&bytes));
+        self.writes.insert(slot.record_key.clone(), Some(bytes));
+    }
+
+    /// Removes what the slot holds; nothing if it is empty.
+    pub(crate) fn remove(&mut self, context: &ApplyContext, slot: &Slot) {
+        if slot.found.is_none() {
+            return;
+        }
+        self.facts.records = self.facts.records.saturating_sub(1);
+        self.move_deadline(slot, None);
+        self.record_change(context, &slot.key, None);
+        self.writes.insert(slot.record_key.clone(), None);
+    }
+
+    /// Removes everything: the next epoch is empty. The change feed names every key, because a reader of
+    /// the feed may partition them differently and cannot know which keys were here.
+    pub(crate) fn flush(&mut self, context: &ApplyContext) -> Result<(), EngineError> {
+        let next = self.facts.epoch + 1;
+        if next == EPOCH_END {
+            return Err(EngineError::Damaged("the state has used up its data epochs".into()));
+        }
+        if context.wants_changes {
+            for key in self.all_keys()? {
+                self.record_change(context, &key, None);
+            }
+        }
+        self.writes.clear();
+        self.facts.epoch = next;
+        self.facts.records = 0;
+        Ok(())
+    }
+
+    /// Ends the staging: the batch of its writes, and the changes.
+    pub(crate) fn take(&mut self) -> (Batch, Vec<Change>) {
+        let writes = std::mem::take(&mut self.writes).into_iter().collect();
+        (Batch { writes }, std::mem::take(&mut self.changes))
+    }
+
+    fn move_deadline(&mut self, slot: &Slot, after: Option<u64>) {
+        let before = slot.expiry_millis();
+        if before == after {
+            return;
+        }
+        let index_key = |deadline| layout::expiry_key(self.facts.epoch, deadline, &slot.key);
+        let (before, after) = (before.map(index_key), after.map(index_key));
+        if let Some(key) = before {
+            self.writes.insert(key, None);
+        }
+        if let Some(key) = after {
+            self.writes.insert(key, Some(Bytes::new()));
+        }
+    }
+
+    fn record_change(&mut self, context: &ApplyContext, key: &Bytes, value: Option<&Bytes>) {
+        if context.wants_changes {
+            self.changes.push(Change {
+                hlc: context.hlc,
+                key: key.clone(),
+                sub_key: Bytes::new(),
+                value: value.cloned(),
+            });
+        }
+    }
+
+    /// The keys of the present epoch, staged ones included.
+    fn all_keys(&self) -> Result<Vec<Bytes>, EngineError> {
+        let from = layout::epoch_start(layout::DATA, self.facts.epoch);
+        let to = layout::epoch_start(layout::DATA, self.facts.epoch + 1);
+        let (from, to) = (Bound::Included(&from[..]), Bound::Excluded(&to[..]));
+        let mut record_keys = Vec::new();
+        for record in self.records.view().range(from, to, false) {
+            let (record_key, _) = record?;
+            if !self.writes.contains_key(&record_key) {
+                record_keys.push(record_key);
+            }
+        }
+        let staged = self.writes.range::<[u8], _>((from, to));
+        record_keys.extend(staged.filter(|(_, value)| value.is_some()).map(|(key, _)| key.clone()));
+        record_keys.sort_unstable();
+        record_keys.iter().map(|key| Ok(layout::split_data_key(key)?.1)).collect()
+    }
+}

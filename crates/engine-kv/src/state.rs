@@ -1,0 +1,200 @@
+//! One replica's state: stages requests, commits them with position and system records.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use api::kv::{KvError, KvOp, KvRequest};
+use bytes::Bytes;
+use engine::records::Records;
+use engine::{
+    Applied, ApplyContext, Change, DigestWork, EngineError, Reader, SnapshotSource, StateMachine, Statistics,
+    SystemChange, SystemRecord,
+};
+use prost::Message;
+use types::limits::KEY_BYTES_MAX;
+use types::{Hlc, LogIndex};
+
+use crate::garbage::Collector;
+use crate::layout::{self, Facts};
+use crate::reader::KvReader;
+use crate::snapshot::KvSnapshot;
+use crate::staging::Staging;
+use crate::{digest, keys, reply, strings};
+
+/// How a request ends early.
+pub(crate) enum Stop {
+    /// The user's fault: every replica gives this reply, and nothing was changed.
+    Refused(KvError),
+    /// The store's fault.
+    Failed(EngineError),
+}
+
+impl From<EngineError> for Stop {
+    fn from(error: EngineError) -> Self {
+        Stop::Failed(error)
+    }
+}
+
+/// A reply, or why there is none.
+pub(crate) type Outcome = Result<Bytes, Stop>;
+
+/// The engine error of an outcome; a refusal is a reply.
+pub(crate) fn settle(outcome: Outcome) -> Result<Bytes, EngineError> {
+    match outcome {
+        Ok(reply) => Ok(reply),
+        Err(Stop::Refused(refusal)) => Ok(reply::error(refusal)),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
+/// What the threads that touch a state share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// The data epoch of the last commit. A commit that changes it holds the lock from before its batch
+    /// is visible until after; readers hold it while they find their records.
+    pub(crate) epoch: RwLock<u32>,
+    /// Index of the last commit, readable while the owner works.
+    pub(crate) applied: AtomicU64,
+    /// Index up to which a crash loses nothing.
+    pub(crate) durable: AtomicU64,
+}
+
+/// One replica's state.
+pub(crate) struct KvState {
+    records: Arc<dyn Records>,
+    shared: Arc<Shared>,
+    /// The facts of the last commit.
+    committed: Facts,
+    staging: Staging,
+    collector: Collector,
+}
+
+impl KvState {
+    /// The state in these records, whose facts are known.
+    pub(crate) fn new(records: Arc<dyn Records>, facts: Facts, shared: Arc<Shared>) -> Self {
+        *shared.epoch.write().unwrap_or_else(PoisonError::into_inner) = facts.epoch;
+        shared.applied.store(facts.applied.index.get(), Ordering::Release);
+        let staging = Staging::new(records.clone(), facts);
+        Self { records, shared, committed: facts, staging, collector: Collector::default() }
+    }
+}
+
+impl StateMachine for KvState {
+    fn applied(&self) -> Applied {
+        self.committed.applied
+    }
+
+    fn durable(&self) -> LogIndex {
+        LogIndex(self.shared.durable.load(Ordering::Acquire)).min(self.committed.applied.index)
+    }
+
+    fn system(&self) -> Result<Vec<SystemRecord>, EngineError> {
+        let from = std::ops::Bound::Included(&[layout::SYSTEM][..]);
+        let to = std::ops::Bound::Excluded(&[layout::SYSTEM + 1][..]);
+        let view = self.records.view();
+        let records = view.range(from, to, false);
+        records
+            .map(|record| record.map(|(key, value)| SystemRecord { name: key.slice(1..), value }))
+            .collect()
+    }
+
+    fn stage(&mut self, context: &ApplyContext, request: &[u8]) -> Result<Bytes, EngineError> {
+        let op = KvRequest::decode(request).ok().and_then(|request| request.op);
+        settle(match op {
+            Some(op) if op.is_write() => write(&mut self.staging, context, &op),
+            _ => Err(Stop::Refused(KvError::Unsupported)),
+        })
+    }
+
+    fn commit(&mut self, applied: Applied, system: &[SystemChange]) -> Result<Vec<Change>, EngineError> {
+        let (mut batch, changes) = self.staging.take();
+        let mut facts = Facts { applied, ..self.staging.facts };
+        self.collector.collect(&*self.records, &mut facts, &mut batch)?;
+        for change in system {
+            batch.writes.push((layout::system_key(&change.name), change.value.clone()));
+        }
+        batch.put(layout::FACTS, facts.encode());
+        if facts.epoch == self.committed.epoch {
+            self.records.write(batch)?;
+        } else {
+            let mut epoch = self.shared.epoch.write().unwrap_or_else(PoisonError::into_inner);
+            self.records.write(batch)?;
+            *epoch = facts.epoch;
+        }
+        self.committed = facts;
+        self.staging.facts = facts;
+        self.shared.applied.store(applied.index.get(), Ordering::Release);
+        Ok(changes)
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::new(KvReader::new(self.records.clone(), self.shared.clone()))
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn SnapshotSource>, EngineError> {
+        Ok(Box::new(KvSnapshot::new(self.records.view(), self.committed)))
+    }
+
+    fn digest(&self, at: Hlc) -> Result<DigestWork, EngineError> {
+        let (view, epoch) = (self.records.view(), self.committed.epoch);
+        Ok(Box::new(move || digest::of(&*view, epoch, at)))
+    }
+
+    fn statistics(&self) -> Statistics {
+        Statistics { records: self.committed.records, bytes: self.records.bytes() }
+    }
+}
+
+/// Executes one write.
+fn write(staging: &mut Staging, context: &ApplyContext, op: &KvOp) -> Outcome {
+    check_keys(op)?;
+    match op {
+        KvOp::Set(set) => strings::set(staging, context, set),
+        KvOp::MSet(set) => strings::set_many(staging, context, set),
+        KvOp::GetDel(key) => strings::get_del(staging, context, &key.key),
+        KvOp::GetEx(get) => strings::get_ex(staging, context, get),
+        KvOp::Append(pair) => strings::append(staging, context, pair),
+        KvOp::SetRange(set) => strings::set_range(staging, context, set),
+        KvOp::IncrBy(add) => strings::incr_by(staging, context, add),
+        KvOp::IncrByFloat(pair) => strings::incr_by_float(staging, context, pair),
+        KvOp::Del(keys) => keys::del(staging, context, keys),
+        KvOp::Expire(expire) => keys::expire(staging, context, expire),
+        KvOp::Rename(rename) => keys::rename(staging, context, rename),
+        KvOp::Copy(copy) => keys::copy(staging, context, copy),
+        KvOp::RemoveExpired(keys) => keys::remove_expired(staging, context, keys),
+        KvOp::Flush(_) => {
+            staging.flush(context)?;
+            Ok(reply::ok())
+        }
+        KvOp::Get(_)
+        | KvOp::MGet(_)
+        | KvOp::Exists(_)
+        | KvOp::StrLen(_)
+        | KvOp::GetRange(_)
+        | KvOp::Ttl(_)
+        | KvOp::Type(_)
+        | KvOp::Scan(_)
+        | KvOp::DbSize(_)
+        | KvOp::RandomKey(_) => Err(Stop::Refused(KvError::Unsupported)),
+    }
+}
+
+/// Refuses keys that are longer than the store may be given. Faces refuse them before, with better words.
+fn check_keys(op: &KvOp) -> Result<(), Stop> {
+    let fits = |key: &Bytes| key.len() <= KEY_BYTES_MAX;
+    let all_fit = match op {
+        KvOp::Set(set) => fits(&set.key),
+        KvOp::MSet(set) => set.pairs.iter().all(|pair| fits(&pair.key)),
+        KvOp::GetDel(key) => fits(&key.key),
+        KvOp::GetEx(get) => fits(&get.key),
+        KvOp::Append(pair) | KvOp::IncrByFloat(pair) => fits(&pair.key),
+        KvOp::SetRange(set) => fits(&set.key),
+        KvOp::IncrBy(add) => fits(&add.key),
+        KvOp::Del(keys) | KvOp::RemoveExpired(keys) => keys.keys.iter().all(fits),
+        KvOp::Expire(expire) => fits(&expire.key),
+        KvOp::Rename(rename) => fits(&rename.from) && fits(&rename.to),
+        KvOp::Copy(copy) => fits(&copy.from) && fits(&copy.to),
+        _ => true,
+    };
+    if all_fit { Ok(()) } else { Err(Stop::Refused(KvError::TooLong)) }
+}

@@ -1,0 +1,1 @@
+//! The shared suite of record stores.
