@@ -159,6 +159,8 @@ pub enum HashBy {
     Tag = 0,
     /// The whole stored key.
     Whole = 1,
+    /// Only in a wish: `Tag` in the namespace `default`, `Whole` in every other.
+    ByNamespace = 2,
 }
 
 /// A table as the catalog knows it.
@@ -220,6 +222,10 @@ pub struct PartitionRecord {
     /// Its engine.
     #[prost(enumeration = "EngineKind", tag = "9")]
     pub engine: i32,
+    /// The membership that every founding replica is born with. Never changes, because replicas that
+    /// began with different memberships could elect two leaders.
+    #[prost(message, optional, tag = "10")]
+    pub birth: Option<Membership>,
 }
 
 /// A replica wished for.
@@ -292,6 +298,98 @@ pub struct SetSetting {
     /// Its value as typed.
     #[prost(string, tag = "2")]
     pub value: String,
+}
+
+/// What the catalog knows of the cluster itself. The counters only rise: an id is given out once.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct ClusterRecord {
+    /// The cluster's id; never 0.
+    #[prost(uint64, tag = "1")]
+    pub cluster: u64,
+    /// The log index of the last change.
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    /// The id that the next node gets.
+    #[prost(uint64, tag = "3")]
+    pub next_node: u64,
+    /// The id that the next table gets.
+    #[prost(uint64, tag = "4")]
+    pub next_table: u64,
+    /// The id that the next group gets.
+    #[prost(uint64, tag = "5")]
+    pub next_group: u64,
+}
+
+/// A setting that was set; others have their default.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SettingRecord {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its value as typed.
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// All records of a catalog, each kind in order of its id or name.
+#[derive(Clone, PartialEq, Message)]
+pub struct CatalogState {
+    /// The cluster; absent before its first command.
+    #[prost(message, optional, tag = "1")]
+    pub cluster: Option<ClusterRecord>,
+    /// The nodes.
+    #[prost(message, repeated, tag = "2")]
+    pub nodes: Vec<NodeRecord>,
+    /// The tables, the system table included.
+    #[prost(message, repeated, tag = "3")]
+    pub tables: Vec<TableRecord>,
+    /// The partitions of all tables.
+    #[prost(message, repeated, tag = "4")]
+    pub partitions: Vec<PartitionRecord>,
+    /// The settings.
+    #[prost(message, repeated, tag = "5")]
+    pub settings: Vec<SettingRecord>,
+}
+
+/// A read of the catalog: the body of a `Read` request to group 0.
+#[derive(Clone, PartialEq, Message)]
+pub struct CatalogRead {
+    /// What to read; `None` is a read of a newer release.
+    #[prost(oneof = "CatalogQuery", tags = "1, 2")]
+    pub query: Option<CatalogQuery>,
+}
+
+/// What to read.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum CatalogQuery {
+    /// A whole copy. Reply: `Copy`.
+    #[prost(message, tag = "1")]
+    Whole(crate::kv::Nothing),
+    /// A whole copy if it is newer than this version. Reply: `Copy` or `Unchanged`.
+    #[prost(uint64, tag = "2")]
+    NewerThan(u64),
+}
+
+/// The answer to a read.
+#[derive(Clone, PartialEq, Message)]
+pub struct CatalogReadReply {
+    /// The answer; `None` is one of a newer release.
+    #[prost(oneof = "CatalogFound", tags = "1, 2, 3")]
+    pub found: Option<CatalogFound>,
+}
+
+/// What a read found.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum CatalogFound {
+    /// The catalog.
+    #[prost(message, tag = "1")]
+    Copy(crate::frame::CatalogCopy),
+    /// There is nothing newer.
+    #[prost(message, tag = "2")]
+    Unchanged(crate::kv::Nothing),
+    /// Not a read that this release knows.
+    #[prost(message, tag = "3")]
+    Refused(crate::peer::Refused),
 }
 
 /// The answer to a command.

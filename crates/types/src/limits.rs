@@ -18,6 +18,9 @@ pub const COMMAND_ELEMENTS_MAX: usize = 1024 * 1024;
 pub const INLINE_BYTES_MAX: usize = 64 * KIB;
 /// Most bytes of one command with all its arguments.
 pub const COMMAND_BYTES_MAX: usize = 64 * MIB;
+/// Most bytes of keys and values of one command that go to one partition at once; with its wrapping the
+/// request still fits a log entry.
+pub const COMMAND_PART_BYTES_MAX: usize = 12 * MIB;
 
 /// Most partitions of a table; 10 bits, see [`POSITION_BITS`].
 pub const PARTITIONS_MAX: u32 = 1024;
@@ -29,6 +32,13 @@ pub const META_NODES_MAX: usize = 5;
 pub const NODES_MAX: usize = 1000;
 /// Most tables of a cluster.
 pub const TABLES_MAX: usize = 10_000;
+/// Most groups of a cluster: with [`NODES_MAX`] and [`TABLES_MAX`] reached as well, a whole copy of the
+/// catalog still fits one frame.
+pub const GROUPS_MAX: usize = 20_000;
+/// Most labels of a node.
+pub const LABELS_MAX: usize = 16;
+/// Longest address (`host:port`), in bytes: a DNS name has at most 253.
+pub const ADDRESS_BYTES_MAX: usize = 260;
 /// Longest table or namespace name, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
 /// Bits of a scan cursor that hold the position; with 10 bits of partition a cursor stays below 2^53.
@@ -100,6 +110,28 @@ pub const FRAME_BYTES_MAX: usize = ENTRY_BYTES_MAX + MIB;
 /// Most frames waiting for one peer on one channel; above it they are dropped (Raft repeats) or
 /// refused (requests).
 pub const FRAMES_WAITING_MAX: usize = 16 * 1024;
+/// Most bytes waiting for one peer on one channel, with the same consequences.
+pub const PEER_QUEUE_BYTES_MAX: usize = 32 * MIB;
+/// Frames waiting for a peer are written together, up to about this many bytes at once.
+pub const PEER_WRITE_BYTES: usize = MIB;
+/// Most bytes of one frame of a handshake: a caller that has proved nothing costs no more memory.
+pub const HANDSHAKE_BYTES_MAX: usize = KIB;
+/// How long a handshake may take, connecting included.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Most connections in the middle of a handshake; more are closed at once.
+pub const HANDSHAKES_PENDING_MAX: usize = 128;
+/// How long a silent connection between nodes is believed in while the other host acknowledges nothing.
+/// A paused process does not count: its kernel acknowledges.
+pub const PEER_SILENCE_MAX: Duration = Duration::from_secs(4);
+/// After the first retry, which is immediate, a peer is called again after this long ...
+pub const PEER_RETRY_MIN: Duration = Duration::from_millis(50);
+/// ... then twice as long each time, up to this long.
+pub const PEER_RETRY_MAX: Duration = Duration::from_secs(1);
+/// How long a node's earlier run may take to vanish before its next run is called a duplicate: the
+/// kernel has closed a dead run's connections already, this process has just not looked yet.
+pub const HANGUP_GRACE: Duration = Duration::from_millis(250);
+/// How long a starting node asks its peers for another live run of itself.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Most requests that a gateway has in flight; above it new ones are refused as overloaded.
 pub const GATEWAY_IN_FLIGHT_MAX: usize = 64 * 1024;
 /// How long a gateway looks for a leader before it tells the client.

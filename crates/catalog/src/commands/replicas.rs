@@ -1,0 +1,114 @@
+//! Replicas: what nodes tell of them, and how a lost one is replaced.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::catalog::{ClusterRecord, Established, ObservedMembership, ReplaceReplica, ReplicaRecord};
+use api::peer::Membership;
+use types::{Fault, GroupId};
+
+use super::{Decision, bad_argument, put_partition, shown};
+use crate::Catalog;
+
+/// Replicas exist durably. Those that are no longer wished for are passed over: they were dropped or
+/// replaced while the word was under way.
+pub(super) fn establish(catalog: &Catalog, cluster: ClusterRecord, established: &Established) -> Decision {
+    let mut told: BTreeMap<GroupId, BTreeSet<u64>> = BTreeMap::new();
+    for one in &established.replicas {
+        told.entry(GroupId(one.group)).or_default().insert(one.replica);
+    }
+    let mut changes = Vec::new();
+    for (group, replicas) in told {
+        let Some(partition) = catalog.partition(group) else { continue };
+        let news = |replica: &ReplicaRecord| !replica.established && replicas.contains(&replica.id);
+        if partition.replicas.iter().any(news) {
+            let mut partition = partition.clone();
+            for replica in partition.replicas.iter_mut().filter(|replica| news(replica)) {
+                replica.established = true;
+            }
+            changes.push(put_partition(partition));
+        }
+    }
+    Decision::ok(cluster, changes)
+}
+
+/// A leader tells its group's membership; one that is not newer than what is known has no effect.
+pub(super) fn observe(
+    catalog: &Catalog,
+    cluster: ClusterRecord,
+    observed: &ObservedMembership,
+) -> Result<Decision, Fault> {
+    let group = GroupId(observed.group);
+    let Some(membership) = &observed.membership else {
+        return Err(bad_argument(format!("group {group}: no membership was told")));
+    };
+    let Some(partition) = catalog.partition(group) else {
+        return known_to_be_gone(&cluster, group);
+    };
+    if partition.observed.as_ref().is_some_and(|known| known.epoch >= membership.epoch) {
+        return Ok(Decision::ok(cluster, Vec::new()));
+    }
+    check_membership(membership, partition.next_replica, group)?;
+    let mut partition = partition.clone();
+    let mut membership = membership.clone();
+    membership.members.sort_by_key(|member| member.replica);
+    partition.observed = Some(membership);
+    Ok(Decision::ok(cluster, vec![put_partition(partition)]))
+}
+
+/// Replaces a lost replica by an empty one with a new id on the same node, at the same rank.
+///
+/// The new one is no founder: it has no vote before it has had a snapshot, so it cannot make up for what
+/// the lost one has promised. The lost one leaves the wish, and its id never comes back.
+pub(super) fn replace(
+    catalog: &Catalog,
+    cluster: ClusterRecord,
+    replace: &ReplaceReplica,
+) -> Result<Decision, Fault> {
+    let group = GroupId(replace.group);
+    let Some(partition) = catalog.partition(group) else {
+        return known_to_be_gone(&cluster, group);
+    };
+    let Some(rank) = partition.replicas.iter().position(|replica| replica.id == replace.replica) else {
+        if (1..partition.next_replica).contains(&replace.replica) {
+            return Ok(Decision::ok(cluster, Vec::new()));
+        }
+        return Err(bad_argument(format!("group {group} never had a replica {}", replace.replica)));
+    };
+    let survivor = |replica: &ReplicaRecord| replica.established && replica.id != replace.replica;
+    if !partition.replicas.iter().any(survivor) {
+        let detail = format!(
+            "group {group}: no other replica than {} is known to hold its data ({})",
+            replace.replica,
+            shown(&replace.reason)
+        );
+        return Err(bad_argument(detail));
+    }
+    let mut partition = partition.clone();
+    partition.replicas[rank] = ReplicaRecord {
+        id: partition.next_replica,
+        node: partition.replicas[rank].node,
+        founding: false,
+        established: false,
+    };
+    partition.next_replica += 1;
+    partition.route_epoch += 1;
+    Ok(Decision::ok(cluster, vec![put_partition(partition)]))
+}
+
+/// Word of a dropped group comes late and means nothing; a group that never was is a mistake.
+fn known_to_be_gone(cluster: &ClusterRecord, group: GroupId) -> Result<Decision, Fault> {
+    if group.get() < cluster.next_group {
+        return Ok(Decision::ok(*cluster, Vec::new()));
+    }
+    Err(bad_argument(format!("there never was a group {group}")))
+}
+
+fn check_membership(membership: &Membership, next_replica: u64, group: GroupId) -> Result<(), Fault> {
+    let ids: BTreeSet<u64> = membership.members.iter().map(|member| member.replica).collect();
+    let given_out = ids.iter().all(|id| (1..next_replica).contains(id));
+    if ids.is_empty() || ids.len() != membership.members.len() || !given_out {
+        let detail = format!("group {group}: a membership with replicas that were never given out");
+        return Err(bad_argument(detail));
+    }
+    Ok(())
+}

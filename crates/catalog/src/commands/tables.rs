@@ -1,0 +1,215 @@
+//! Tables: how they are made and dropped.
+
+use std::sync::Arc;
+
+use api::catalog::{
+    CatalogAnswer, ClusterRecord, EngineKind, HashBy, NewTable, PartitionRecord, ReplicaRecord, TableName,
+    TableRecord,
+};
+use api::peer::{Member, Membership};
+use types::limits::{GROUPS_MAX, NAME_BYTES_MAX, PARTITIONS_MAX, REPLICAS_MAX, TABLES_MAX};
+use types::{ErrorCode, Fault, GroupId, NodeId, TableId};
+
+use super::{Decision, bad_argument, put_partition, shown};
+use crate::place::{self, Candidate, Problem};
+use crate::record::{Record, RecordChange, RecordName};
+use crate::role::Role;
+use crate::{Catalog, DEFAULT_NAMESPACE, DEFAULT_TABLE, SYSTEM_TABLE};
+
+/// The epochs and the generation that things begin with; 0 is left for "not known".
+const FIRST: u64 = 1;
+/// How many replicas a partition gets when nothing is said, if there are as many nodes.
+const REPLICAS_DEFAULT: u32 = 3;
+
+/// Makes a table: its groups, their replicas and where they live, in one command.
+pub(super) fn create(
+    catalog: &Catalog,
+    mut cluster: ClusterRecord,
+    wish: &NewTable,
+) -> Result<Decision, Fault> {
+    let namespace = if wish.namespace.is_empty() { DEFAULT_NAMESPACE } else { &wish.namespace };
+    check_name(namespace)?;
+    check_name(&wish.name)?;
+    if catalog.table_named(namespace, &wish.name).is_some() {
+        return Err(Fault::new(ErrorCode::TableExists, format!("{namespace}:{}", wish.name)));
+    }
+    check_room(catalog, wish.partitions)?;
+    let engine = table_engine(wish)?;
+    let hash = hash_rule(wish, namespace)?;
+    let candidates = candidates(catalog);
+    let replicas = replica_count(wish.replicas, candidates.len())?;
+
+    let problem = Problem { candidates, partitions: wish.partitions, replicas };
+    let placement = place::place(&problem).map_err(|short| not_enough_nodes(short.wanted, short.nodes))?;
+    let first_group = cluster.next_group;
+    let table = TableRecord {
+        id: cluster.next_table,
+        namespace: namespace.into(),
+        name: wish.name.clone(),
+        engine: engine.into(),
+        hash: hash.into(),
+        replicas,
+        generation: FIRST,
+        groups: (first_group..first_group + u64::from(wish.partitions)).collect(),
+    };
+    cluster.next_table += 1;
+    cluster.next_group += u64::from(wish.partitions);
+
+    let mut changes = Vec::with_capacity(placement.partitions.len() + 1);
+    changes.push(RecordChange::Put(Record::Table(Arc::new(table.clone()))));
+    for (index, nodes) in placement.partitions.iter().enumerate() {
+        changes.push(put_partition(new_partition(&table, index, nodes)));
+    }
+    Ok(Decision { answer: CatalogAnswer::Table(table), changes, cluster })
+}
+
+/// Drops a table. Nodes delete its replicas because the catalog no longer wishes them.
+///
+/// Two tables stay: the catalog's own, and `default:default`, which is what the Redis port serves. It can
+/// be emptied, but a port whose every command fails is of use to nobody.
+pub(super) fn drop_table(
+    catalog: &Catalog,
+    cluster: ClusterRecord,
+    name: &TableName,
+) -> Result<Decision, Fault> {
+    let namespace = if name.namespace.is_empty() { DEFAULT_NAMESPACE } else { &name.namespace };
+    let Some(table) = catalog.table_named(namespace, &name.name) else {
+        let detail = format!("{}:{}", shown(namespace), shown(&name.name));
+        return Err(Fault::new(ErrorCode::UnknownTable, detail));
+    };
+    if table.id == 0 {
+        return Err(bad_argument("the table 'catalog' is the cluster's own and cannot be dropped"));
+    }
+    if namespace == DEFAULT_NAMESPACE && table.name == DEFAULT_TABLE {
+        let detail = "the table 'default:default' is what the Redis port serves and cannot be dropped; \
+                      FLUSHALL empties it";
+        return Err(bad_argument(detail));
+    }
+    let of_table = |partition: &&PartitionRecord| partition.table == table.id;
+    let mut changes: Vec<RecordChange> = catalog
+        .partitions()
+        .filter(of_table)
+        .map(|partition| RecordChange::Remove(RecordName::Partition(GroupId(partition.group))))
+        .collect();
+    changes.push(RecordChange::Remove(RecordName::Table(TableId(table.id))));
+    Ok(Decision::ok(cluster, changes))
+}
+
+/// The system table and its only partition, group 0.
+pub(super) fn catalog_table(birth: Membership) -> (TableRecord, PartitionRecord) {
+    let table = TableRecord {
+        id: 0,
+        namespace: DEFAULT_NAMESPACE.into(),
+        name: SYSTEM_TABLE.into(),
+        engine: EngineKind::Catalog.into(),
+        hash: HashBy::Whole.into(),
+        replicas: birth.members.len() as u32,
+        generation: FIRST,
+        groups: vec![GroupId::CATALOG.get()],
+    };
+    let partition = born_partition(&table, 0, birth);
+    (table, partition)
+}
+
+/// A partition at its birth: replica 1 has rank 0, and so on.
+fn new_partition(table: &TableRecord, index: usize, nodes: &[NodeId]) -> PartitionRecord {
+    let member = |(rank, node): (usize, &NodeId)| Member {
+        replica: rank as u64 + 1,
+        node: node.get(),
+        learner: false,
+    };
+    let members = nodes.iter().enumerate().map(member).collect();
+    born_partition(table, index, Membership { epoch: FIRST, members })
+}
+
+fn born_partition(table: &TableRecord, index: usize, birth: Membership) -> PartitionRecord {
+    let founder = |member: &Member| ReplicaRecord {
+        id: member.replica,
+        node: member.node,
+        founding: true,
+        established: false,
+    };
+    let last_replica = birth.members.iter().map(|member| member.replica).max().unwrap_or(0);
+    PartitionRecord {
+        group: table.groups[index],
+        table: table.id,
+        generation: table.generation,
+        index: index as u64,
+        route_epoch: FIRST,
+        replicas: birth.members.iter().map(founder).collect(),
+        next_replica: last_replica + 1,
+        observed: None,
+        engine: table.engine,
+        birth: Some(birth),
+    }
+}
+
+/// The `data` nodes with what they host already. The catalog's own replicas are light and not counted.
+fn candidates(catalog: &Catalog) -> Vec<Candidate> {
+    let data_nodes = catalog.nodes.iter().filter(|(_, node)| Role::Data.of(node));
+    let mut candidates: std::collections::BTreeMap<NodeId, Candidate> =
+        data_nodes.map(|(&id, node)| (id, Candidate::of(node))).collect();
+    for partition in catalog.partitions().filter(|partition| partition.table != 0) {
+        for (rank, replica) in partition.replicas.iter().enumerate() {
+            if let Some(candidate) = candidates.get_mut(&NodeId(replica.node)) {
+                candidate.replicas += 1;
+                candidate.leaders += u64::from(rank == 0);
+            }
+        }
+    }
+    candidates.into_values().collect()
+}
+
+fn check_name(name: &str) -> Result<(), Fault> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(Fault::new(ErrorCode::BadName, format!("'{}'", shown(name))))
+}
+
+fn check_room(catalog: &Catalog, partitions: u32) -> Result<(), Fault> {
+    if !(1..=PARTITIONS_MAX).contains(&partitions) {
+        return Err(bad_argument(format!("partitions: from 1 to {PARTITIONS_MAX}, not {partitions}")));
+    }
+    if catalog.tables.len() >= TABLES_MAX {
+        return Err(bad_argument(format!("the cluster has {TABLES_MAX} tables, which is the most")));
+    }
+    let groups = catalog.partitions.len();
+    if groups + partitions as usize > GROUPS_MAX {
+        let detail = format!("the cluster has {groups} partitions of {GROUPS_MAX}, no room for {partitions}");
+        return Err(bad_argument(detail));
+    }
+    Ok(())
+}
+
+fn table_engine(wish: &NewTable) -> Result<EngineKind, Fault> {
+    match EngineKind::try_from(wish.engine) {
+        Ok(EngineKind::Kv) => Ok(EngineKind::Kv),
+        Ok(EngineKind::Catalog) => Err(bad_argument("engine: 'catalog' is for the cluster itself; 'kv' is")),
+        Err(_) => Err(bad_argument(format!("engine {} is not known to this release", wish.engine))),
+    }
+}
+
+fn hash_rule(wish: &NewTable, namespace: &str) -> Result<HashBy, Fault> {
+    match HashBy::try_from(wish.hash) {
+        Ok(HashBy::ByNamespace) if namespace == DEFAULT_NAMESPACE => Ok(HashBy::Tag),
+        Ok(HashBy::ByNamespace) => Ok(HashBy::Whole),
+        Ok(rule) => Ok(rule),
+        Err(_) => Err(bad_argument(format!("hash rule {} is not known to this release", wish.hash))),
+    }
+}
+
+fn replica_count(wished: u32, nodes: usize) -> Result<u32, Fault> {
+    if wished > REPLICAS_MAX {
+        return Err(bad_argument(format!("replicas: from 1 to {REPLICAS_MAX}, not {wished}")));
+    }
+    let nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
+    let replicas = if wished == 0 { nodes.clamp(1, REPLICAS_DEFAULT) } else { wished };
+    if replicas > nodes { Err(not_enough_nodes(replicas, nodes)) } else { Ok(replicas) }
+}
+
+fn not_enough_nodes(wanted: u32, nodes: u32) -> Fault {
+    let detail = format!("{wanted} replicas were asked for, and there are {nodes} data nodes");
+    Fault::new(ErrorCode::NotEnoughNodes, detail)
+}

@@ -1,0 +1,226 @@
+//! Records: the catalog in pieces, as they are stored, compared and printed.
+//!
+//! ```text
+//! name                      value
+//! 'c'                       format byte, ClusterRecord
+//! 'n' node id, u64 BE       format byte, NodeRecord
+//! 'p' group id, u64 BE      format byte, PartitionRecord
+//! 's' name                  format byte, SettingRecord
+//! 't' table id, u64 BE      format byte, TableRecord
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use api::DecodeError;
+use api::catalog::{ClusterRecord, NodeRecord, PartitionRecord, SettingRecord, TableRecord};
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message;
+use types::{GroupId, NodeId, TableId};
+
+/// The format version that this release writes, in the first byte of a record and of a whole copy.
+pub const FORMAT: u8 = 1;
+
+/// Which object of the catalog.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecordName {
+    /// The cluster itself.
+    Cluster,
+    /// A node.
+    Node(NodeId),
+    /// A partition, by its group.
+    Partition(GroupId),
+    /// A setting.
+    Setting(String),
+    /// A table.
+    Table(TableId),
+}
+
+/// One object of the catalog. Large ones are shared between the copies of a catalog.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// The cluster itself.
+    Cluster(ClusterRecord),
+    /// A node.
+    Node(Arc<NodeRecord>),
+    /// A partition.
+    Partition(Arc<PartitionRecord>),
+    /// A setting.
+    Setting(SettingRecord),
+    /// A table.
+    Table(Arc<TableRecord>),
+}
+
+/// What a command did to one object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RecordChange {
+    /// It is new, or looks like this now.
+    Put(Record),
+    /// It is gone.
+    Remove(RecordName),
+}
+
+impl RecordName {
+    /// The name under which the object is stored. Names sort as the enum does.
+    pub fn to_bytes(&self) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(9);
+        match self {
+            RecordName::Cluster => bytes.put_u8(b'c'),
+            RecordName::Node(id) => put_id(&mut bytes, b'n', id.get()),
+            RecordName::Partition(group) => put_id(&mut bytes, b'p', group.get()),
+            RecordName::Setting(name) => {
+                bytes.put_u8(b's');
+                bytes.put_slice(name.as_bytes());
+            }
+            RecordName::Table(id) => put_id(&mut bytes, b't', id.get()),
+        }
+        bytes.freeze()
+    }
+}
+
+impl Record {
+    /// Which object it is.
+    pub fn name(&self) -> RecordName {
+        match self {
+            Record::Cluster(_) => RecordName::Cluster,
+            Record::Node(node) => RecordName::Node(NodeId(node.id)),
+            Record::Partition(partition) => RecordName::Partition(GroupId(partition.group)),
+            Record::Setting(setting) => RecordName::Setting(setting.name.clone()),
+            Record::Table(table) => RecordName::Table(TableId(table.id)),
+        }
+    }
+
+    /// The bytes that are stored under the object's name.
+    pub fn to_bytes(&self) -> Bytes {
+        match self {
+            Record::Cluster(record) => with_format(record),
+            Record::Node(record) => with_format(record.as_ref()),
+            Record::Partition(record) => with_format(record.as_ref()),
+            Record::Setting(record) => with_format(record),
+            Record::Table(record) => with_format(record.as_ref()),
+        }
+    }
+
+    /// Reads a stored object.
+    ///
+    /// # Errors
+    /// `Version` when a newer release wrote it; `Malformed` when the bytes are no record or belong to
+    /// another name.
+    pub fn from_bytes(name: &[u8], value: &Bytes) -> Result<Record, DecodeError> {
+        let body = without_format(value)?;
+        let record = match name.first() {
+            Some(b'c') => Record::Cluster(ClusterRecord::decode(body)?),
+            Some(b'n') => Record::Node(Arc::new(NodeRecord::decode(body)?)),
+            Some(b'p') => Record::Partition(Arc::new(PartitionRecord::decode(body)?)),
+            Some(b's') => Record::Setting(SettingRecord::decode(body)?),
+            Some(b't') => Record::Table(Arc::new(TableRecord::decode(body)?)),
+            _ => return Err(DecodeError::Malformed("catalog record name")),
+        };
+        if record.name().to_bytes() != name {
+            return Err(DecodeError::Malformed("catalog record under another's name"));
+        }
+        Ok(record)
+    }
+}
+
+/// A body behind its format byte.
+pub(crate) fn with_format(body: &impl Message) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(1 + body.encoded_len());
+    bytes.put_u8(FORMAT);
+    body.encode_raw(&mut bytes);
+    bytes.freeze()
+}
+
+/// The body behind a format byte that this release knows.
+pub(crate) fn without_format(bytes: &Bytes) -> Result<Bytes, DecodeError> {
+    match bytes.first() {
+        Some(&FORMAT) => Ok(bytes.slice(1..)),
+        Some(&other) => Err(DecodeError::Version(other)),
+        None => Err(DecodeError::Malformed("empty catalog bytes")),
+    }
+}
+
+fn put_id(bytes: &mut BytesMut, kind: u8, id: u64) {
+    bytes.put_u8(kind);
+    bytes.put_u64(id);
+}
+
+impl fmt::Display for RecordName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecordName::Cluster => f.write_str("cluster"),
+            RecordName::Node(id) => write!(f, "node {id}"),
+            RecordName::Partition(group) => write!(f, "group {group}"),
+            RecordName::Setting(name) => write!(f, "setting {name}"),
+            RecordName::Table(id) => write!(f, "table {id}"),
+        }
+    }
+}
+
+impl fmt::Display for RecordChange {
+    /// One line, for tests and traces.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecordChange::Put(record) => write!(f, "{record}"),
+            RecordChange::Remove(name) => write!(f, "{name} removed"),
+        }
+    }
+}
+
+impl fmt::Display for Record {
+    /// One line, for tests and traces.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.name())?;
+        match self {
+            Record::Cluster(cluster) => write!(
+                f,
+                " id={:x} version={} next node={} table={} group={}",
+                cluster.cluster, cluster.version, cluster.next_node, cluster.next_table, cluster.next_group
+            ),
+            Record::Node(node) => {
+                write!(f, " {} roles={} boot={}", node.endpoint, node.roles.join(","), node.boot)?;
+                node.labels.iter().try_for_each(|label| write!(f, " {}={}", label.name, label.value))
+            }
+            Record::Partition(partition) => display_partition(partition, f),
+            Record::Setting(setting) => write!(f, " {}", setting.value),
+            Record::Table(table) => {
+                write!(f, " {}:{} engine={:?}", table.namespace, table.name, table.engine())?;
+                write!(f, " hash={:?} replicas={}", table.hash(), table.replicas)?;
+                write!(f, " generation={} groups={}", table.generation, ranges(&table.groups))
+            }
+        }
+    }
+}
+
+/// `+` marks a replica that is established, `*` one that joins later: `1+@3` is replica 1 on node 3.
+fn display_partition(partition: &PartitionRecord, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, " table={} generation={}", partition.table, partition.generation)?;
+    write!(f, " index={} epoch={} replicas=", partition.index, partition.route_epoch)?;
+    for (i, replica) in partition.replicas.iter().enumerate() {
+        let comma = if i == 0 { "" } else { "," };
+        let joining = if replica.founding { "" } else { "*" };
+        let established = if replica.established { "+" } else { "" };
+        write!(f, "{comma}{}{joining}{established}@{}", replica.id, replica.node)?;
+    }
+    write!(f, " next={}", partition.next_replica)?;
+    let Some(observed) = &partition.observed else { return Ok(()) };
+    write!(f, " observed={}:", observed.epoch)?;
+    for (i, member) in observed.members.iter().enumerate() {
+        let comma = if i == 0 { "" } else { "," };
+        let learner = if member.learner { "~" } else { "" };
+        write!(f, "{comma}{}{learner}@{}", member.replica, member.node)?;
+    }
+    Ok(())
+}
+
+/// Groups of a table follow each other, so `5..12` says it all; others are listed.
+fn ranges(ids: &[u64]) -> String {
+    match (ids.first(), ids.last()) {
+        (Some(first), Some(last))
+            if ids.len() > 1 && last.checked_sub(*first) == Some(ids.len() as u64 - 1) =>
+        {
+            format!("{first}..{last}")
+        }
+        _ => ids.iter().map(u64::to_string).collect::<Vec<_>>().join(","),
+    }
+}

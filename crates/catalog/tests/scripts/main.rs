@@ -1,0 +1,66 @@
+//! Runs the scripts in `testscripts/`: commands in, replies and what changed out.
+//!
+//! A script has lines that begin with `>` and the output expected behind each of them. `#` begins a
+//! comment. `UPDATE_SCRIPTS=1 cargo test -p catalog` writes what comes out instead; read the diff.
+
+#![expect(clippy::unwrap_used, reason = "this is a test; a broken script shall stop it")]
+
+mod chart;
+mod words;
+mod world;
+
+use std::path::Path;
+
+use world::World;
+
+#[test]
+fn scripts_come_out_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts");
+    let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    let mut wrong = Vec::new();
+    for path in paths {
+        let expected = std::fs::read_to_string(&path).unwrap();
+        let actual = run(&expected);
+        if actual == expected {
+            continue;
+        }
+        if std::env::var_os("UPDATE_SCRIPTS").is_some() {
+            std::fs::write(&path, actual).unwrap();
+        } else {
+            wrong.push(format!("{}\n{}", path.display(), first_difference(&expected, &actual)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The script with the output that its commands have now. Comments and blank lines before a command
+/// stay; everything between a command and the next blank line or comment is output.
+fn run(script: &str) -> String {
+    let mut world = World::default();
+    let mut out = String::new();
+    let mut in_output = false;
+    for line in script.lines() {
+        if let Some(command) = line.strip_prefix("> ") {
+            out += &format!("{line}\n{}", world.run(command));
+            in_output = true;
+        } else if line.is_empty() || line.starts_with('#') {
+            out += &format!("{line}\n");
+            in_output = false;
+        } else {
+            assert!(in_output, "a line that is neither command, comment nor output: {line}");
+        }
+    }
+    out
+}
+
+fn first_difference(expected: &str, actual: &str) -> String {
+    let mut lines = expected.lines().zip(actual.lines()).enumerate();
+    match lines.find(|(_, (expected, actual))| expected != actual) {
+        Some((at, (expected, actual))) => {
+            format!("  line {}\n  expected: {expected}\n  actual:   {actual}", at + 1)
+        }
+        None => "  one is longer than the other".into(),
+    }
+}
