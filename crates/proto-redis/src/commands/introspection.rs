@@ -1,0 +1,170 @@
+//! `COMMAND` and `HELP`: the command table about itself.
+
+use super::is_word;
+use crate::glob;
+use crate::parse::done;
+use crate::plan::Plan;
+use crate::reply::Reply;
+use crate::table::{self, COMMANDS, Call, Command};
+use crate::text::{ErrorText, SYNTAX};
+use bytes::Bytes;
+
+type Parsed = Result<Plan, ErrorText>;
+
+pub(crate) fn command(_: &mut Call<'_>) -> Parsed {
+    done(Reply::Array(COMMANDS.iter().map(describe).collect()))
+}
+
+pub(crate) fn count(_: &mut Call<'_>) -> Parsed {
+    done(Reply::Integer(COMMANDS.len() as i64))
+}
+
+/// `COMMAND INFO [name …]`: unknown names are null.
+pub(crate) fn info(call: &mut Call<'_>) -> Parsed {
+    match &call.args[2..] {
+        [] => command(call),
+        names => {
+            let entry = |name: &Bytes| named(name).map_or(Reply::NullArray, describe);
+            done(Reply::Array(names.iter().map(entry).collect()))
+        }
+    }
+}
+
+/// `COMMAND DOCS [name …]`: unknown names are left out.
+pub(crate) fn docs(call: &mut Call<'_>) -> Parsed {
+    let entry = |command: &Command| (Reply::text(command.full_name), document(command));
+    done(Reply::Map(match &call.args[2..] {
+        [] => COMMANDS.iter().map(entry).collect(),
+        names => names.iter().filter_map(|name| named(name)).map(entry).collect(),
+    }))
+}
+
+/// `COMMAND LIST [FILTERBY MODULE name|ACLCAT category|PATTERN pattern]`
+pub(crate) fn list(call: &mut Call<'_>) -> Parsed {
+    let with_subcommands =
+        || COMMANDS.iter().flat_map(|command| std::iter::once(command).chain(command.subcommands));
+    let names: Vec<&Command> = match &call.args[2..] {
+        [] => COMMANDS.iter().collect(),
+        [by, kind, wanted] if is_word(by, "FILTERBY") => {
+            if is_word(kind, "MODULE") {
+                Vec::new()
+            } else if is_word(kind, "ACLCAT") {
+                with_subcommands().filter(|command| has_category(command, wanted)).collect()
+            } else if is_word(kind, "PATTERN") {
+                let fits = |command: &&Command| glob::matches(wanted, command.full_name.as_bytes(), true);
+                with_subcommands().filter(fits).collect()
+            } else {
+                return Err(SYNTAX);
+            }
+        }
+        _ => return Err(SYNTAX),
+    };
+    done(Reply::Array(names.into_iter().map(|command| Reply::text(command.full_name)).collect()))
+}
+
+/// `COMMAND GETKEYS command [argument …]`
+pub(crate) fn getkeys(call: &mut Call<'_>) -> Parsed {
+    let args = &call.args[2..];
+    let unknown = ErrorText::fixed("ERR Invalid command specified");
+    let container = table::lookup(&args[0]).ok_or(unknown.clone())?;
+    let command = match args.get(1) {
+        Some(name) if !container.subcommands.is_empty() => container.subcommand(name).ok_or(unknown)?,
+        _ => container,
+    };
+    if command.keys.first == 0 {
+        return Err(ErrorText::fixed("ERR The command has no key arguments"));
+    }
+    if !command.accepts(args.len()) {
+        return Err(ErrorText::fixed("ERR Invalid number of arguments specified for command"));
+    }
+    let keys = command.keys.indexes(args.len()).filter_map(|index| args.get(index));
+    done(Reply::Array(keys.cloned().map(Reply::Bulk).collect()))
+}
+
+/// `HELP` of a container, which is the first argument.
+pub(crate) fn help(call: &mut Call<'_>) -> Parsed {
+    let container = table::lookup(&call.args[0]);
+    let (name, subcommands) = container.map_or(("", &[][..]), |command| (command.name, command.subcommands));
+    let title = name.to_ascii_uppercase();
+    let mut lines = vec![format!("{title} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
+    for command in subcommands {
+        let upper = command.name.to_ascii_uppercase();
+        lines.push(format!("{upper} {}", command.syntax).trim_end().to_owned());
+        lines.push(format!("    {}.", command.summary));
+    }
+    done(Reply::Array(lines.into_iter().map(|line| Reply::Simple(line.into())).collect()))
+}
+
+/// A command by its name, a subcommand as `client|list`.
+fn named(name: &[u8]) -> Option<&'static Command> {
+    match name.iter().position(|&byte| byte == b'|') {
+        Some(bar) => table::lookup(&name[..bar])?.subcommand(&name[bar + 1..]),
+        None => table::lookup(name),
+    }
+}
+
+fn has_category(command: &Command, category: &[u8]) -> bool {
+    command.categories.split(' ').any(|other| is_word(category, other))
+}
+
+/// The ten elements of `COMMAND INFO` in Redis 7.
+fn describe(command: &Command) -> Reply {
+    let words = |text: &'static str, prefix: &str| {
+        let words = text.split(' ').filter(|word| !word.is_empty());
+        Reply::Set(words.map(|word| Reply::Simple(format!("{prefix}{word}").into())).collect())
+    };
+    Reply::Array(vec![
+        Reply::text(command.full_name),
+        Reply::Integer(command.arity.into()),
+        words(command.flags, ""),
+        Reply::Integer(command.keys.first.into()),
+        Reply::Integer(command.keys.last.into()),
+        Reply::Integer(command.keys.step.into()),
+        words(command.categories, "@"),
+        Reply::Array(Vec::new()),
+        Reply::Array(key_specifications(command)),
+        Reply::Array(command.subcommands.iter().map(describe).collect()),
+    ])
+}
+
+/// The same key positions in the words of Redis 7: where they begin and how to find the others.
+fn key_specifications(command: &Command) -> Vec<Reply> {
+    let keys = command.keys;
+    if keys.first == 0 {
+        return Vec::new();
+    }
+    let pair = |name, value| (Reply::text(name), value);
+    // A specification counts the last key from the first one, unless it counts from the end.
+    let last = if keys.last < 0 { keys.last } else { keys.last - keys.first };
+    let flags = if command.is_write() { "RW" } else { "RO" };
+    let begin = vec![
+        pair("type", Reply::text("index")),
+        pair("spec", Reply::Map(vec![pair("index", Reply::Integer(keys.first.into()))])),
+    ];
+    let range = vec![
+        pair("lastkey", Reply::Integer(last.into())),
+        pair("keystep", Reply::Integer(keys.step.into())),
+        pair("limit", Reply::Integer(0)),
+    ];
+    let find = vec![pair("type", Reply::text("range")), pair("spec", Reply::Map(range))];
+    vec![Reply::Map(vec![
+        pair("flags", Reply::Set(vec![Reply::simple(flags)])),
+        pair("begin_search", Reply::Map(begin)),
+        pair("find_keys", Reply::Map(find)),
+    ])]
+}
+
+fn document(command: &Command) -> Reply {
+    let mut fields = vec![
+        (Reply::text("summary"), Reply::text(command.summary)),
+        (Reply::text("since"), Reply::text(command.since)),
+        (Reply::text("group"), Reply::text(command.group)),
+        (Reply::text("complexity"), Reply::text(command.complexity)),
+    ];
+    if !command.subcommands.is_empty() {
+        let entry = |command: &Command| (Reply::text(command.full_name), document(command));
+        let subcommands = command.subcommands.iter().map(entry).collect();
+        fields.push((Reply::text("subcommands"), Reply::Map(subcommands)));
+    }
+    Reply::Map(fields)
+}

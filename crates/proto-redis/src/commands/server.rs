@@ -1,0 +1,44 @@
+//! Commands about the node: `INFO`, `CONFIG`, `TIME`.
+
+use super::introspection;
+use crate::config;
+use crate::info::Sections;
+use crate::plan::{Plan, Question};
+use crate::table::Call;
+use crate::text::{ErrorText, wrong_arity};
+
+type Parsed = Result<Plan, ErrorText>;
+
+/// `CONFIG` alone; its arity asks for a subcommand, so this is not reached.
+pub(crate) fn container(call: &mut Call<'_>) -> Parsed {
+    Err(wrong_arity(call.command.full_name))
+}
+
+pub(crate) fn info(call: &mut Call<'_>) -> Parsed {
+    Ok(Plan::Ask(Question::Info(Sections::named(&call.args[1..]))))
+}
+
+pub(crate) fn time(_: &mut Call<'_>) -> Parsed {
+    Ok(Plan::Ask(Question::Time))
+}
+
+pub(crate) fn config_get(call: &mut Call<'_>) -> Parsed {
+    Ok(Plan::Ask(Question::ConfigGet(call.args[2..].to_vec())))
+}
+
+pub(crate) fn config_set(call: &mut Call<'_>) -> Parsed {
+    Ok(Plan::Ask(Question::ConfigSet(config::check_changes(&call.args[2..])?)))
+}
+
+pub(crate) fn config_resetstat(_: &mut Call<'_>) -> Parsed {
+    Ok(Plan::Ask(Question::ResetStatistics))
+}
+
+/// What Redis says when it was started without a file, which is always true here.
+pub(crate) fn config_rewrite(_: &mut Call<'_>) -> Parsed {
+    Err(ErrorText::fixed("ERR The server is running without a config file"))
+}
+
+pub(crate) fn help(call: &mut Call<'_>) -> Parsed {
+    introspection::help(call)
+}

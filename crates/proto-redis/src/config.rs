@@ -1,0 +1,185 @@
+//! `CONFIG GET` and `CONFIG SET`: a small table of the parameters that clients and tools ask for.
+//!
+//! Skein is configured by its own settings. What is here tells clients the truth in Redis' words
+//! (`appendonly` is `yes`: every write is on disk before it is acknowledged) and refuses to pretend
+//! otherwise.
+
+use crate::glob;
+use crate::reply::Reply;
+use crate::text::{ErrorText, SYNTAX, parse_integer};
+use bytes::Bytes;
+use types::limits::{CLIENT_CONNECTIONS_MAX, COMMAND_BYTES_MAX};
+
+/// What the listener has in force now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveConfig {
+    /// Seconds after which an idle client is disconnected; 0 is never.
+    pub timeout_seconds: u64,
+    /// The port of this listener.
+    pub port: u16,
+    /// The addresses of this listener, with spaces between.
+    pub bind: String,
+    /// The node's data directory.
+    pub directory: String,
+}
+
+/// A checked change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigChange {
+    /// `timeout`, in seconds.
+    Timeout(u64),
+}
+
+/// One parameter.
+struct Parameter {
+    name: &'static str,
+    value: Value,
+}
+
+/// Where its value comes from.
+enum Value {
+    /// Always this; setting it to this is no change and allowed.
+    Fixed(&'static str),
+    /// A fixed number.
+    Number(usize),
+    /// Given at start, shown, never changed.
+    Started(fn(&LiveConfig) -> String),
+    /// A secret: never shown, never changed here.
+    Hidden,
+    /// Changed while running: a whole number of at most this.
+    Live { max: i64, get: fn(&LiveConfig) -> u64, change: fn(u64) -> ConfigChange },
+}
+
+const fn fixed(name: &'static str, value: &'static str) -> Parameter {
+    Parameter { name, value: Value::Fixed(value) }
+}
+
+/// In order of name.
+const PARAMETERS: &[Parameter] = &[
+    fixed("appendfsync", "always"),
+    fixed("appendonly", "yes"),
+    Parameter { name: "bind", value: Value::Started(|live| live.bind.clone()) },
+    fixed("cluster-enabled", "no"),
+    fixed("databases", "1"),
+    Parameter { name: "dir", value: Value::Started(|live| live.directory.clone()) },
+    fixed("lazyfree-lazy-user-del", "no"),
+    fixed("lazyfree-lazy-user-flush", "no"),
+    Parameter { name: "maxclients", value: Value::Number(CLIENT_CONNECTIONS_MAX) },
+    fixed("maxmemory", "0"),
+    fixed("maxmemory-policy", "noeviction"),
+    fixed("notify-keyspace-events", ""),
+    Parameter { name: "port", value: Value::Started(|live| live.port.to_string()) },
+    Parameter { name: "proto-max-bulk-len", value: Value::Number(COMMAND_BYTES_MAX) },
+    fixed("protected-mode", "no"),
+    fixed("replica-read-only", "no"),
+    Parameter { name: "requirepass", value: Value::Hidden },
+    fixed("save", ""),
+    fixed("slave-read-only", "no"),
+    fixed("tcp-keepalive", "300"),
+    Parameter {
+        name: "timeout",
+        value: Value::Live {
+            max: i32::MAX as i64,
+            get: |live| live.timeout_seconds,
+            change: ConfigChange::Timeout,
+        },
+    },
+];
+
+/// The reply to `CONFIG GET`: every parameter that one of the patterns matches, once.
+pub fn get(patterns: &[Bytes], live: &LiveConfig) -> Reply {
+    let wanted = |parameter: &&Parameter| {
+        patterns.iter().any(|pattern| glob::matches(pattern, parameter.name.as_bytes(), true))
+    };
+    let shown =
+        |parameter: &Parameter| Some((Reply::text(parameter.name), Reply::bulk(parameter.value.text(live)?)));
+    Reply::Map(PARAMETERS.iter().filter(wanted).filter_map(shown).collect())
+}
+
+/// Checks the arguments of `CONFIG SET`: names and values in turn. All are valid, or nothing is changed.
+pub(crate) fn check_changes(arguments: &[Bytes]) -> Result<Vec<ConfigChange>, ErrorText> {
+    if !arguments.len().is_multiple_of(2) {
+        return Err(SYNTAX);
+    }
+    let mut pairs: Vec<(&Parameter, &Bytes)> = Vec::new();
+    for pair in arguments.chunks_exact(2) {
+        let known = |parameter: &&Parameter| parameter.name.as_bytes().eq_ignore_ascii_case(&pair[0]);
+        let parameter = PARAMETERS.iter().find(known).ok_or_else(|| unknown(&pair[0]))?;
+        if matches!(parameter.value, Value::Started(_)) || parameter.name == "databases" {
+            return Err(refused(parameter, "can't set immutable config"));
+        }
+        if pairs.iter().any(|(other, _)| other.name == parameter.name) {
+            return Err(refused(parameter, "duplicate parameter"));
+        }
+        pairs.push((parameter, &pair[1]));
+    }
+    let checked = pairs.into_iter().map(|(parameter, value)| parameter.check(value));
+    checked.filter_map(Result::transpose).collect()
+}
+
+impl Parameter {
+    fn check(&self, value: &[u8]) -> Result<Option<ConfigChange>, ErrorText> {
+        let same = |shown: &str| value.eq_ignore_ascii_case(shown.as_bytes());
+        match &self.value {
+            Value::Fixed(fixed) if same(fixed) => Ok(None),
+            Value::Number(number) if same(&number.to_string()) => Ok(None),
+            Value::Fixed(_) | Value::Number(_) => {
+                Err(refused(self, "Skein has one value for it, shown by CONFIG GET"))
+            }
+            Value::Started(_) => Err(refused(self, "can't set immutable config")),
+            Value::Hidden => Err(refused(self, "the password is given to 'skein up --requirepass'")),
+            Value::Live { max, change, .. } => match parse_integer(value) {
+                None => Err(refused(self, "argument couldn't be parsed into an integer")),
+                Some(number) if (0..=*max).contains(&number) => Ok(Some(change(number.unsigned_abs()))),
+                Some(_) => Err(refused(self, &format!("argument must be between 0 and {max} inclusive"))),
+            },
+        }
+    }
+}
+
+impl Value {
+    /// As shown; `None` for a secret.
+    fn text(&self, live: &LiveConfig) -> Option<String> {
+        match self {
+            Value::Fixed(text) => Some((*text).to_owned()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Started(get) => Some(get(live)),
+            Value::Live { get, .. } => Some(get(live).to_string()),
+            Value::Hidden => None,
+        }
+    }
+}
+
+fn refused(parameter: &Parameter, why: &str) -> ErrorText {
+    format!("ERR CONFIG SET failed (possibly related to argument '{}') - {why}", parameter.name).into()
+}
+
+fn unknown(name: &[u8]) -> ErrorText {
+    let mut text = b"ERR Unknown option or number of arguments for CONFIG SET - '".to_vec();
+    text.extend_from_slice(name);
+    text.push(b'\'');
+    ErrorText::new(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_is_not_shown() {
+        let Reply::Map(all) = get(&[Bytes::from_static(b"*")], &LiveConfig::default()) else { panic!() };
+        assert!(all.iter().all(|(name, _)| *name != Reply::text("requirepass")));
+        assert_eq!(all.len(), PARAMETERS.len() - 1);
+    }
+
+    #[test]
+    fn what_cannot_change_may_be_set_to_what_it_is() {
+        let check = |text: &'static str| {
+            let words: Vec<_> = text.split(' ').map(|word| Bytes::from_static(word.as_bytes())).collect();
+            check_changes(&words)
+        };
+        assert_eq!(check("appendonly YES maxmemory 0"), Ok(vec![]));
+        assert_eq!(check("Timeout 30"), Ok(vec![ConfigChange::Timeout(30)]));
+        assert!(check("timeout 30 appendonly no").is_err());
+    }
+}

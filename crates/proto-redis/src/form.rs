@@ -1,0 +1,124 @@
+//! From the engine's reply to the client's: one form per way that Redis words an answer.
+
+use crate::faults::{engine_error, fault_error};
+use crate::reply::Reply;
+use crate::text::ErrorText;
+use api::kv::{KvAnswer, KvReply};
+use types::{ErrorCode, Fault};
+
+/// How the reply of one operation reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Form {
+    /// The answer's shape.
+    pub shape: Shape,
+    /// The command, for error texts that name it.
+    pub command: &'static str,
+}
+
+/// The shape of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shape {
+    /// As the engine says it: `Ok`, nil, number or bytes.
+    Plain,
+    /// Bytes, where absent reads as empty.
+    BytesOrEmpty,
+    /// Milliseconds as seconds, rounded to the nearest; −1 and −2 stay.
+    Seconds,
+    /// `Ok` whatever the number is.
+    Done,
+    /// Stored or not, as 1 or 0.
+    Stored,
+    /// A type's name as a word; `none` when absent.
+    TypeName,
+    /// The argument is wrong, yet Redis looks at the key first: nil if it is absent, the engine's error if
+    /// it has the wrong type, else this error.
+    RefuseIfPresent(ErrorText),
+}
+
+impl Form {
+    /// The reply to the client.
+    pub fn reply(&self, outcome: Result<KvReply, Fault>) -> Reply {
+        match outcome.and_then(answer) {
+            Ok(KvAnswer::Error(code)) => Reply::Error(engine_error(code, self.command)),
+            Ok(answer) => self.shape_answer(answer).unwrap_or_else(|fault| fault_error(&fault).into()),
+            Err(fault) => fault_error(&fault).into(),
+        }
+    }
+
+    fn shape_answer(&self, answer: KvAnswer) -> Result<Reply, Fault> {
+        Ok(match (&self.shape, answer) {
+            (Shape::Plain, KvAnswer::Ok(_)) => Reply::OK,
+            (Shape::Plain, KvAnswer::Nil(_)) => Reply::Null,
+            (Shape::Plain, KvAnswer::Integer(number)) => Reply::Integer(number),
+            (Shape::Plain | Shape::BytesOrEmpty, KvAnswer::Value(bytes)) => Reply::Bulk(bytes),
+            (Shape::BytesOrEmpty, KvAnswer::Nil(_)) => Reply::text(""),
+            (Shape::Seconds, KvAnswer::Integer(millis)) => Reply::Integer(seconds(millis)),
+            (Shape::Done, KvAnswer::Ok(_) | KvAnswer::Integer(_)) => Reply::OK,
+            (Shape::Stored, KvAnswer::Ok(_)) => Reply::Integer(1),
+            (Shape::Stored, KvAnswer::Nil(_)) => Reply::Integer(0),
+            (Shape::TypeName, KvAnswer::Value(name)) => Reply::Simple(name),
+            (Shape::TypeName, KvAnswer::Nil(_)) => Reply::simple("none"),
+            (Shape::RefuseIfPresent(_), KvAnswer::Nil(_)) => Reply::Null,
+            (Shape::RefuseIfPresent(error), KvAnswer::Value(_)) => Reply::Error(error.clone()),
+            (shape, answer) => return Err(unexpected(&format!("{shape:?}"), &answer)),
+        })
+    }
+}
+
+/// The answer in a reply; a reply without one comes from a newer release.
+pub(crate) fn answer(reply: KvReply) -> Result<KvAnswer, Fault> {
+    reply.answer.ok_or_else(|| Fault::new(ErrorCode::VersionUnsupported, "a reply of a newer release"))
+}
+
+/// The engine answered something that does not fit the question.
+pub(crate) fn unexpected(wanted: &str, answer: &KvAnswer) -> Fault {
+    let kind = match answer {
+        KvAnswer::Ok(_) => "ok",
+        KvAnswer::Nil(_) => "nil",
+        KvAnswer::Integer(_) => "a number",
+        KvAnswer::Value(_) => "bytes",
+        KvAnswer::Values(_) => "several values",
+        KvAnswer::Page(_) => "a page",
+        KvAnswer::Error(_) => "an error",
+    };
+    Fault::new(ErrorCode::Internal, format!("the engine answered {kind} where {wanted} was expected"))
+}
+
+fn seconds(millis: i64) -> i64 {
+    if millis < 0 { millis } else { millis.saturating_add(500) / 1000 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::kv::KvError;
+
+    fn reply(shape: Shape, answer: KvReply) -> Reply {
+        Form { shape, command: "x" }.reply(Ok(answer))
+    }
+
+    #[test]
+    fn seconds_round_to_the_nearest() {
+        for (millis, shown) in [(-2, -2), (-1, -1), (0, 0), (499, 0), (500, 1), (1499, 1), (99_999, 100)] {
+            assert_eq!(reply(Shape::Seconds, KvReply::integer(millis)), Reply::Integer(shown));
+        }
+        assert_eq!(seconds(i64::MAX), i64::MAX / 1000);
+    }
+
+    #[test]
+    fn a_wrong_argument_may_hide_behind_the_key() {
+        let error = ErrorText::fixed("ERR bad");
+        let shape = || Shape::RefuseIfPresent(error.clone());
+        assert_eq!(reply(shape(), KvReply::nil()), Reply::Null);
+        assert_eq!(reply(shape(), KvReply::value("v")), Reply::Error(error.clone()));
+        let wrong_type = reply(shape(), KvReply::error(KvError::WrongType));
+        assert_eq!(wrong_type, Reply::Error(crate::text::WRONG_TYPE));
+    }
+
+    #[test]
+    fn an_answer_that_does_not_fit_is_an_error_not_a_panic() {
+        assert!(reply(Shape::Seconds, KvReply::ok()).is_error());
+        assert!(reply(Shape::Plain, KvReply { answer: None }).is_error());
+        assert!(reply(Shape::Plain, KvReply { answer: Some(KvAnswer::Error(99)) }).is_error());
+    }
+}

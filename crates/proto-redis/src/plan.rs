@@ -1,0 +1,149 @@
+//! Plans: what a command asks of whom, as plain data.
+
+use crate::config::ConfigChange;
+use crate::form::Form;
+use crate::info::Sections;
+use crate::reply::Reply;
+use crate::scan::Walk;
+use crate::scatter::{Everywhere, Scatter};
+use crate::text::{CROSS_SLOT, ErrorText};
+use crate::{client::ClientFilter, faults};
+use api::kv::KvOp;
+use bytes::Bytes;
+use types::limits::KEY_BYTES_MAX;
+use types::{ErrorCode, Fault};
+
+/// One partition of one table, as the listener names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// The listener's handle of the table.
+    pub table: u64,
+    /// The partition's index.
+    pub partition: u32,
+}
+
+/// Where a key lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The partition.
+    pub target: Target,
+    /// The key as it is stored there.
+    pub key: Bytes,
+}
+
+/// What a command asks, and of whom.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// Nothing more: this is the reply.
+    Answer(Reply),
+    /// One operation of one partition.
+    Keyed(Keyed),
+    /// One operation of each partition that holds some of the keys. Atomic per partition, not as a whole.
+    Scatter(Scatter),
+    /// The same operation of every partition that the listener serves.
+    Everywhere(Everywhere),
+    /// `SCAN`, `KEYS`, `RANDOMKEY`: one partition after another.
+    Walk(Walk),
+    /// Facts that only the listener has.
+    Ask(Question),
+}
+
+/// Facts that only the listener has. Each names the function that makes the reply from them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// `INFO`: see [`crate::info::render`].
+    Info(Sections),
+    /// `CONFIG GET` with these patterns: see [`crate::config::get`].
+    ConfigGet(Vec<Bytes>),
+    /// `CONFIG SET`, already checked: put the values in force and answer [`Reply::OK`].
+    ConfigSet(Vec<ConfigChange>),
+    /// `CONFIG RESETSTAT`: zero the counters that `INFO` shows and answer [`Reply::OK`].
+    ResetStatistics,
+    /// `TIME`: see [`crate::client::time_reply`].
+    Time,
+    /// `WAIT`: answer the number of replicas besides the leader that hold this connection's writes, as
+    /// [`Reply::Integer`]. Every acknowledged write is on a quorum already, so there is nothing to wait for.
+    Wait {
+        /// How many replicas the client hopes for.
+        replicas: i64,
+        /// How long it would wait; 0 is for ever.
+        timeout_millis: i64,
+    },
+    /// `CLIENT INFO`: see [`crate::client::info_reply`].
+    ClientInfo,
+    /// `CLIENT LIST`: see [`crate::client::list_reply`].
+    ClientList(ClientFilter),
+    /// `CLIENT KILL`: close the connections that match; see [`crate::client::kill_reply`].
+    ClientKill(ClientFilter),
+}
+
+/// One operation of one partition, with keys as the client typed them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keyed {
+    /// The operation.
+    pub op: KvOp,
+    /// How its reply reads.
+    pub form: Form,
+}
+
+impl Keyed {
+    /// Finds the partition and puts the stored keys into the operation.
+    ///
+    /// Errors: what `place` says, `CROSSSLOT` if the keys lie in several partitions, or a key that is
+    /// too long.
+    pub fn address(
+        self,
+        place: impl Fn(&Bytes) -> Result<Place, ErrorText>,
+    ) -> Result<(Target, KvOp, Form), ErrorText> {
+        let Keyed { mut op, form } = self;
+        let mut target = None;
+        visit_keys(&mut op, &mut |key| {
+            let found = place_checked(key, &place)?;
+            if *target.get_or_insert(found.target) != found.target {
+                return Err(CROSS_SLOT);
+            }
+            *key = found.key;
+            Ok(())
+        })?;
+        let target = target.ok_or_else(|| faults::fault_error(&Fault::new(ErrorCode::Internal, "no key")))?;
+        Ok((target, op, form))
+    }
+}
+
+/// Asks the listener where a key lives and checks the length of what is stored.
+pub(crate) fn place_checked(
+    key: &Bytes,
+    place: impl Fn(&Bytes) -> Result<Place, ErrorText>,
+) -> Result<Place, ErrorText> {
+    let found = place(key)?;
+    if found.key.len() > KEY_BYTES_MAX {
+        let detail = format!("a key of {} bytes, at most {KEY_BYTES_MAX} are allowed", found.key.len());
+        return Err(faults::fault_error(&Fault::new(ErrorCode::RequestTooLarge, detail)));
+    }
+    Ok(found)
+}
+
+/// Calls `visit` with every key of an operation.
+fn visit_keys(
+    op: &mut KvOp,
+    visit: &mut dyn FnMut(&mut Bytes) -> Result<(), ErrorText>,
+) -> Result<(), ErrorText> {
+    match op {
+        KvOp::Get(op) | KvOp::StrLen(op) | KvOp::Type(op) | KvOp::GetDel(op) => visit(&mut op.key),
+        KvOp::MGet(op) | KvOp::Exists(op) | KvOp::Del(op) | KvOp::RemoveExpired(op) => {
+            op.keys.iter_mut().try_for_each(visit)
+        }
+        KvOp::GetRange(op) => visit(&mut op.key),
+        KvOp::Ttl(op) => visit(&mut op.key),
+        KvOp::Set(op) => visit(&mut op.key),
+        KvOp::MSet(op) => op.pairs.iter_mut().map(|pair| &mut pair.key).try_for_each(visit),
+        KvOp::GetEx(op) => visit(&mut op.key),
+        KvOp::Append(op) | KvOp::IncrByFloat(op) => visit(&mut op.key),
+        KvOp::SetRange(op) => visit(&mut op.key),
+        KvOp::IncrBy(op) => visit(&mut op.key),
+        KvOp::Expire(op) => visit(&mut op.key),
+        KvOp::Rename(op) => visit(&mut op.from).and_then(|()| visit(&mut op.to)),
+        KvOp::Copy(op) => visit(&mut op.from).and_then(|()| visit(&mut op.to)),
+        KvOp::Scan(_) | KvOp::DbSize(_) | KvOp::RandomKey(_) | KvOp::Flush(_) => Ok(()),
+    }
+}

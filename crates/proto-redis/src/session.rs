@@ -1,0 +1,232 @@
+//! The state of one connection that commands see and change.
+
+use crate::reply::Protocol;
+use crate::text::ErrorText;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// One connection: who it is, what it speaks, whether it may do anything.
+#[derive(Clone, Debug)]
+pub struct Session {
+    id: u64,
+    password: Option<Arc<[u8]>>,
+    authenticated: bool,
+    protocol: Protocol,
+    name: Bytes,
+    library_name: Bytes,
+    library_version: Bytes,
+    replies_off: bool,
+    skip: Skip,
+    closing: bool,
+    last_command: &'static str,
+    no_evict: bool,
+}
+
+/// How the reply to the command parsed last must be sent. It is fixed when the command is parsed: a later
+/// `HELLO 3` does not change replies that are still on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyMode {
+    /// How to encode it.
+    pub protocol: Protocol,
+    /// Do not send it at all.
+    pub silent: bool,
+    /// Close the connection after it.
+    pub close: bool,
+}
+
+/// `CLIENT REPLY SKIP` silences itself and the next command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Skip {
+    No,
+    This,
+    Next,
+}
+
+/// The only user there is.
+pub const USER: &[u8] = b"default";
+
+const NO_PASSWORD: ErrorText = ErrorText::fixed(
+    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+);
+const WRONG_PASSWORD: ErrorText =
+    ErrorText::fixed("WRONGPASS invalid username-password pair or user is disabled.");
+const BAD_NAME: ErrorText =
+    ErrorText::fixed("ERR Client names cannot contain spaces, newlines or special characters.");
+
+impl Session {
+    /// A new connection. `id` is unique on its node and never reused; `password` is `--requirepass`.
+    pub fn new(id: u64, password: Option<Arc<[u8]>>) -> Self {
+        Self {
+            id,
+            authenticated: password.is_none(),
+            password,
+            protocol: Protocol::Resp2,
+            name: Bytes::new(),
+            library_name: Bytes::new(),
+            library_version: Bytes::new(),
+            replies_off: false,
+            skip: Skip::No,
+            closing: false,
+            last_command: "",
+            no_evict: false,
+        }
+    }
+
+    /// `CLIENT ID`.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whether the client may use all commands.
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
+    /// What the connection speaks from the next command on.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// `CLIENT SETNAME`; empty when not set.
+    pub fn name(&self) -> &Bytes {
+        &self.name
+    }
+
+    /// `CLIENT SETINFO LIB-NAME` and `LIB-VER`.
+    pub fn library(&self) -> (&Bytes, &Bytes) {
+        (&self.library_name, &self.library_version)
+    }
+
+    /// The command parsed last, as `client|list`.
+    pub fn last_command(&self) -> &'static str {
+        self.last_command
+    }
+
+    /// Whether `CLIENT NO-EVICT ON` was said. Skein never evicts clients; it is shown in `CLIENT LIST`.
+    pub fn no_evict(&self) -> bool {
+        self.no_evict
+    }
+
+    /// How to send the reply to the command parsed last.
+    pub fn reply_mode(&self) -> ReplyMode {
+        let silent = self.replies_off || self.skip != Skip::No;
+        ReplyMode { protocol: self.protocol, silent, close: self.closing }
+    }
+
+    pub(crate) fn begin_command(&mut self) {
+        self.skip = match self.skip {
+            Skip::Next => Skip::This,
+            _ => Skip::No,
+        };
+    }
+
+    pub(crate) fn note_command(&mut self, name: &'static str) {
+        self.last_command = name;
+    }
+
+    pub(crate) fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    pub(crate) fn set_no_evict(&mut self, on: bool) {
+        self.no_evict = on;
+    }
+
+    pub(crate) fn set_replies(&mut self, on: bool) {
+        self.replies_off = !on;
+        self.skip = Skip::No;
+    }
+
+    pub(crate) fn skip_next_reply(&mut self) {
+        if !self.replies_off {
+            self.skip = Skip::Next;
+        }
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+    }
+
+    pub(crate) fn check_name(name: &[u8]) -> Result<(), ErrorText> {
+        if is_plain(name) { Ok(()) } else { Err(BAD_NAME) }
+    }
+
+    /// Names are shown in lists of `key=value`, so they hold no spaces and nothing that is not ASCII.
+    pub(crate) fn set_name(&mut self, name: &Bytes) -> Result<(), ErrorText> {
+        Self::check_name(name)?;
+        self.name = Bytes::copy_from_slice(name);
+        Ok(())
+    }
+
+    pub(crate) fn set_library(&mut self, attribute: &[u8], value: &Bytes) -> Result<(), ErrorText> {
+        let (field, shown) = if attribute.eq_ignore_ascii_case(b"lib-name") {
+            (&mut self.library_name, "lib-name")
+        } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
+            (&mut self.library_version, "lib-ver")
+        } else {
+            let mut text = b"ERR Unrecognized option '".to_vec();
+            text.extend_from_slice(attribute);
+            text.push(b'\'');
+            return Err(ErrorText::new(text));
+        };
+        if !is_plain(value) {
+            return Err(format!("ERR {shown} cannot contain spaces, newlines or special characters.").into());
+        }
+        *field = Bytes::copy_from_slice(value);
+        Ok(())
+    }
+
+    /// `AUTH password`, which Redis refuses where no password is set.
+    pub(crate) fn authenticate_with_password(&mut self, password: &[u8]) -> Result<(), ErrorText> {
+        if self.password.is_none() {
+            return Err(NO_PASSWORD);
+        }
+        self.authenticate(USER, password)
+    }
+
+    /// `AUTH user password`; where no password is set any password of the default user is right.
+    pub(crate) fn authenticate(&mut self, user: &[u8], password: &[u8]) -> Result<(), ErrorText> {
+        let right = self.password.as_ref().is_none_or(|expected| equal_in_constant_time(expected, password));
+        if user != USER || !right {
+            return Err(WRONG_PASSWORD);
+        }
+        self.authenticated = true;
+        Ok(())
+    }
+
+    /// `RESET`: a new session on the same connection.
+    pub(crate) fn reset(&mut self) {
+        *self = Self {
+            library_name: std::mem::take(&mut self.library_name),
+            library_version: std::mem::take(&mut self.library_version),
+            ..Self::new(self.id, self.password.take())
+        };
+    }
+}
+
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(|byte| (b'!'..=b'~').contains(byte))
+}
+
+/// Takes the same time wherever the first difference lies, so that it cannot be found by measuring.
+fn equal_in_constant_time(expected: &[u8], given: &[u8]) -> bool {
+    let mut difference = expected.len() ^ given.len();
+    for (place, &byte) in given.iter().enumerate() {
+        let other = expected.get(place).copied().unwrap_or(0);
+        difference |= usize::from(byte ^ other);
+    }
+    std::hint::black_box(difference) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_compared_in_full() {
+        for (given, right) in [("secret", true), ("secre", false), ("secret1", false), ("", false)] {
+            assert_eq!(equal_in_constant_time(b"secret", given.as_bytes()), right, "{given}");
+        }
+        assert!(!equal_in_constant_time(b"a\0", b"a"));
+    }
+}

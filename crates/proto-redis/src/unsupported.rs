@@ -1,0 +1,240 @@
+//! Commands of Redis that Skein knows and does not carry out.
+//!
+//! They are told apart from unknown commands, so that a user learns why instead of looking for a typing
+//! error. They are not listed by `COMMAND`.
+
+use crate::text::ErrorText;
+
+/// Why a group of commands is not carried out, and the commands, in lower case.
+pub const UNSUPPORTED: &[(&str, &[&str])] = &[
+    ("transactions are not part of this release", &["discard", "exec", "multi", "unwatch", "watch"]),
+    (
+        "publish and subscribe are not part of this release",
+        &[
+            "psubscribe",
+            "publish",
+            "pubsub",
+            "punsubscribe",
+            "spublish",
+            "ssubscribe",
+            "subscribe",
+            "sunsubscribe",
+            "unsubscribe",
+        ],
+    ),
+    (
+        "scripting is not part of this release",
+        &["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "function", "script"],
+    ),
+    (
+        "bitmaps and bit fields are not part of this release",
+        &["bitcount", "bitfield", "bitfield_ro", "bitop", "bitpos", "getbit", "setbit"],
+    ),
+    ("comparing strings is not part of this release", &["lcs"]),
+    (
+        "hashes are not part of this release",
+        &[
+            "hdel",
+            "hexists",
+            "hget",
+            "hgetall",
+            "hincrby",
+            "hincrbyfloat",
+            "hkeys",
+            "hlen",
+            "hmget",
+            "hmset",
+            "hrandfield",
+            "hscan",
+            "hset",
+            "hsetnx",
+            "hstrlen",
+            "hvals",
+        ],
+    ),
+    (
+        "lists are not part of this release",
+        &[
+            "blmove",
+            "blmpop",
+            "blpop",
+            "brpop",
+            "brpoplpush",
+            "lindex",
+            "linsert",
+            "llen",
+            "lmove",
+            "lmpop",
+            "lpop",
+            "lpos",
+            "lpush",
+            "lpushx",
+            "lrange",
+            "lrem",
+            "lset",
+            "ltrim",
+            "rpop",
+            "rpoplpush",
+            "rpush",
+            "rpushx",
+        ],
+    ),
+    (
+        "sets are not part of this release",
+        &[
+            "sadd",
+            "scard",
+            "sdiff",
+            "sdiffstore",
+            "sinter",
+            "sintercard",
+            "sinterstore",
+            "sismember",
+            "smembers",
+            "smismember",
+            "smove",
+            "spop",
+            "srandmember",
+            "srem",
+            "sscan",
+            "sunion",
+            "sunionstore",
+        ],
+    ),
+    (
+        "sorted sets are not part of this release",
+        &[
+            "bzmpop",
+            "bzpopmax",
+            "bzpopmin",
+            "zadd",
+            "zcard",
+            "zcount",
+            "zdiff",
+            "zdiffstore",
+            "zincrby",
+            "zinter",
+            "zintercard",
+            "zinterstore",
+            "zlexcount",
+            "zmpop",
+            "zmscore",
+            "zpopmax",
+            "zpopmin",
+            "zrandmember",
+            "zrange",
+            "zrangebylex",
+            "zrangebyscore",
+            "zrangestore",
+            "zrank",
+            "zrem",
+            "zremrangebylex",
+            "zremrangebyrank",
+            "zremrangebyscore",
+            "zrevrange",
+            "zrevrangebylex",
+            "zrevrangebyscore",
+            "zrevrank",
+            "zscan",
+            "zscore",
+            "zunion",
+            "zunionstore",
+        ],
+    ),
+    ("sorting is not part of this release", &["sort", "sort_ro"]),
+    (
+        "streams are not part of this release",
+        &[
+            "xack",
+            "xadd",
+            "xautoclaim",
+            "xclaim",
+            "xdel",
+            "xgroup",
+            "xinfo",
+            "xlen",
+            "xpending",
+            "xrange",
+            "xread",
+            "xreadgroup",
+            "xrevrange",
+            "xsetid",
+            "xtrim",
+        ],
+    ),
+    (
+        "geographic indexes are not part of this release",
+        &[
+            "geoadd",
+            "geodist",
+            "geohash",
+            "geopos",
+            "georadius",
+            "georadius_ro",
+            "georadiusbymember",
+            "georadiusbymember_ro",
+            "geosearch",
+            "geosearchstore",
+        ],
+    ),
+    ("HyperLogLog is not part of this release", &["pfadd", "pfcount", "pfmerge", "pfselftest"]),
+    (
+        "it inspects the inside of a Redis server",
+        &["debug", "latency", "memory", "module", "monitor", "object", "pfdebug", "slowlog"],
+    ),
+    (
+        "moving values as opaque bytes is not part of this release",
+        &["dump", "migrate", "restore", "restore-asking"],
+    ),
+    ("there is one database, number 0", &["move", "swapdb"]),
+    ("there is one user; the password is given to 'skein up --requirepass'", &["acl"]),
+    (
+        "every write is on disk before it is acknowledged; there is nothing to save by hand",
+        &["bgrewriteaof", "bgsave", "lastsave", "save"],
+    ),
+    (
+        "replication is the cluster's own; 'skein status' shows it",
+        &["failover", "psync", "replconf", "replicaof", "role", "slaveof", "sync"],
+    ),
+    ("nodes are stopped with 'skein down'", &["shutdown"]),
+    ("it is a greeting of Redis", &["lolwut"]),
+];
+
+/// The error for a command of this name, if it is one of these.
+pub fn refusal(name: &[u8]) -> Option<ErrorText> {
+    let (why, command) = UNSUPPORTED.iter().find_map(|(why, commands)| {
+        let command = commands.iter().find(|command| command.as_bytes().eq_ignore_ascii_case(name))?;
+        Some((why, command))
+    })?;
+    Some(refuse(command, why))
+}
+
+/// `ERR '<command>' is not supported by Skein: <why>`.
+pub fn refuse(command: &str, why: &str) -> ErrorText {
+    format!("ERR '{command}' is not supported by Skein: {why}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::lookup;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_is_listed_once_and_not_in_the_table() {
+        let mut seen = BTreeSet::new();
+        for command in UNSUPPORTED.iter().flat_map(|(_, commands)| *commands) {
+            assert!(seen.insert(command), "{command} is listed twice");
+            assert!(lookup(command.as_bytes()).is_none(), "{command} is carried out");
+        }
+    }
+
+    #[test]
+    fn the_refusal_says_why() {
+        assert_eq!(
+            refusal(b"MULTI").unwrap().to_string(),
+            "ERR 'multi' is not supported by Skein: transactions are not part of this release"
+        );
+        assert_eq!(refusal(b"nosuch"), None);
+    }
+}
