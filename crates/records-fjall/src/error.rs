@@ -1,0 +1,34 @@
+//! fjall's errors in the reader's categories: the disk refused, or the bytes are damaged.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use engine::EngineError;
+use fjall::{Error, LsmError};
+
+/// Sorts an error of fjall.
+pub(crate) fn sort(error: Error) -> EngineError {
+    match &error {
+        Error::Io(_)
+        | Error::Poisoned
+        | Error::Locked
+        | Error::KeyspaceDeleted
+        | Error::Storage(LsmError::Io(_)) => EngineError::Storage(error.to_string()),
+        _ => EngineError::Damaged(error.to_string()),
+    }
+}
+
+/// Runs fjall code that may meet damaged files. It checks checksums, but not everything, and some of its
+/// checks are assertions: a panic is damage too.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, EngineError> {
+    // Nothing of ours is changed inside, and a store that has reported damage is not used again.
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(sort),
+        Err(panic) => Err(EngineError::Damaged(format!("the store panicked: {}", text_of(&*panic)))),
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
