@@ -29,7 +29,7 @@ pub enum Verdict {
     Healthy,
     /// Everything is served, with less redundancy than wished.
     Degraded,
-    /// Some partition has no leader.
+    /// Some partition has no leader, or its leader has no majority.
     Unavailable,
 }
 
@@ -111,7 +111,7 @@ pub struct ReplicaStatus {
     pub node: u64,
     /// `leader`, `follower` or `learner`.
     pub role: String,
-    /// `in-sync`, `catching-up`, `starting`, `stopped` or `lost`.
+    /// `in-sync`, `catching-up`, `starting`, `stopped`, `lost`, or `unreachable` when its node is not up.
     pub state: String,
     /// The last log index that it applied.
     pub applied: u64,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use api::catalog::{ClusterRecord, EngineKind, HashBy, PartitionRecord, TableRecord};
 use types::{GroupId, NodeId, TableId};
 
-use crate::{Catalog, CatalogError};
+use crate::{Catalog, CatalogError, DEFAULT_NAMESPACE, SYSTEM_TABLE};
 
 /// Counters rise by one at a time, so one beyond this was never reached: adding to it is safe.
 const COUNTER_MAX: u64 = 1 << 60;
@@ -28,8 +28,9 @@ pub(crate) fn check(catalog: &Catalog) -> Result<(), CatalogError> {
         require((1..cluster.next_node).contains(&id.get()), || format!("node {id} was never given out"))?;
     }
     require(catalog.names_count() == catalog.tables.len(), || "two tables of one name".into())?;
-    let system = catalog.table(TableId(0)).map(|table| table.groups.as_slice());
-    require(system == Some(&[GroupId::CATALOG.get()]), || "no system table".into())?;
+    let system = catalog.table_named(DEFAULT_NAMESPACE, SYSTEM_TABLE);
+    let fits = system.is_some_and(|table| table.id == 0 && table.groups == [GroupId::CATALOG.get()]);
+    require(fits, || "no system table".into())?;
     for table in catalog.tables() {
         check_table(catalog, cluster, table)?;
     }
@@ -45,6 +46,8 @@ fn check_table(catalog: &Catalog, cluster: &ClusterRecord, table: &TableRecord) 
     let known = EngineKind::try_from(table.engine).is_ok()
         && matches!(HashBy::try_from(table.hash), Ok(HashBy::Tag | HashBy::Whole));
     require(known, || format!("table {id} has an unknown engine or hash rule"))?;
+    let of_cluster = table.engine == i32::from(EngineKind::Catalog);
+    require(of_cluster == (id == 0), || format!("table {id} has the engine of another kind of table"))?;
     require(!table.groups.is_empty(), || format!("table {id} has no partitions"))?;
     for (index, &group) in table.groups.iter().enumerate() {
         let fits = catalog.partition(GroupId(group)).is_some_and(|partition| {

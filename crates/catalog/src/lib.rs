@@ -10,6 +10,7 @@ mod record;
 mod role;
 mod route;
 mod snapshot;
+pub mod status;
 mod watch;
 
 pub use catalog::Catalog;

@@ -11,7 +11,7 @@ use types::{
     ConfigEpoch, Endpoint, Generation, GroupId, NodeId, PartitionIndex, ReplicaId, RouteEpoch, TableId,
 };
 
-use crate::{Catalog, SYSTEM_TABLE};
+use crate::Catalog;
 
 /// Where the keys of a table are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,7 +171,6 @@ impl Catalog {
 /// A table's name as people write it: without its namespace in the default one.
 pub fn display_name(table: &TableRecord) -> String {
     if table.namespace == crate::DEFAULT_NAMESPACE {
-        debug_assert!(table.id != 0 || table.name == SYSTEM_TABLE);
         return table.name.clone();
     }
     format!("{}:{}", table.namespace, table.name)

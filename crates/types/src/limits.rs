@@ -37,6 +37,8 @@ pub const TABLES_MAX: usize = 10_000;
 pub const GROUPS_MAX: usize = 20_000;
 /// Most labels of a node.
 pub const LABELS_MAX: usize = 16;
+/// Longest name or value of a label, in bytes.
+pub const LABEL_BYTES_MAX: usize = 64;
 /// Longest address (`host:port`), in bytes: a DNS name has at most 253.
 pub const ADDRESS_BYTES_MAX: usize = 260;
 /// Longest table or namespace name, in bytes.

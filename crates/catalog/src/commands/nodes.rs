@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::catalog::{CatalogAnswer, ClusterRecord, NodeRecord};
-use types::limits::{ADDRESS_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, NODES_MAX};
+use types::limits::{ADDRESS_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, NODES_MAX};
 use types::{ErrorCode, Fault, NodeId};
 
 use super::{Decision, bad_argument, shown};
@@ -106,11 +106,11 @@ fn check_node(node: &NodeRecord) -> Result<NodeRecord, Fault> {
 fn check_labels(node: &mut NodeRecord) -> Result<(), Fault> {
     node.labels.sort_by(|a, b| a.name.cmp(&b.name));
     let twice = node.labels.windows(2).any(|pair| pair[0].name == pair[1].name);
-    let fits = |text: &String| (1..=NAME_BYTES_MAX).contains(&text.len());
+    let fits = |text: &String| (1..=LABEL_BYTES_MAX).contains(&text.len());
     let all_fit = node.labels.iter().all(|label| fits(&label.name) && fits(&label.value));
     if twice || !all_fit || node.labels.len() > LABELS_MAX {
         let detail = format!(
-            "labels: up to {LABELS_MAX}, each name once, names and values of 1 to {NAME_BYTES_MAX} bytes"
+            "labels: up to {LABELS_MAX}, each name once, names and values of 1 to {LABEL_BYTES_MAX} bytes"
         );
         return Err(bad_argument(detail));
     }

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "this is a test; a broken script shall stop it")]
 
 mod chart;
+mod health;
 mod words;
 mod world;
 

@@ -12,6 +12,7 @@ use engine::ApplyContext;
 use types::{GroupId, Hlc, LogIndex, NodeId};
 
 use crate::chart;
+use crate::health::Health;
 use crate::words::{Words, parse};
 
 /// One catalog and its log position.
@@ -19,6 +20,7 @@ use crate::words::{Words, parse};
 pub struct World {
     catalog: Catalog,
     index: u64,
+    health: Health,
 }
 
 impl World {
@@ -56,7 +58,7 @@ impl World {
             "hosted" => self.hosted(NodeId(words.number(0))),
             "wish" => format!("{:?}\n", self.catalog.wish(GroupId(words.number(0)))),
             "chart" => chart::of_table(&self.catalog, words.argument(0)),
-            other => panic!("no command '{other}'"),
+            _ => self.health.run(&words, &self.catalog),
         }
     }
 
@@ -213,13 +215,13 @@ fn new_table(words: &Words<'_>) -> NewTable {
 }
 
 /// `group/replica`.
-fn group_replica(word: &str) -> GroupReplica {
+pub fn group_replica(word: &str) -> GroupReplica {
     let (group, replica) = word.split_once('/').expect("group/replica");
     GroupReplica { group: parse(group), replica: parse(replica) }
 }
 
 /// `epoch=2 members=1@1,2@2,4~@3`, `~` for a learner.
-fn membership(words: &Words<'_>) -> Membership {
+pub fn membership(words: &Words<'_>) -> Membership {
     let member = |text: &str| {
         let (replica, node) = text.split_once('@').expect("replica@node");
         let id = replica.trim_end_matches('~');
