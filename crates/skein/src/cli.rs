@@ -1,0 +1,423 @@
+//! The command line: every command, argument and help text, defined once.
+//!
+//! Parser, `--help`, shell completions and `docs/cli.md` come from here.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
+use client::Lookup;
+
+use crate::say::Form;
+
+/// A replicated key-value cluster from one command.
+#[derive(Debug, Parser)]
+#[command(name = "skein", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a cluster on this machine, or resume it
+    ///
+    /// Makes the directory if there is none, starts an agent and the nodes, and prints a table of them
+    /// when they serve. Ctrl-C stops them cleanly; the same command resumes with all data.
+    Up(Up),
+    /// Stop a cluster on this machine: its agent and all its nodes
+    Down(Down),
+    /// Tell how a cluster is
+    ///
+    /// Exits with 0 if it is healthy, 10 if it is degraded but everything is served, 20 if some data is
+    /// unavailable or no node answers.
+    Status(Status),
+    /// List, show, make and drop tables
+    #[command(subcommand, arg_required_else_help = true)]
+    Table(TableCommand),
+    /// List nodes
+    #[command(subcommand, arg_required_else_help = true)]
+    Node(NodeCommand),
+    /// Move partition leaders
+    #[command(subcommand, arg_required_else_help = true)]
+    Leader(LeaderCommand),
+    /// Compare the replicas of a table by the hash of their records at one log position
+    Digest(Digest),
+    /// Measure
+    #[command(subcommand, arg_required_else_help = true)]
+    Bench(BenchCommand),
+    /// Run one node; 'skein up' and the agent do this for you
+    Server(Server),
+    /// Run an agent, which keeps the nodes of a directory running; 'skein up --detach' does this for you
+    ///
+    /// SIGTERM stops the nodes and the agent. SIGUSR1 starts nodes that were stopped. If the agent is
+    /// killed, its nodes go on; the next agent finds them.
+    Agent(Agent),
+    /// Explain an error code, or list all of them
+    Errors(Errors),
+    /// Print shell completions
+    Completions(Completions),
+    /// Print the version
+    Version(Version),
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Output {
+    /// Print JSON: data to stdout, an error as one JSON line to stderr
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the cluster is.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Find {
+    /// The cluster's directory, as given to 'skein up' [default: ./skein-data]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// HTTP addresses of any of its nodes, instead of a directory [env: SKEIN_ADDR]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub addr: Vec<String>,
+    /// A file with its secret, if it is not in the directory
+    #[arg(long, value_name = "FILE", env = "SKEIN_SECRET_FILE")]
+    pub secret_file: Option<PathBuf>,
+}
+
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Where the cluster is, or shall be
+    #[arg(long, value_name = "DIR", default_value = "skein-data")]
+    pub dir: PathBuf,
+    /// How many nodes [default: 3]
+    #[arg(long, value_name = "N", value_parser = ["1", "3", "5"])]
+    pub nodes: Option<String>,
+    /// First port of the first node; node i listens from this + 10 (i - 1) [default: 7000]
+    ///
+    /// +0 other nodes, +1 HTTP, +2 Redis, +4 Redis with ZanKV addressing; +3 is reserved for MySQL.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub base_port: Option<u16>,
+    /// Partitions of the default table [default: 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub partitions: Option<u32>,
+    /// The address that all listeners bind to [default: 127.0.0.1]
+    ///
+    /// Any other than loopback needs a password, see --requirepass.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<IpAddr>,
+    /// The password that Redis clients must give; kept in the directory, '' removes it
+    #[arg(long, value_name = "PASSWORD", env = "SKEIN_REQUIREPASS", hide_env_values = true)]
+    pub requirepass: Option<String>,
+    /// Return when the cluster serves; 'skein down' stops it
+    #[arg(long)]
+    pub detach: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `down`.
+#[derive(Debug, Args)]
+pub struct Down {
+    /// Where the cluster is
+    #[arg(long, value_name = "DIR", default_value = "skein-data")]
+    pub dir: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub find: Find,
+    /// Go on and print again whenever a second has passed
+    #[arg(long)]
+    pub watch: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Commands about tables.
+#[derive(Debug, Subcommand)]
+pub enum TableCommand {
+    /// Make a table
+    Create(TableCreate),
+    /// List all tables
+    List(Ask),
+    /// Show a table and its partitions
+    Show(TableNamed),
+    /// Drop a table and everything in it
+    Drop(TableNamed),
+}
+
+/// Arguments of `table create`.
+#[derive(Debug, Args)]
+pub struct TableCreate {
+    /// Its name: letters, digits and underscores
+    pub name: String,
+    /// What stores it
+    #[arg(long, value_enum, default_value = "kv")]
+    pub engine: EngineName,
+    /// How many partitions [default: 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub partitions: Option<u32>,
+    /// How many replicas of each partition [default: 3, or as many as there are nodes]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=7))]
+    pub replicas: Option<u32>,
+    /// Its namespace
+    #[arg(long, value_name = "NAMESPACE", default_value = "default")]
+    pub namespace: String,
+    #[command(flatten)]
+    pub find: Find,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What stores a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// Redis values
+    Kv,
+}
+
+/// Arguments of commands about one table.
+#[derive(Debug, Args)]
+pub struct TableNamed {
+    /// Its name
+    pub name: String,
+    /// Its namespace
+    #[arg(long, value_name = "NAMESPACE", default_value = "default")]
+    pub namespace: String,
+    #[command(flatten)]
+    pub find: Find,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of commands that only ask.
+#[derive(Debug, Args)]
+pub struct Ask {
+    #[command(flatten)]
+    pub find: Find,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Commands about nodes.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// List all nodes
+    List(Ask),
+}
+
+/// Commands about leaders.
+#[derive(Debug, Subcommand)]
+pub enum LeaderCommand {
+    /// Let another replica lead a partition; returns once it does
+    Move(LeaderMove),
+}
+
+/// Arguments of `leader move`.
+#[derive(Debug, Args)]
+pub struct LeaderMove {
+    /// The table: NAME, NAMESPACE:NAME, or 'catalog'
+    pub table: String,
+    /// The partition
+    pub partition: u64,
+    /// The node that shall lead
+    #[arg(long, value_name = "NODE")]
+    pub to: u64,
+    #[command(flatten)]
+    pub find: Find,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `digest`.
+#[derive(Debug, Args)]
+pub struct Digest {
+    /// The table: NAME, NAMESPACE:NAME, or 'catalog'
+    pub table: String,
+    /// The partition [default: all of them]
+    pub partition: Option<u64>,
+    #[command(flatten)]
+    pub find: Find,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Send Redis commands and measure throughput and latency
+    ///
+    /// Works against any server of the Redis protocol. Every error and every unknown outcome is counted
+    /// and printed; nothing is sent twice.
+    Kv(BenchKv),
+}
+
+/// Arguments of `bench kv`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchKv {
+    /// Redis addresses; connections are spread over them [default: all nodes of the directory]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub addr: Vec<String>,
+    /// The cluster's directory [default: ./skein-data]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Connections in all
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    pub connections: usize,
+    /// Threads that share the connections
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..=256))]
+    pub threads: usize,
+    /// Commands that a connection has unanswered at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    pub pipeline: usize,
+    /// Bytes of a value
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = RangedU64ValueParser::<usize>::new().range(0..=8_388_608))]
+    pub size: usize,
+    /// Different keys
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    pub keys: u64,
+    /// Take keys one after another instead of at random
+    #[arg(long)]
+    pub in_order: bool,
+    /// What to send: 'set', 'get', or READS:WRITES as in 9:1
+    #[arg(long, value_name = "MIX", default_value = "set")]
+    pub mix: crate::bench::Mix,
+    /// How long to send, as in 10s, 500ms or 2m
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = crate::bench::parse_duration)]
+    pub duration: std::time::Duration,
+    /// How many commands to send, instead of a time
+    #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
+    pub requests: Option<u64>,
+    /// The password of the server
+    #[arg(long, value_name = "PASSWORD", env = "SKEIN_REQUIREPASS", hide_env_values = true)]
+    pub password: Option<String>,
+    /// Seed of the random keys
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `server`.
+#[derive(Debug, Args)]
+pub struct Server {
+    /// Its configuration: DIR/node-N/node.toml
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Leave the terminal's session first, so that Ctrl-C does not reach the node
+    #[arg(long)]
+    pub own_session: bool,
+}
+
+/// Arguments of `agent`.
+#[derive(Debug, Args)]
+pub struct Agent {
+    /// Where the cluster is
+    #[arg(long, value_name = "DIR", default_value = "skein-data")]
+    pub dir: PathBuf,
+    /// Leave the terminal's session first
+    #[arg(long)]
+    pub own_session: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `errors`.
+#[derive(Debug, Args)]
+pub struct Errors {
+    /// The code, as printed in brackets after an error
+    pub code: Option<String>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `version`.
+#[derive(Debug, Args)]
+pub struct Version {
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl Output {
+    /// As the rest of the program knows it.
+    pub fn form(self) -> Form {
+        if self.json { Form::Json } else { Form::Text }
+    }
+}
+
+impl Find {
+    /// As the client knows it.
+    pub fn lookup(&self) -> Lookup {
+        let Self { dir, addr, secret_file } = self.clone();
+        // What is typed goes before what the environment says, so this one is not left to the parser.
+        let addresses = match std::env::var("SKEIN_ADDR") {
+            Ok(said) if addr.is_empty() && dir.is_none() => said.split(',').map(str::to_owned).collect(),
+            _ => addr,
+        };
+        Lookup { directory: dir, addresses, secret_file }
+    }
+}
+
+impl Command {
+    /// How the command prints.
+    pub fn form(&self) -> Form {
+        let output = match self {
+            Command::Up(up) => up.output,
+            Command::Down(down) => down.output,
+            Command::Status(status) => status.output,
+            Command::Table(TableCommand::Create(create)) => create.output,
+            Command::Table(TableCommand::Show(named) | TableCommand::Drop(named)) => named.output,
+            Command::Table(TableCommand::List(ask)) | Command::Node(NodeCommand::List(ask)) => ask.output,
+            Command::Leader(LeaderCommand::Move(leader)) => leader.output,
+            Command::Digest(digest) => digest.output,
+            Command::Bench(BenchCommand::Kv(bench)) => bench.output,
+            Command::Agent(agent) => agent.output,
+            Command::Errors(errors) => errors.output,
+            Command::Version(version) => version.output,
+            Command::Server(_) | Command::Completions(_) => Output::default(),
+        };
+        output.form()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_refused_by_the_parser() {
+        for bad in [
+            "up --nodes 2",
+            "up --partitions 0",
+            "up --base-port 0",
+            "table create",
+            "leader move t 0",
+            "bench kv --mix sometimes",
+            "bench kv --requests 5 --duration 3s",
+        ] {
+            let words = std::iter::once("skein").chain(bad.split(' '));
+            assert!(Cli::try_parse_from(words).is_err(), "{bad}");
+        }
+    }
+}

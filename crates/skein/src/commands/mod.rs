@@ -1,0 +1,66 @@
+//! The commands: each takes its arguments and returns how the program ends.
+
+mod agent;
+mod bench;
+mod digest;
+mod down;
+mod errors;
+mod leader;
+mod nodes;
+mod server;
+mod status;
+mod tables;
+mod up;
+
+use clap::CommandFactory;
+use serde::Serialize;
+use types::Fault;
+
+use crate::cli::{BenchCommand, Cli, Command, LeaderCommand, NodeCommand, TableCommand};
+use crate::exit::{self, Exit};
+use crate::say::{self, Form};
+
+/// Carries out a command.
+///
+/// # Errors
+/// What the user is to be told; `main` prints it and ends with its exit code.
+pub fn run(command: Command) -> Result<Exit, Fault> {
+    match command {
+        Command::Up(arguments) => up::run(arguments),
+        Command::Down(arguments) => down::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Table(TableCommand::Create(arguments)) => tables::create(&arguments),
+        Command::Table(TableCommand::List(arguments)) => tables::list(&arguments),
+        Command::Table(TableCommand::Show(arguments)) => tables::show(&arguments),
+        Command::Table(TableCommand::Drop(arguments)) => tables::drop(&arguments),
+        Command::Node(NodeCommand::List(arguments)) => nodes::list(&arguments),
+        Command::Leader(LeaderCommand::Move(arguments)) => leader::r#move(&arguments),
+        Command::Digest(arguments) => digest::run(&arguments),
+        Command::Bench(BenchCommand::Kv(arguments)) => bench::kv(&arguments),
+        Command::Server(arguments) => server::run(&arguments),
+        Command::Agent(arguments) => agent::run(&arguments),
+        Command::Errors(arguments) => errors::run(&arguments),
+        Command::Completions(arguments) => {
+            clap_complete::generate(arguments.shell, &mut Cli::command(), "skein", &mut std::io::stdout());
+            Ok(exit::OK)
+        }
+        Command::Version(arguments) => {
+            version(arguments.output.form());
+            Ok(exit::OK)
+        }
+    }
+}
+
+/// The release, as `--version` and `version` print it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn version(form: Form) {
+    #[derive(Serialize)]
+    struct Version {
+        version: &'static str,
+    }
+    match form {
+        Form::Text => say::data(format_args!("skein {VERSION}")),
+        Form::Json => say::json(&Version { version: VERSION }),
+    }
+}

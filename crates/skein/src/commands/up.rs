@@ -1,0 +1,293 @@
+//! `skein up`: a cluster on this machine from one command.
+//!
+//! ```text
+//!   foreground                        --detach
+//!   skein up                          skein up ───starts──► skein agent (own session)
+//!     └ agent (a thread)                 ▲                     │
+//!        └ nodes (own sessions)          └──events, JSON lines─┘ until the cluster serves
+//! ```
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use api::admin::{Status, Verdict};
+use client::{Client, Directory, Lookup, Topology};
+use types::{ErrorCode, Fault};
+
+use super::status;
+use crate::agent::{Agent, Event};
+use crate::cli::Up;
+use crate::exit::{self, Exit};
+use crate::files::{PidFile, create_directory, fault};
+use crate::layout::{self, Wish};
+use crate::node_file::NodePlace;
+use crate::ports;
+use crate::process::Process;
+use crate::say::{self, Form};
+use crate::signals::{self, Asked};
+
+/// How long a start may take before `up` gives up waiting: a node may have much log to replay.
+const START_LIMIT: Duration = Duration::from_secs(120);
+/// The pause between two looks at a cluster that is about to serve.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Starts or resumes a cluster.
+pub fn run(arguments: Up) -> Result<Exit, Fault> {
+    let began = Instant::now();
+    let directory = Directory::new(&arguments.dir);
+    let wish = Wish {
+        nodes: arguments.nodes.as_deref().and_then(|nodes| nodes.parse().ok()),
+        base_port: arguments.base_port,
+        partitions: arguments.partitions,
+        listen: arguments.listen,
+        password: arguments.requirepass.clone(),
+    };
+    if let Some(agent) = PidFile::holder(&directory.agent_pid_file())? {
+        return already_running(&directory, &wish, agent.process, arguments.output.form());
+    }
+    create_directory(directory.path())?;
+    let pid_file = PidFile::take(&directory.agent_pid_file(), "")?;
+    let topology = layout::establish(&directory, &wish)?;
+    check_ports(&directory, &topology)?;
+    let form = arguments.output.form();
+    if arguments.detach {
+        // The agent takes the lock itself; whoever comes between the two is an agent as well.
+        drop(pid_file);
+        detach(&directory, &topology, began, form)
+    } else {
+        attend(directory, topology, pid_file, began, form)
+    }
+}
+
+/// The same command again: says so, starts what was stopped, and shows the table.
+fn already_running(directory: &Directory, wish: &Wish, agent: Process, form: Form) -> Result<Exit, Fault> {
+    let topology = directory.topology()?;
+    layout::compare(directory, &topology, wish)?;
+    if wish.password.as_ref().is_some_and(|password| password.is_empty() == layout::has_password(directory)) {
+        let detail = "--requirepass is another than the running cluster's\n\
+                      'skein down' first, then the same command";
+        return Err(Fault::new(ErrorCode::TopologyDiffers, detail));
+    }
+    say::note(format_args!("this cluster is running already, its agent is process {}", agent.pid));
+    agent.signal(rustix::process::Signal::USR1);
+    let status = wait_until_serving(directory, &topology, &mut |_| Ok(Settled::Waiting))?;
+    show(&status, &topology, None, form);
+    Ok(exit::OK)
+}
+
+/// Ports are checked before anything starts; nodes that run already have theirs.
+fn check_ports(directory: &Directory, topology: &Topology) -> Result<(), Fault> {
+    let mut wanted = Vec::new();
+    for &node in &topology.nodes {
+        let place = NodePlace::new(directory.node_directory(node.id));
+        if PidFile::holder(&place.pid_file())?.is_none() {
+            wanted.push(topology.listens(node));
+        }
+    }
+    ports::check(wanted.iter().flat_map(|addresses| addresses.all()))
+}
+
+/// Runs the agent in this process, until Ctrl-C.
+fn attend(
+    directory: Directory,
+    topology: Topology,
+    pid_file: PidFile,
+    began: Instant,
+    form: Form,
+) -> Result<Exit, Fault> {
+    let program = this_program()?;
+    let (tell, events) = channel();
+    let agent = Agent::new(directory.clone(), topology.clone(), program, pid_file, move |event| {
+        // Without a listener this process is about to end.
+        let _ = tell.send(event.clone());
+    });
+    let control = agent.control();
+    let heed = control.clone();
+    signals::listen(move |asked| match asked {
+        Asked::Stop => {
+            say::note("stopping; the same command resumes");
+            heed.stop();
+        }
+        Asked::Start => heed.start(),
+    })?;
+    let running = std::thread::spawn(move || agent.run());
+    let mut progress = Progress::new(&topology);
+    let waited = wait_until_serving(&directory, &topology, &mut |limit| progress.hear(&events, limit));
+    let failed = match waited {
+        Ok(status) => {
+            show(&status, &topology, Some(began.elapsed()), form);
+            None
+        }
+        Err(_) if progress.finished => None,
+        Err(fault) => {
+            control.stop();
+            Some(fault)
+        }
+    };
+    for event in events {
+        say::note(event);
+    }
+    running.join().map_err(|_| Fault::new(ErrorCode::Internal, "the agent's thread panicked"))??;
+    failed.map_or(Ok(exit::OK), Err)
+}
+
+/// Starts an agent of its own and returns when the cluster serves.
+fn detach(directory: &Directory, topology: &Topology, began: Instant, form: Form) -> Result<Exit, Fault> {
+    let log_file = directory.agent_log_file();
+    let open = std::fs::OpenOptions::new().append(true).create(true).open(&log_file);
+    let log = open.map_err(|error| fault(&error, &log_file))?;
+    let program = this_program()?;
+    let mut command = Command::new(&program);
+    command.args(["agent", "--own-session", "--json", "--dir"]).arg(directory.path());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    let mut agent = command.spawn().map_err(|error| fault(&error, &program))?;
+    let output = agent.stdout.take().expect("a pipe was asked for");
+    let (tell, events) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if let Ok(event) = serde_json::from_str::<Event>(&line) {
+                let _ = tell.send(event);
+            }
+        }
+    });
+    let mut progress = Progress::new(topology);
+    let waited = wait_until_serving(directory, topology, &mut |limit| progress.hear(&events, limit));
+    match waited {
+        Ok(status) => {
+            show(&status, topology, Some(began.elapsed()), form);
+            Ok(exit::OK)
+        }
+        Err(fault) => {
+            let agent = Process::child(&agent);
+            agent.signal(rustix::process::Signal::TERM);
+            agent.wait(Some(crate::agent::driver::STOP_WAIT));
+            Err(fault)
+        }
+    }
+}
+
+/// What the agent's events say of the start so far.
+enum Settled {
+    /// Not all is known yet.
+    Waiting,
+    /// Every node serves or refuses to.
+    Done,
+}
+
+/// The start as the agent tells it.
+struct Progress {
+    waiting: std::collections::BTreeSet<u64>,
+    refused: Vec<Fault>,
+    nodes: usize,
+    finished: bool,
+}
+
+impl Progress {
+    fn new(topology: &Topology) -> Self {
+        Self {
+            waiting: topology.nodes.iter().map(|node| node.id).collect(),
+            refused: Vec::new(),
+            nodes: topology.nodes.len(),
+            finished: false,
+        }
+    }
+
+    /// Waits for an event at most this long, and says what is known then.
+    ///
+    /// # Errors
+    /// The first refusal once no majority is left; `NotReady` if the agent has ended.
+    fn hear(&mut self, events: &Receiver<Event>, limit: Duration) -> Result<Settled, Fault> {
+        match events.recv_timeout(limit) {
+            Ok(event) => {
+                // What goes well is in the table; what does not is said at once.
+                if !matches!(event, Event::Started { .. } | Event::Ready { .. }) {
+                    say::note(&event);
+                }
+                self.count(&event);
+            }
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => self.finished = true,
+        }
+        if self.refused.len() * 2 > self.nodes {
+            return Err(self.refused[0].clone());
+        }
+        if self.finished {
+            return Err(Fault::new(ErrorCode::NotReady, "the agent ended before the cluster served"));
+        }
+        Ok(if self.waiting.is_empty() { Settled::Done } else { Settled::Waiting })
+    }
+
+    fn count(&mut self, event: &Event) {
+        match event {
+            Event::Ready { node, .. } | Event::Stopped { node, .. } => {
+                self.waiting.remove(node);
+            }
+            Event::Refused { node, error } => {
+                self.waiting.remove(node);
+                self.refused.push(Fault::from(error));
+            }
+            Event::Finished => self.finished = true,
+            _ => {}
+        }
+    }
+}
+
+/// Waits until every node that can be ready is, and every partition of the cluster has a leader.
+fn wait_until_serving(
+    directory: &Directory,
+    topology: &Topology,
+    hear: &mut dyn FnMut(Duration) -> Result<Settled, Fault>,
+) -> Result<Status, Fault> {
+    let lookup = Lookup { directory: Some(directory.path().to_owned()), ..Lookup::default() };
+    let client = lookup.client()?;
+    let began = Instant::now();
+    loop {
+        let settled = hear(LOOK_PAUSE)?;
+        let all_up = matches!(settled, Settled::Done) || all_ready(topology);
+        let outcome = if all_up { client.status() } else { Err(ErrorCode::NotReady.into()) };
+        match outcome {
+            Ok(status) if status.verdict != Verdict::Unavailable && !status.partitions.is_empty() => {
+                return Ok(status);
+            }
+            _ if began.elapsed() < START_LIMIT => {
+                // Events are waited for; without them (a running cluster) this is the pause.
+                std::thread::sleep(LOOK_PAUSE);
+            }
+            Ok(status) => return Err(Fault::new(ErrorCode::NotReady, status.summary)),
+            Err(fault) => return Err(fault),
+        }
+    }
+}
+
+/// Whether every node says that it serves.
+fn all_ready(topology: &Topology) -> bool {
+    topology.nodes.iter().all(|&node| {
+        let client = Client::new(vec![topology.reached(node).http], None);
+        matches!(client.health(), Ok(client::Health::Ready))
+    })
+}
+
+/// The table of nodes, and what to type next.
+fn show(status: &Status, topology: &Topology, took: Option<Duration>, form: Form) {
+    if form == Form::Json {
+        say::json(status);
+        return;
+    }
+    say::data(status::nodes_table(&status.nodes));
+    say::data("");
+    let took = took.map(|took| format!(" in {:.1} s", took.as_secs_f64())).unwrap_or_default();
+    say::data(format_args!("ready{took}: {}", status.summary));
+    if let Some(&node) = topology.nodes.first() {
+        let redis = topology.reached(node).redis;
+        let port = redis.rsplit_once(':').map_or("", |(_, port)| port);
+        say::data(format_args!("next: redis-cli -p {port} set a 1"));
+    }
+}
+
+/// The program that nodes and agents run: this one.
+pub fn this_program() -> Result<std::path::PathBuf, Fault> {
+    std::env::current_exe()
+        .map_err(|error| Fault::new(ErrorCode::Internal, format!("this program's own path: {error}")))
+}

@@ -1,0 +1,237 @@
+//! `node.toml`: what `skein server --config FILE` is told, and the other files of a node's directory.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use client::{Addresses, Topology, TopologyNode};
+use serde::{Deserialize, Serialize};
+use types::settings::Setting;
+use types::{ErrorCode, Fault};
+
+/// The newest version of the file that this release reads, and the one that it writes.
+const FORMAT: u32 = 1;
+
+/// The first line of the file.
+const HEADER: &str = "# Written by 'skein up' from ../cluster.toml, which is the file to edit.\n";
+
+/// A node's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodePlace {
+    path: PathBuf,
+}
+
+/// What a node is told at its start. Relative paths are relative to the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeFile {
+    format: u32,
+    /// The cluster's id, as 16 hexadecimal digits.
+    pub cluster: String,
+    /// The node's id.
+    pub node: u64,
+    /// Its stored data.
+    pub data: PathBuf,
+    /// The cluster's secret.
+    pub secret_file: PathBuf,
+    /// The password that Redis clients must give.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Partitions of the default table; used when the cluster is founded.
+    pub partitions: u32,
+    /// Settings that differ from their defaults, by name, as typed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+    /// Where the node binds.
+    pub listen: NodeAddresses,
+    /// The nodes that found the cluster, this one among them, and where they are reached.
+    pub founders: Vec<Founder>,
+}
+
+/// Addresses of one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeAddresses {
+    /// For other nodes.
+    pub peer: String,
+    /// For HTTP.
+    pub http: String,
+    /// For Redis clients.
+    pub redis: String,
+    /// For Redis clients with ZanKV addressing.
+    pub zankv: String,
+}
+
+/// A node that founds the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Founder {
+    /// Its id.
+    pub id: u64,
+    /// Where it is reached.
+    #[serde(flatten)]
+    pub addresses: NodeAddresses,
+}
+
+impl NodePlace {
+    /// The node's directory at `path`; nothing is read or made.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the node is told.
+    pub fn config_file(&self) -> PathBuf {
+        self.path.join("node.toml")
+    }
+
+    /// What the node stores.
+    pub fn data_directory(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    /// Its process, which keeps the file locked.
+    pub fn pid_file(&self) -> PathBuf {
+        self.path.join("server.pid")
+    }
+
+    /// How its process ended, unless it was killed.
+    pub fn exit_file(&self) -> PathBuf {
+        self.path.join("server.exit")
+    }
+
+    /// What it says.
+    pub fn log_file(&self) -> PathBuf {
+        self.path.join("server.log")
+    }
+}
+
+impl NodeFile {
+    /// What a node of this cluster is told.
+    pub fn new(topology: &Topology, node: TopologyNode, password: bool) -> Self {
+        let founders = topology.nodes.iter();
+        Self {
+            format: FORMAT,
+            cluster: format!("{:016x}", topology.cluster.get()),
+            node: node.id,
+            data: "data".into(),
+            secret_file: "../secret".into(),
+            password_file: password.then(|| "../password".into()),
+            partitions: topology.partitions,
+            settings: topology.settings.clone(),
+            listen: topology.listens(node).into(),
+            founders: founders
+                .map(|&node| Founder { id: node.id, addresses: topology.reached(node).into() })
+                .collect(),
+        }
+    }
+
+    /// The file's text.
+    pub fn to_text(&self) -> String {
+        format!("{HEADER}\n{}", toml::to_string(self).expect("plain values under text names"))
+    }
+
+    /// The file at `path`.
+    ///
+    /// # Errors
+    /// `DataUnreadable`, `DataNewer`, or `DataDamaged` with the place in the file.
+    pub fn read(path: &Path) -> Result<Self, Fault> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let damaged = |what: String| {
+            Fault::new(ErrorCode::DataDamaged, format!("{}: {}", path.display(), what.trim_end()))
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| crate::files::fault(&error, path))?;
+        let version: Version = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        if version.format > FORMAT {
+            let detail = format!(
+                "{}: it has format {}, this release reads up to {FORMAT}",
+                path.display(),
+                version.format
+            );
+            return Err(Fault::new(ErrorCode::DataNewer, detail));
+        }
+        let file: Self = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        file.check().map_err(damaged)?;
+        Ok(file)
+    }
+
+    /// The number of a setting: as told, or its default.
+    pub fn setting(&self, setting: &Setting) -> u64 {
+        let told = self.settings.get(setting.name).and_then(|text| setting.check(text).ok());
+        told.unwrap_or_else(|| setting.default_number())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if u64::from_str_radix(&self.cluster, 16).is_err() {
+            return Err(format!("'{}' is not a cluster id", self.cluster));
+        }
+        if !self.founders.iter().any(|founder| founder.id == self.node) {
+            return Err(format!("node {} is not among the founders", self.node));
+        }
+        for (name, value) in &self.settings {
+            let setting = Setting::named(name).ok_or_else(|| format!("there is no setting '{name}'"))?;
+            setting.check(value)?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Addresses> for NodeAddresses {
+    fn from(Addresses { peer, http, redis, zankv }: Addresses) -> Self {
+        Self { peer, http, redis, zankv }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::ClusterId;
+    use types::settings::DOWN_AFTER_MS;
+
+    fn file() -> NodeFile {
+        let listen = "127.0.0.1".parse().expect("an address");
+        let mut topology = Topology::new(ClusterId(7), 3, 7000, 8, listen).expect("plain");
+        topology.settings.insert(DOWN_AFTER_MS.name.into(), "1000".into());
+        NodeFile::new(&topology, topology.nodes[1], true)
+    }
+
+    fn read(text: &str) -> Result<NodeFile, Fault> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let place = NodePlace::new(dir.path());
+        std::fs::write(place.config_file(), text).expect("written");
+        NodeFile::read(&place.config_file())
+    }
+
+    #[test]
+    fn a_node_is_told_what_it_needs() {
+        let file = file();
+        assert_eq!(read(&file.to_text()), Ok(file.clone()));
+        assert_eq!(file.listen.redis, "127.0.0.1:7012");
+        assert_eq!(file.founders[2].addresses.peer, "127.0.0.1:7020");
+        assert_eq!(file.setting(&DOWN_AFTER_MS), 1000);
+        assert_eq!(file.setting(&types::settings::SUSPECT_AFTER_MS), 2000);
+    }
+
+    #[test]
+    fn bad_files_are_explained() {
+        let text = file().to_text();
+        let bad = [
+            ("format = 1", "format = 2", ErrorCode::DataNewer),
+            ("node = 2", "node = 9", ErrorCode::DataDamaged),
+            ("down_after_ms = \"1000\"", "down_after_ms = \"1\"", ErrorCode::DataDamaged),
+            ("down_after_ms", "down_after", ErrorCode::DataDamaged),
+            ("data = ", "dta = ", ErrorCode::DataDamaged),
+        ];
+        for (from, to, code) in bad {
+            assert!(text.contains(from), "{from}");
+            assert_eq!(read(&text.replace(from, to)).expect_err(to).code, code, "{to}");
+        }
+        let missing = NodeFile::read(Path::new("/nonexistent/node.toml")).expect_err("missing");
+        assert_eq!(missing.code, ErrorCode::DataUnreadable);
+    }
+}

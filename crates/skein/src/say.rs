@@ -1,0 +1,108 @@
+//! What people see: words to stderr, data to stdout, errors in one shape.
+//!
+//! ```text
+//! error: the directory holds a cluster of another shape than asked for [topology-differs]
+//!        ./skein-data has 3 nodes, --nodes asks for 5
+//!  next: leave the option out to start the cluster as it is
+//! ```
+
+use std::fmt::Display;
+use std::io::Write;
+
+use api::admin::ErrorBody;
+use serde::Serialize;
+use types::Fault;
+
+/// How a command gives its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// For people: aligned text.
+    Text,
+    /// For programs: JSON.
+    Json,
+}
+
+/// Something to know, on stderr.
+pub fn note(words: impl Display) {
+    // Nobody reads a closed stderr; that is no reason to end.
+    let _ = writeln!(std::io::stderr(), "{words}");
+}
+
+/// Data, on stdout. A reader that has gone away ends nothing: the command's exit code still counts.
+pub fn data(text: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Data as one JSON document.
+pub fn json(value: &impl Serialize) {
+    data(serde_json::to_string_pretty(value).expect("replies are plain data"));
+}
+
+/// Data as one line of JSON.
+pub fn json_line(value: &impl Serialize) {
+    data(serde_json::to_string(value).expect("replies are plain data"));
+}
+
+/// An error, on stderr: as text, or as one line of JSON.
+pub fn fault(fault: &Fault, form: Form) {
+    match form {
+        Form::Text => note(explained(fault)),
+        Form::Json => note(serde_json::to_string(&ErrorBody::from(fault)).expect("plain data")),
+    }
+}
+
+/// An error in the shape above.
+pub fn explained(fault: &Fault) -> String {
+    let mut text = format!("error: {} [{}]", fault.code.cause(), fault.code.as_str());
+    for line in fault.detail.lines() {
+        text.push_str("\n       ");
+        text.push_str(line);
+    }
+    text.push_str("\n next: ");
+    text.push_str(fault.code.hint());
+    text
+}
+
+/// Rows under headings, columns aligned, nothing drawn around them.
+pub fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut lines: Vec<Vec<String>> = vec![headings.iter().map(ToString::to_string).collect()];
+    lines.extend(rows);
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let aligned = lines.iter().map(|line| {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}  "));
+        cells.collect::<String>().trim_end().to_owned()
+    });
+    aligned.collect::<Vec<_>>().join("\n")
+}
+
+/// `1 node`, `3 nodes`.
+pub fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::ErrorCode;
+
+    #[test]
+    fn an_error_has_cause_detail_and_next() {
+        let fault = Fault::new(ErrorCode::PortInUse, "127.0.0.1:7000 (redis-server, process 9)");
+        assert_eq!(
+            explained(&fault),
+            "error: an address that the node must listen at is in use [port-in-use]\n       \
+             127.0.0.1:7000 (redis-server, process 9)\n \
+             next: stop the program that uses it, or choose other ports with --base-port"
+        );
+    }
+
+    #[test]
+    fn columns_are_aligned_without_trailing_blanks() {
+        let rows = vec![vec!["1".into(), "up".into()], vec!["20".into(), "suspect".into()]];
+        assert_eq!(table(&["NODE", "STATE"], rows), "NODE  STATE\n1     up\n20    suspect");
+    }
+}

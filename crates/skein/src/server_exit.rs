@@ -1,0 +1,84 @@
+//! `server.exit`: what a node's process says at its end, for an agent that may not be its parent.
+
+use serde::{Deserialize, Serialize};
+use types::{ErrorCode, Fault};
+
+use crate::agent::Ending;
+use crate::exit;
+use crate::files::{Readers, write_atomically};
+use crate::node_file::NodePlace;
+use crate::process::Process;
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerExit {
+    /// The code of its error; empty if it was stopped cleanly.
+    code: String,
+    /// What exactly.
+    detail: String,
+    /// The process, so that another one's words are not taken for its own.
+    process: Process,
+}
+
+impl ServerExit {
+    /// Leaves word of how this process ends. It ends anyway, so a full disk only costs the word.
+    pub fn write(place: &NodePlace, outcome: &Result<(), Fault>) {
+        let (code, detail) = match outcome {
+            Ok(()) => (String::new(), String::new()),
+            Err(fault) => (fault.code.as_str().to_owned(), fault.detail.clone()),
+        };
+        let exit = Self { code, detail, process: Process::current() };
+        let text = toml::to_string(&exit).expect("plain values under text names");
+        if let Err(fault) = write_atomically(&place.exit_file(), &text, Readers::Everyone) {
+            crate::say::note(format_args!("cannot leave word of the end: {fault}"));
+        }
+    }
+
+    /// What this process said at its end, if it said anything.
+    pub fn read(place: &NodePlace, process: Process) -> Option<Self> {
+        let text = std::fs::read_to_string(place.exit_file()).ok()?;
+        toml::from_str::<Self>(&text).ok().filter(|exit| exit.process == process)
+    }
+
+    /// The same as the agent's law knows it.
+    pub fn ending(self) -> Ending {
+        let Self { code, detail, .. } = self;
+        if code.is_empty() {
+            return Ending::Clean;
+        }
+        let known = code.parse::<ErrorCode>().unwrap_or(ErrorCode::Internal);
+        // A wrong argument in a node's file will be as wrong at the next start.
+        match exit::of(known) {
+            exit::REFUSED | exit::USAGE => Ending::Refused { code, detail },
+            _ => Ending::Failed { code, detail },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_a_process_are_its_own() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let place = NodePlace::new(dir.path());
+        let current = Process::current();
+        assert_eq!(ServerExit::read(&place, current), None);
+        let copy = Fault::new(ErrorCode::DuplicateNode, "node 1\nis alive");
+        for (outcome, ending) in [
+            (Ok(()), Ending::Clean),
+            (Err(copy), Ending::Refused { code: "duplicate-node".into(), detail: "node 1\nis alive".into() }),
+            (
+                Err(ErrorCode::DiskFull.into()),
+                Ending::Failed { code: "disk-full".into(), detail: String::new() },
+            ),
+        ] {
+            ServerExit::write(&place, &outcome);
+            let told = ServerExit::read(&place, current).expect("told");
+            assert_eq!(told.ending(), ending);
+        }
+        let other = Process { started: current.started + 1, ..current };
+        assert_eq!(ServerExit::read(&place, other), None);
+    }
+}
