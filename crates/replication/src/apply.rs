@@ -1,0 +1,351 @@
+//! The applier: committed entries into one replica's state, in order, exactly once.
+//!
+//! ```text
+//!   entries ──► for each request: session says new? ──► engine.stage ──► reply kept in the session
+//!                                                                │
+//!      one commit: data, applied position, membership, clock, sessions ──► only then the answers
+//! ```
+//!
+//! Invariant: what an entry does depends on the state before it and its bytes alone. Everything that
+//! is stored here is stored in the engine's own batch, so that a crash leaves a position, never a mix.
+
+use std::sync::Arc;
+
+use api::entry::{APPLY_VERSION, Envelope, Request, RequestKind};
+use api::peer::{Membership, SnapshotMeta};
+use bytes::Bytes;
+use engine::{
+    Applied, ApplyContext, DigestWork, Engine, EngineError, SnapshotSource, StateMachine, SystemChange,
+};
+use prost::Message as _;
+use raft::eraftpb::Entry;
+use types::{ErrorCode, Fault, Generation, GroupId, Hlc, LogIndex, SessionId, StateId, limits};
+
+use crate::effects::{Answer, ApplyOutcome, Token};
+use crate::message::{self, Work};
+use crate::sessions::{Sessions, Verdict};
+use crate::{membership, mutant};
+
+/// Name of the system record with the group's own facts.
+const GROUP_RECORD: &[u8] = b"g";
+/// Name of the system record with the membership.
+const MEMBERSHIP_RECORD: &[u8] = b"m";
+/// First byte of both.
+const FORMAT: u8 = 1;
+
+/// Why a replica cannot apply.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The state's system records do not fit.
+    #[error("system record {0} cannot be read")]
+    Record(&'static str),
+    /// An entry cannot be read, or was written by a newer release.
+    #[error("entry {index} cannot be applied: {detail}")]
+    Entry {
+        /// The entry.
+        index: LogIndex,
+        /// Why.
+        detail: String,
+    },
+}
+
+impl ApplyError {
+    /// What a user is told.
+    pub fn to_fault(&self) -> Fault {
+        let code = match self {
+            ApplyError::Engine(EngineError::Storage(_)) => ErrorCode::DataUnreadable,
+            _ => ErrorCode::DataDamaged,
+        };
+        Fault::new(code, self.to_string())
+    }
+}
+
+/// The group's own facts, as stored with the state.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct GroupFacts {
+    /// The last stamp that was applied.
+    #[prost(fixed64, tag = "1")]
+    hlc: u64,
+    /// The generation that requests must name.
+    #[prost(uint64, tag = "2")]
+    generation: u64,
+    /// The generation refuses writes.
+    #[prost(bool, tag = "3")]
+    sealed: bool,
+    /// Data entries applied since the group was born.
+    #[prost(uint64, tag = "4")]
+    data_entries: u64,
+}
+
+/// One replica's state and everything that replication keeps with it.
+pub struct Applier {
+    group: GroupId,
+    state: Box<dyn StateMachine>,
+    facts: GroupFacts,
+    membership: Membership,
+    sessions: Sessions,
+    membership_changed: bool,
+    digests: Vec<(LogIndex, DigestWork)>,
+}
+
+impl Applier {
+    /// Makes the state of a group's founding member: durable when this returns. `membership` is the
+    /// group's membership at its birth, the same on every founding member; empty for a replica that
+    /// waits for a snapshot, which begins at position 0.
+    pub fn create(
+        engine: &Arc<dyn Engine>,
+        group: GroupId,
+        state: StateId,
+        generation: Generation,
+        membership: Membership,
+    ) -> Result<Self, ApplyError> {
+        let mut applier = Self {
+            group,
+            state: engine.create(state)?,
+            facts: GroupFacts { generation: generation.get(), ..Default::default() },
+            sessions: Sessions::default(),
+            membership_changed: true,
+            membership,
+            digests: Vec::new(),
+        };
+        if !applier.membership.members.is_empty() {
+            let first =
+                Applied { index: limits::FIRST_LOG_INDEX.into(), term: limits::FIRST_LOG_INDEX.into() };
+            applier.commit(first)?;
+        }
+        engine.flush()?;
+        Ok(applier)
+    }
+
+    /// Takes over a state that was opened or received.
+    pub fn open(group: GroupId, state: Box<dyn StateMachine>) -> Result<Self, ApplyError> {
+        let records = state.system()?;
+        let find = |name: &[u8]| records.iter().find(|record| record.name == name);
+        let body = |name: &[u8], label| match find(name) {
+            None => Ok(None),
+            Some(record) => match record.value.first() {
+                Some(&FORMAT) => Ok(Some(record.value.slice(1..))),
+                _ => Err(ApplyError::Record(label)),
+            },
+        };
+        let facts = match body(GROUP_RECORD, "group")? {
+            Some(bytes) => GroupFacts::decode(bytes).map_err(|_| ApplyError::Record("group"))?,
+            None => GroupFacts::default(),
+        };
+        let membership = match body(MEMBERSHIP_RECORD, "membership")? {
+            Some(bytes) => Membership::decode(bytes).map_err(|_| ApplyError::Record("membership"))?,
+            None => Membership::default(),
+        };
+        let sessions = Sessions::load(&records).ok_or(ApplyError::Record("session"))?;
+        Ok(Self { group, state, facts, membership, sessions, membership_changed: false, digests: Vec::new() })
+    }
+
+    /// The last entry applied.
+    pub fn applied(&self) -> Applied {
+        self.state.applied()
+    }
+
+    /// The group's membership as of that entry.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// The last stamp as of that entry.
+    pub fn hlc(&self) -> Hlc {
+        Hlc(self.facts.hlc)
+    }
+
+    /// Data entries applied since the group was born.
+    pub fn data_entries(&self) -> u64 {
+        self.facts.data_entries
+    }
+
+    /// The engine's state.
+    pub fn state(&self) -> &dyn StateMachine {
+        &*self.state
+    }
+
+    /// Applies entries, commits once, and returns the answers. Entries at or below the applied position
+    /// are skipped: they were applied before a restart.
+    pub fn apply(&mut self, entries: Vec<(Entry, Vec<Token>)>) -> Result<ApplyOutcome, ApplyError> {
+        let mut outcome = ApplyOutcome { group: self.group, ..Default::default() };
+        let mut applied = self.state.applied();
+        for (entry, tokens) in entries {
+            if entry.index <= applied.index.get() {
+                continue;
+            }
+            applied = Applied { index: entry.index.into(), term: entry.term.into() };
+            match message::work(&entry) {
+                Work::Nothing => {}
+                Work::Membership(change) => self.change_membership(change, &mut outcome),
+                Work::Envelope(bytes) => self.apply_envelope(applied, &bytes, tokens, &mut outcome)?,
+            }
+        }
+        if applied > self.state.applied() {
+            self.commit(applied)?;
+        }
+        outcome.applied = applied;
+        Ok(outcome)
+    }
+
+    /// The work of hashing the state, for digest entries of the last [`Self::apply`].
+    pub fn take_digests(&mut self) -> Vec<(LogIndex, DigestWork)> {
+        std::mem::take(&mut self.digests)
+    }
+
+    /// Takes hold of the state for a follower.
+    pub fn snapshot(&self) -> Result<(SnapshotMeta, Box<dyn SnapshotSource>), ApplyError> {
+        let applied = self.state.applied();
+        let ahead = u64::from(mutant!(SnapshotTooFar));
+        let meta = SnapshotMeta {
+            index: applied.index.get() + ahead,
+            term: applied.term.get(),
+            membership: Some(self.membership.clone()),
+            transfer: 0,
+        };
+        Ok((meta, self.state.snapshot()?))
+    }
+
+    fn apply_envelope(
+        &mut self,
+        at: Applied,
+        bytes: &Bytes,
+        tokens: Vec<Token>,
+        outcome: &mut ApplyOutcome,
+    ) -> Result<(), ApplyError> {
+        let unreadable = |detail: String| ApplyError::Entry { index: at.index, detail };
+        let envelope = Envelope::from_bytes(bytes).map_err(|error| unreadable(error.to_string()))?;
+        if envelope.apply_version > APPLY_VERSION {
+            return Err(unreadable(format!("apply version {} is newer", envelope.apply_version)));
+        }
+        let hlc = if mutant!(ClockGoesBack) { envelope.hlc } else { self.facts.hlc.max(envelope.hlc) };
+        self.facts.hlc = hlc;
+        self.facts.data_entries += 1;
+        let chance = if mutant!(ApplyNotDetermined) { u64::from(self.membership.epoch as u32) } else { 0 };
+        let context = ApplyContext {
+            hlc: Hlc(hlc),
+            seed: envelope.seed ^ chance,
+            apply_version: envelope.apply_version,
+            index: at.index,
+            wants_changes: false,
+        };
+        let mut tokens = tokens.into_iter();
+        for (place, request) in envelope.requests.into_iter().enumerate() {
+            let token = tokens.next();
+            let answer = self.carry_out(at, place, &context, request, outcome)?;
+            if let Some(token) = token {
+                outcome.answers.push((token, answer));
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_out(
+        &mut self,
+        at: Applied,
+        place: usize,
+        context: &ApplyContext,
+        request: Request,
+        outcome: &mut ApplyOutcome,
+    ) -> Result<Answer, ApplyError> {
+        let session = SessionId(request.session);
+        if request.session != 0 && !mutant!(SessionIgnored) {
+            match self.sessions.judge(session, request.sequence) {
+                Verdict::New => {}
+                Verdict::Repeated(reply) => {
+                    outcome.repeated += 1;
+                    return Ok(Answer::Done(reply));
+                }
+                Verdict::Forgotten => return Ok(refused(ErrorCode::OutcomeUnknown)),
+                Verdict::Expired => return Ok(refused(ErrorCode::SessionExpired)),
+            }
+        }
+        let reply = match RequestKind::try_from(request.kind) {
+            Ok(RequestKind::Register) => return Ok(self.register(at, place, context, &request)),
+            Ok(RequestKind::Digest) => self.digest(at, context)?,
+            Ok(RequestKind::Seal) => {
+                self.facts.sealed = true;
+                Bytes::new()
+            }
+            Ok(RequestKind::Data) if self.facts.sealed => return Ok(refused(ErrorCode::Sealed)),
+            Ok(RequestKind::Data) if request.generation != self.facts.generation => {
+                return Ok(refused(ErrorCode::StaleRoute));
+            }
+            Ok(RequestKind::Data) => self.state.stage(context, &request.body)?,
+            // Every replica of this release refuses alike; a release that knows the kind raises the
+            // apply version first.
+            Ok(RequestKind::Barrier | RequestKind::Outbox | RequestKind::AdoptExternal) | Err(_) => {
+                return Ok(refused(ErrorCode::VersionUnsupported));
+            }
+        };
+        if request.session != 0 {
+            let ahead = if mutant!(FloorTooHigh) { 2 } else { 0 };
+            self.sessions.keep(session, request.sequence, request.floor + ahead, &reply, context.hlc);
+        }
+        Ok(Answer::Done(reply))
+    }
+
+    /// A session's id is the place of its registration: the entry's index, and the place inside the
+    /// entry in the low bits, so that one entry can register several.
+    fn register(&mut self, at: Applied, place: usize, context: &ApplyContext, request: &Request) -> Answer {
+        let gateway = request.body.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        let id = SessionId((at.index.get() << 16) | (place as u64 & 0xffff));
+        self.sessions.register(id, gateway, context.hlc);
+        Answer::Done(Bytes::copy_from_slice(&id.get().to_be_bytes()))
+    }
+
+    /// Commits everything before the digest entry, takes hold of the state, and replies with the index
+    /// under which the digests of all replicas can be asked for.
+    fn digest(&mut self, at: Applied, context: &ApplyContext) -> Result<Bytes, ApplyError> {
+        let before = Applied { index: at.index.get().saturating_sub(1).into(), term: at.term };
+        if before > self.state.applied() {
+            self.commit(before)?;
+        }
+        self.digests.push((at.index, self.state.digest(context.hlc)?));
+        Ok(Bytes::copy_from_slice(&at.index.get().to_be_bytes()))
+    }
+
+    fn change_membership(&mut self, mut change: membership::Change, outcome: &mut ApplyOutcome) {
+        if mutant!(EpochIgnored) {
+            change.epoch = self.membership.epoch.into();
+        }
+        let after = change.apply_to(&self.membership);
+        if let Some(membership) = &after {
+            self.membership = membership.clone();
+            self.membership_changed = true;
+        }
+        outcome.memberships.push((change, after));
+    }
+
+    fn commit(&mut self, applied: Applied) -> Result<(), ApplyError> {
+        let mut system =
+            vec![SystemChange { name: Bytes::from_static(GROUP_RECORD), value: Some(stored(&self.facts)) }];
+        if self.membership_changed && !mutant!(MembershipNotStored) {
+            system.push(SystemChange {
+                name: Bytes::from_static(MEMBERSHIP_RECORD),
+                value: Some(stored(&self.membership)),
+            });
+        }
+        self.membership_changed = false;
+        let sessions = self.sessions.take_changes();
+        if !mutant!(SessionsNotStored) {
+            system.extend(sessions);
+        }
+        self.state.commit(applied, &system)?;
+        Ok(())
+    }
+}
+
+fn refused(code: ErrorCode) -> Answer {
+    Answer::Refused { fault: code.into(), leader: None }
+}
+
+fn stored(message: &impl prost::Message) -> Bytes {
+    let mut bytes = Vec::with_capacity(1 + message.encoded_len());
+    bytes.push(FORMAT);
+    message.encode_raw(&mut bytes);
+    bytes.into()
+}

@@ -1,0 +1,170 @@
+//! An apply thread: committed entries into states. The only place where an engine may stall.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use engine::StateMachine;
+use types::{ErrorCode, Fault, GroupId, ReplicaId, StateId};
+
+use super::bulk::BulkCommand;
+use super::store::Core;
+use super::work::report;
+use crate::apply::Applier;
+use crate::effects::{ApplyTask, Input};
+use crate::record::GroupRecord;
+use crate::shared::GroupShared;
+
+/// Waiting for work; nothing depends on how long.
+const WAIT: Duration = Duration::from_secs(1);
+
+pub(super) enum ApplyCommand {
+    /// A replica begins.
+    Open { applier: Box<Applier>, shared: Arc<GroupShared>, state: StateId },
+    /// Entries to apply.
+    Apply(ApplyTask),
+    /// A received state, to be adopted or discarded.
+    Keep(StateId, Box<dyn StateMachine>),
+    /// The received state is in force.
+    Adopt { group: GroupId, state: StateId },
+    /// The received state is of no use.
+    Discard { group: GroupId, state: StateId },
+    /// Take hold of the state for a follower.
+    TakeSnapshot { group: GroupId, to: ReplicaId },
+    /// The log has forgotten the replica.
+    Remove { group: GroupId, record: Option<GroupRecord> },
+    /// States were made durable: report how far.
+    Flushed,
+}
+
+struct Hosted {
+    applier: Applier,
+    shared: Arc<GroupShared>,
+    state: StateId,
+}
+
+struct ApplyThread<'a> {
+    core: &'a Core,
+    hosted: BTreeMap<GroupId, Hosted>,
+    received: BTreeMap<StateId, Box<dyn StateMachine>>,
+    /// Groups that applied something since their durable index was last reported.
+    applied: BTreeSet<GroupId>,
+}
+
+pub(super) fn run_apply(core: &Core, place: usize) {
+    let mut thread =
+        ApplyThread { core, hosted: BTreeMap::new(), received: BTreeMap::new(), applied: BTreeSet::new() };
+    let mut commands = Vec::new();
+    while core.applies[place].take(&mut commands, WAIT) {
+        for command in commands.drain(..) {
+            thread.execute(command);
+        }
+    }
+}
+
+impl ApplyThread<'_> {
+    fn execute(&mut self, command: ApplyCommand) {
+        match command {
+            ApplyCommand::Open { applier, shared, state } => {
+                self.hosted.insert(shared.group(), Hosted { applier: *applier, shared, state });
+            }
+            ApplyCommand::Apply(task) => self.apply(task),
+            ApplyCommand::Keep(id, state) => {
+                self.received.insert(id, state);
+            }
+            ApplyCommand::Adopt { group, state } => self.adopt(group, state),
+            ApplyCommand::Discard { group, state } => {
+                self.received.remove(&state);
+                self.remove_state(group, state);
+            }
+            ApplyCommand::TakeSnapshot { group, to } => self.take_snapshot(group, to),
+            ApplyCommand::Remove { group, record } => self.remove(group, record),
+            ApplyCommand::Flushed => self.report_durable(),
+        }
+    }
+
+    fn apply(&mut self, task: ApplyTask) {
+        let group = task.group;
+        let Some(hosted) = self.hosted.get_mut(&group) else { return };
+        self.core.entries_applied.fetch_add(task.entries.len() as u64, Ordering::Relaxed);
+        let mut outcome = match hosted.applier.apply(task.entries) {
+            Ok(outcome) => outcome,
+            Err(error) => return self.stop(group, error.to_fault()),
+        };
+        hosted.shared.observe(hosted.applier.hlc());
+        let digests = hosted.applier.take_digests();
+        if !digests.is_empty() {
+            self.core.bulk.push(BulkCommand::Digest(hosted.shared.clone(), digests));
+        }
+        self.applied.insert(group);
+        let answers = std::mem::take(&mut outcome.answers);
+        if !answers.is_empty() {
+            self.core.outbox.answer(answers);
+        }
+        report(self.core, group, Input::Applied(outcome));
+    }
+
+    fn adopt(&mut self, group: GroupId, state: StateId) {
+        let Some(received) = self.received.remove(&state) else { return };
+        let applier = match Applier::open(group, received) {
+            Ok(applier) => applier,
+            Err(error) => return self.stop(group, error.to_fault()),
+        };
+        let Some(hosted) = self.hosted.get_mut(&group) else { return };
+        hosted.shared.observe(applier.hlc());
+        hosted.shared.set_reader(Some(applier.state().reader()));
+        let old = std::mem::replace(&mut hosted.state, state);
+        hosted.applier = applier;
+        self.remove_state(group, old);
+    }
+
+    fn take_snapshot(&mut self, group: GroupId, to: ReplicaId) {
+        let taken = self.hosted.get(&group).map(|hosted| hosted.applier.snapshot());
+        match taken {
+            Some(Ok((meta, source))) => {
+                self.core.bulk.push(BulkCommand::Taken { group, to, meta, source });
+            }
+            Some(Err(error)) => self.stop(group, error.to_fault()),
+            None => report(self.core, group, Input::SnapshotTaken { group, to, meta: None }),
+        }
+    }
+
+    fn report_durable(&mut self) {
+        for group in std::mem::take(&mut self.applied) {
+            let Some(hosted) = self.hosted.get(&group) else { continue };
+            let index = hosted.applier.state().durable();
+            if index < hosted.applier.applied().index {
+                self.applied.insert(group);
+            }
+            report(self.core, group, Input::StateDurable { group, index });
+        }
+    }
+
+    fn remove(&mut self, group: GroupId, record: Option<GroupRecord>) {
+        self.applied.remove(&group);
+        if let Some(hosted) = self.hosted.remove(&group) {
+            hosted.shared.set_reader(None);
+        }
+        if let Some(record) = record {
+            self.remove_state(group, record.state());
+        }
+        self.core.forget(group);
+    }
+
+    fn remove_state(&self, group: GroupId, state: StateId) {
+        self.core.remove_state(group, state);
+    }
+
+    /// A storage failure ends the process; damage ends the replica.
+    fn stop(&mut self, group: GroupId, fault: Fault) {
+        if let Some(hosted) = self.hosted.remove(&group) {
+            hosted.shared.set_reader(None);
+        }
+        if fault.code == ErrorCode::DataUnreadable {
+            self.core.outbox.fatal(fault);
+        } else {
+            report(self.core, group, Input::Stop(group, fault));
+        }
+    }
+}

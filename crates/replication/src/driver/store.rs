@@ -1,0 +1,318 @@
+//! The store: all replicas of one node, and the threads that run them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use api::peer::{RaftMessage, ReplicaReport, SnapshotAck, SnapshotChunk};
+use env::Clock;
+use types::{ErrorCode, Fault, GroupId, NodeId, ReplicaId, StateId, limits};
+use wal::LogStore;
+
+use super::apply::{ApplyCommand, run_apply};
+use super::bulk::{BulkCommand, run_bulk};
+use super::flush::run_flush;
+use super::log::{LogCommand, run_log};
+use super::queue::Queue;
+use super::work::run_worker;
+use crate::apply::Applier;
+use crate::effects::{Answer, GroupStart, Input, Now, Token};
+use crate::record::GroupRecord;
+use crate::shared::GroupShared;
+use crate::start::{self, Engines, NewReplica};
+use crate::worker::{Counters, Worker, WorkerOptions};
+
+/// Where a store's words go. Called from its threads; must not block for long.
+pub trait Outbox: Send + Sync {
+    /// A Raft message; may be lost.
+    fn send(&self, to: NodeId, message: RaftMessage);
+
+    /// A piece of a snapshot; may be lost.
+    fn send_chunk(&self, to: NodeId, chunk: SnapshotChunk);
+
+    /// How far the receiver of a snapshot is; may be lost.
+    fn send_ack(&self, to: NodeId, ack: SnapshotAck);
+
+    /// What became of requests.
+    fn answer(&self, answers: Vec<(Token, Answer)>);
+
+    /// A replica cannot go on: it is damaged, or a bug stopped it.
+    fn stopped(&self, group: GroupId, replica: ReplicaId, fault: Fault);
+
+    /// The process must end: its disk cannot be trusted any more.
+    fn fatal(&self, fault: Fault);
+}
+
+/// What a store is told at its birth.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Everything that looks random follows from it.
+    pub seed: u64,
+    /// Threads that run Raft.
+    pub workers: usize,
+    /// Threads that apply.
+    pub appliers: usize,
+    /// How often applied state is made durable.
+    pub flush_interval: Duration,
+}
+
+/// What the threads share.
+pub(super) struct Core {
+    pub(super) log: Arc<dyn LogStore>,
+    pub(super) engines: Engines,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) outbox: Arc<dyn Outbox>,
+    pub(super) inboxes: Vec<Queue<Input>>,
+    pub(super) writes: Queue<LogCommand>,
+    pub(super) applies: Vec<Queue<ApplyCommand>>,
+    pub(super) bulk: Queue<BulkCommand>,
+    pub(super) flush: Queue<()>,
+    pub(super) shared: RwLock<BTreeMap<GroupId, Arc<GroupShared>>>,
+    /// The replica of each group that is here, for those who check before the worker does.
+    pub(super) replicas: RwLock<BTreeMap<GroupId, (ReplicaId, i32)>>,
+    pub(super) next_state: AtomicU64,
+    pub(super) counters: Vec<Mutex<Counters>>,
+    pub(super) syncs: AtomicU64,
+    pub(super) entries_applied: AtomicU64,
+}
+
+/// All replicas of one node.
+pub struct Store {
+    core: Arc<Core>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens every replica on disk and begins to run them. Replicas that are damaged are reported to the
+    /// outbox and not run.
+    pub fn start(
+        options: &StoreOptions,
+        log: Arc<dyn LogStore>,
+        engines: Engines,
+        clock: Arc<dyn Clock>,
+        outbox: Arc<dyn Outbox>,
+    ) -> Result<Self, Fault> {
+        let (opened, next_state) = start::open_all(&*log, &engines)?;
+        let core = Arc::new(Core {
+            log,
+            engines,
+            clock,
+            outbox,
+            inboxes: (0..options.workers.max(1)).map(|_| Queue::new()).collect(),
+            writes: Queue::new(),
+            applies: (0..options.appliers.max(1)).map(|_| Queue::new()).collect(),
+            bulk: Queue::new(),
+            flush: Queue::new(),
+            shared: RwLock::default(),
+            replicas: RwLock::default(),
+            next_state: AtomicU64::new(next_state.get()),
+            counters: (0..options.workers.max(1)).map(|_| Mutex::default()).collect(),
+            syncs: AtomicU64::new(0),
+            entries_applied: AtomicU64::new(0),
+        });
+        for opened in opened {
+            match opened {
+                Ok((start, applier)) => core.add(start, applier),
+                Err((group, replica, fault)) => core.report_damage(group, replica, fault),
+            }
+        }
+        let threads = spawn(&core, options)?;
+        Ok(Self { core, threads: Mutex::new(threads) })
+    }
+
+    /// Gives an input to the group's worker. Refused when its queue is full: messages are lost, and
+    /// requests are answered as overloaded.
+    pub fn input(&self, group: GroupId, input: Input) {
+        self.core.external(group, input);
+    }
+
+    /// The connection to a node broke.
+    pub fn unreachable(&self, node: NodeId) {
+        for inbox in &self.core.inboxes {
+            inbox.push(Input::Unreachable(node));
+        }
+    }
+
+    /// A piece of a snapshot arrived.
+    pub fn chunk(&self, from: NodeId, chunk: SnapshotChunk) {
+        // A sender is at most a window ahead; whatever is beyond that many is repeated later.
+        let limit = limits::SNAPSHOTS_AT_ONCE_MAX * limits::SNAPSHOT_WINDOW_CHUNKS as usize * 2;
+        let _ = self.core.bulk.try_push(BulkCommand::Chunk(from, chunk), limit);
+    }
+
+    /// The receiver of a snapshot says how far it is.
+    pub fn ack(&self, from: NodeId, ack: SnapshotAck) {
+        let _ = self.core.bulk.try_push(BulkCommand::Ack(from, ack), limits::FRAMES_WAITING_MAX);
+    }
+
+    /// Makes a replica and begins to run it; it exists durably when this returns.
+    pub fn create(&self, new: &NewReplica) -> Result<(), Fault> {
+        if self.replica(new.group).is_some() {
+            return Ok(());
+        }
+        let state = self.core.new_state();
+        let (start, applier) = start::create(&*self.core.log, &self.core.engines, new, state)?;
+        self.core.add(start, applier);
+        Ok(())
+    }
+
+    /// Stops a replica and removes its log and state; [`Self::replica`] knows it until that is done.
+    pub fn remove(&self, group: GroupId) {
+        self.core.inbox(group).push(Input::Remove(group));
+    }
+
+    /// The replica of a group that is here, running or stopped.
+    pub fn replica(&self, group: GroupId) -> Option<ReplicaId> {
+        let replicas = self.core.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        replicas.get(&group).map(|(replica, _)| *replica)
+    }
+
+    /// What other threads may see of a group.
+    pub fn shared(&self, group: GroupId) -> Option<Arc<GroupShared>> {
+        self.core.shared.read().unwrap_or_else(PoisonError::into_inner).get(&group).cloned()
+    }
+
+    /// The latest reports of all replicas.
+    pub fn reports(&self) -> Vec<ReplicaReport> {
+        let shared = self.core.shared.read().unwrap_or_else(PoisonError::into_inner);
+        shared.values().map(|shared| shared.report()).collect()
+    }
+
+    /// What happened so far: of the groups, then log syncs, entries applied.
+    pub fn counters(&self) -> (Counters, u64, u64) {
+        let mut sum = Counters::default();
+        for counters in &self.core.counters {
+            sum = sum.plus(&counters.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        (sum, self.core.syncs.load(Ordering::Relaxed), self.core.entries_applied.load(Ordering::Relaxed))
+    }
+
+    /// The log that all replicas share.
+    pub fn log(&self) -> &Arc<dyn LogStore> {
+        &self.core.log
+    }
+
+    /// Stops all threads, makes everything applied durable, and returns.
+    pub fn stop(&self) -> Result<(), Fault> {
+        self.core.close();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+        for engine in self.core.engines.values() {
+            engine.flush().map_err(|error| start::engine_fault(&error))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.core.close();
+    }
+}
+
+impl Core {
+    /// Requests that wait in one inbox at most.
+    const INBOX_MAX: usize = 4 * limits::PROPOSALS_WAITING_MAX;
+
+    pub(super) fn inbox(&self, group: GroupId) -> &Queue<Input> {
+        &self.inboxes[(group.get() % self.inboxes.len() as u64) as usize]
+    }
+
+    pub(super) fn applier(&self, group: GroupId) -> &Queue<ApplyCommand> {
+        &self.applies[(group.get() % self.applies.len() as u64) as usize]
+    }
+
+    pub(super) fn new_state(&self) -> StateId {
+        StateId(self.next_state.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now { moment: self.clock.now(), wall_millis: self.clock.wall_millis() }
+    }
+
+    /// Removes a state's bytes; if that fails, the next start does it.
+    pub(super) fn remove_state(&self, group: GroupId, state: StateId) {
+        let replicas = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        let engine = replicas.get(&group).and_then(|(_, kind)| self.engines.get(kind));
+        if let Some(engine) = engine
+            && let Err(error) = engine.remove(state)
+        {
+            tracing::warn!(group = group.get(), state = state.get(), %error, "state cannot be removed");
+        }
+    }
+
+    pub(super) fn forget(&self, group: GroupId) {
+        self.shared.write().unwrap_or_else(PoisonError::into_inner).remove(&group);
+        self.replicas.write().unwrap_or_else(PoisonError::into_inner).remove(&group);
+    }
+
+    fn external(&self, group: GroupId, input: Input) {
+        let Err(refused) = self.inbox(group).try_push(input, Self::INBOX_MAX) else { return };
+        if let Input::Propose { token, .. } | Input::Read { token, .. } = refused {
+            let answer = Answer::Refused { fault: ErrorCode::Overloaded.into(), leader: None };
+            self.outbox.answer(vec![(token, answer)]);
+        }
+    }
+
+    fn add(&self, start: GroupStart, applier: Applier) {
+        let group = start.group;
+        let shared = Arc::new(GroupShared::new(group));
+        shared.set_reader(Some(applier.state().reader()));
+        shared.observe(start.hlc);
+        self.shared.write().unwrap_or_else(PoisonError::into_inner).insert(group, shared.clone());
+        let replica = (start.record.replica(), start.record.engine);
+        self.replicas.write().unwrap_or_else(PoisonError::into_inner).insert(group, replica);
+        let state = start.record.state();
+        let open = ApplyCommand::Open { applier: Box::new(applier), shared: shared.clone(), state };
+        self.applier(group).push(open);
+        self.inbox(group).push(Input::Start(Box::new(start), Some(shared)));
+    }
+
+    fn report_damage(&self, group: GroupId, replica: ReplicaId, fault: Fault) {
+        let record = self.log.group(group).and_then(|summary| GroupRecord::from_bytes(&summary.record));
+        let engine = record.map_or(0, |record| record.engine);
+        tracing::error!(group = group.get(), replica = replica.get(), %fault, "replica is damaged");
+        self.replicas.write().unwrap_or_else(PoisonError::into_inner).insert(group, (replica, engine));
+        self.outbox.stopped(group, replica, fault);
+    }
+
+    fn close(&self) {
+        self.inboxes.iter().for_each(Queue::close);
+        self.applies.iter().for_each(Queue::close);
+        self.writes.close();
+        self.bulk.close();
+        self.flush.close();
+    }
+}
+
+fn spawn(core: &Arc<Core>, options: &StoreOptions) -> Result<Vec<JoinHandle<()>>, Fault> {
+    let mut threads = Vec::new();
+    let mut thread = |name: String, run: Box<dyn FnOnce() + Send>| {
+        let spawned = std::thread::Builder::new().name(name).spawn(run);
+        let fault = |error: std::io::Error| {
+            Fault::new(ErrorCode::Internal, format!("a thread cannot be started: {error}"))
+        };
+        spawned.map(|handle| threads.push(handle)).map_err(fault)
+    };
+    for place in 0..core.inboxes.len() {
+        let worker_options = WorkerOptions::new(options.seed);
+        let shared = core.clone();
+        let worker = Worker::new(worker_options, core.log.clone(), core.now());
+        thread(format!("raft-{place}"), Box::new(move || run_worker(&shared, place, worker)))?;
+    }
+    for place in 0..core.applies.len() {
+        let shared = core.clone();
+        thread(format!("apply-{place}"), Box::new(move || run_apply(&shared, place)))?;
+    }
+    let shared = core.clone();
+    thread("log".into(), Box::new(move || run_log(&shared)))?;
+    let (shared, seed) = (core.clone(), options.seed);
+    thread("bulk".into(), Box::new(move || run_bulk(&shared, seed)))?;
+    let (shared, interval) = (core.clone(), options.flush_interval);
+    thread("flush".into(), Box::new(move || run_flush(&shared, interval)))?;
+    Ok(threads)
+}

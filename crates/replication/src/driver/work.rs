@@ -1,0 +1,86 @@
+//! A worker thread: inputs in, effects out, a tick when it is time.
+
+use std::sync::PoisonError;
+
+use types::{Fault, GroupId, ReplicaId};
+
+use super::apply::ApplyCommand;
+use super::bulk::BulkCommand;
+use super::log::LogCommand;
+use super::store::Core;
+use crate::effects::{Effect, Input};
+use crate::record::GroupRecord;
+use crate::worker::Worker;
+
+/// Reports are published every so many ticks.
+const REPORT_TICKS: u64 = 4;
+
+pub(super) fn run_worker(core: &Core, place: usize, mut worker: Worker) {
+    let mut inputs = Vec::new();
+    let mut ticks = 0;
+    loop {
+        let now = core.now();
+        let wait = worker.next_tick().since(now.moment);
+        if !core.inboxes[place].take(&mut inputs, wait) {
+            return;
+        }
+        // The time is taken before the work: a lease that begins in this turn begins here.
+        let now = core.now();
+        for input in inputs.drain(..) {
+            worker.input(input);
+        }
+        if now.moment >= worker.next_tick() {
+            worker.tick(now);
+            ticks += 1;
+            if ticks % REPORT_TICKS == 0 {
+                worker.publish_reports();
+                *core.counters[place].lock().unwrap_or_else(PoisonError::into_inner) = worker.counters();
+            }
+        }
+        for effect in worker.turn(now) {
+            execute(core, effect);
+        }
+    }
+}
+
+fn execute(core: &Core, effect: Effect) {
+    match effect {
+        Effect::Send(node, message) => core.outbox.send(node, message),
+        Effect::Write(write) => core.writes.push(LogCommand::Write(write)),
+        Effect::Apply(task) => core.applier(task.group).push(ApplyCommand::Apply(task)),
+        Effect::Adopt { group, state } => core.applier(group).push(ApplyCommand::Adopt { group, state }),
+        Effect::Discard { group, state } => core.applier(group).push(ApplyCommand::Discard { group, state }),
+        Effect::TakeSnapshot { group, to } => {
+            core.applier(group).push(ApplyCommand::TakeSnapshot { group, to });
+        }
+        Effect::SendSnapshot { node, message } => core.bulk.push(BulkCommand::Send(node, message)),
+        Effect::Cut { group, index } => {
+            if let Err(error) = core.log.cut(group, index) {
+                tracing::warn!(group = group.get(), %error, "log cannot be cut");
+            }
+        }
+        Effect::Answer(answers) => core.outbox.answer(answers),
+        Effect::Removed(group) => remove(core, group),
+        Effect::Stopped { group, fault } => stopped(core, group, fault),
+    }
+}
+
+/// First the log forgets the replica, so that after a crash its state is one that nobody names; then
+/// the state goes; only then may the group have another replica here.
+fn remove(core: &Core, group: GroupId) {
+    core.bulk.push(BulkCommand::Forget(group));
+    let record = core.log.group(group).and_then(|summary| GroupRecord::from_bytes(&summary.record));
+    core.writes.push(LogCommand::Delete { group, record });
+}
+
+fn stopped(core: &Core, group: GroupId, fault: Fault) {
+    let replicas = core.replicas.read().unwrap_or_else(PoisonError::into_inner);
+    let replica = replicas.get(&group).map_or(ReplicaId::NONE, |(replica, _)| *replica);
+    drop(replicas);
+    core.outbox.stopped(group, replica, fault);
+}
+
+/// Tells a group's worker that work is finished.
+pub(super) fn report(core: &Core, group: GroupId, input: Input) {
+    core.inbox(group).push(input);
+}

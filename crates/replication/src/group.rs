@@ -1,0 +1,427 @@
+//! One replica of one group: `raft`'s state machine and everything around it that is a rule.
+//!
+//! A group takes inputs (messages, ticks, proposals, reports of finished work) and, once per turn,
+//! turns what `raft` has become into effects. It owns no thread, file, socket or clock.
+//!
+//! - `group.rs`: birth, inputs that every role takes, ticks
+//! - `ready.rs`: from `raft`'s `Ready` to effects
+//! - `lead.rs`: what only a leader does: proposals, reads, membership, leases
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use api::entry::Request;
+use api::peer::{RaftMessage, ReplicaReport, ReplicaState};
+use engine::Applied;
+use raft::eraftpb::{Message, MessageType};
+use raft::{RawNode, StateRole};
+use types::{ErrorCode, Fault, GroupId, HybridClock, LogIndex, NodeId, ReplicaId, StateId, limits};
+use wal::LogStore;
+
+use crate::effects::{Answer, ApplyOutcome, Effect, GroupStart, Now, Token};
+use crate::message::{self, BadMessage};
+use crate::record::GroupRecord;
+use crate::shared::GroupShared;
+use crate::storage::GroupStorage;
+use crate::worker::{Counters, WorkerOptions};
+use crate::{membership, mutant};
+
+mod lead;
+mod ready;
+
+/// A fresh group's first replica campaigns this often until somebody leads, because the others may not
+/// have been made yet.
+const FRESH_CAMPAIGN_TICKS: u64 = 2;
+/// How often the log is cut, in ticks.
+const CUT_TICKS: u64 = 20;
+/// How often a leader looks at its membership, in ticks.
+const MEMBERSHIP_TICKS: u64 = 4;
+
+/// One replica of one group.
+pub struct Group {
+    id: GroupId,
+    seed: u64,
+    raft: RawNode<GroupStorage>,
+    record: GroupRecord,
+    shared: Arc<GroupShared>,
+    /// Ticks since this replica began to run.
+    ticks: u64,
+    /// It campaigns without waiting: nobody ever led this group.
+    fresh: bool,
+    /// No vote before this tick: promises of the run before may still hold.
+    quiet_until: u64,
+    /// Which node a replica was last heard from; fills in for members that the membership does not
+    /// know yet.
+    heard_from: BTreeMap<u64, NodeId>,
+    /// The last round heard from the leader, with its term.
+    round_heard: (u64, u64),
+    applied: Applied,
+    /// The last index handed to apply.
+    applying: u64,
+    durable: LogIndex,
+    /// Numbers of `Ready`s that wait for the log, and the last index each wrote.
+    writes: VecDeque<(u64, Option<u64>)>,
+    written: u64,
+    /// A received state whose snapshot `raft` has not taken up yet, and where it stands.
+    received: Option<(StateId, u64)>,
+    /// A state that the log is about to name, with the number of the write that does.
+    adopting: Option<(u64, StateId, u64)>,
+    /// The role and term when the last turn ended.
+    was: (StateRole, u64),
+    leader: lead::Leading,
+    /// Entries kept behind the durable state for late followers.
+    keep_entries: u64,
+}
+
+impl Group {
+    /// Begins to run a replica.
+    pub fn start(
+        start: GroupStart,
+        options: &WorkerOptions,
+        log: Arc<dyn LogStore>,
+        shared: Arc<GroupShared>,
+    ) -> Result<Self, Fault> {
+        let id = start.group;
+        let replica = start.record.replica();
+        let (log_start, log_last) = start.log;
+        let mut hard_state = start.record.hard_state();
+        hard_state.commit = hard_state.commit.max(start.applied.index.get()).min(log_last.index.get());
+        let storage = GroupStorage::new(id, log, log_start, log_last, hard_state, start.membership.clone());
+        let config = raft_config(replica, start.applied.index.get());
+        let raft = RawNode::new(&config, storage, &options.logger)
+            .map_err(|error| Fault::new(ErrorCode::DataDamaged, format!("group {id}: {error}")))?;
+        let lone = membership::voters(&start.membership).count() == 1;
+        let quiet = !start.is_new && !lone && !mutant!(VoteRightAfterRestart);
+        let mut group = Self {
+            id,
+            seed: options.seed,
+            raft,
+            record: start.record,
+            shared,
+            ticks: 0,
+            fresh: start.is_new && !start.membership.members.is_empty(),
+            quiet_until: if quiet { limits::ELECTION_TICKS as u64 } else { 0 },
+            heard_from: BTreeMap::new(),
+            round_heard: (0, 0),
+            applied: start.applied,
+            applying: start.applied.index.get(),
+            durable: start.applied.index,
+            writes: VecDeque::new(),
+            written: log_last.index.get(),
+            received: None,
+            adopting: None,
+            was: (StateRole::Follower, 0),
+            leader: lead::Leading::new(HybridClock::after(start.hlc)),
+            keep_entries: options.log_keep_entries,
+        };
+        group.set_election_timeout();
+        let first = membership::rank(&start.membership, replica) == 0;
+        if group.raft.raft.promotable() && (lone || (group.fresh && first)) {
+            let _ = group.raft.campaign();
+            group.set_election_timeout();
+        }
+        Ok(group)
+    }
+
+    /// The group.
+    pub fn id(&self) -> GroupId {
+        self.id
+    }
+
+    /// This replica.
+    pub fn replica(&self) -> ReplicaId {
+        self.record.replica()
+    }
+
+    /// The record in force.
+    pub fn record(&self) -> &GroupRecord {
+        &self.record
+    }
+
+    /// Whether this replica leads.
+    pub fn leads(&self) -> bool {
+        self.raft.raft.state == StateRole::Leader
+    }
+
+    /// The current term.
+    pub fn term(&self) -> u64 {
+        self.raft.raft.term
+    }
+
+    /// The last index known to be committed.
+    pub fn commit(&self) -> u64 {
+        self.raft.raft.raft_log.committed
+    }
+
+    /// The last entry applied.
+    pub fn applied(&self) -> Applied {
+        self.applied
+    }
+
+    /// Time passes. Returns whether a turn may have something to do.
+    pub fn tick(&mut self, now: Now, counters: &mut Counters) -> bool {
+        self.ticks += 1;
+        let mut busy = self.raft.tick();
+        if self.fresh && self.ticks % FRESH_CAMPAIGN_TICKS == 0 {
+            let first = membership::rank(self.raft.store().membership(), self.replica()) == 0;
+            if self.raft.raft.leader_id != 0 || self.leads() {
+                self.fresh = false;
+            } else if first {
+                let _ = self.raft.campaign();
+                busy = true;
+            }
+        }
+        self.set_election_timeout();
+        if self.leads() {
+            busy |= self.tick_leader(now, counters);
+        }
+        busy || self.ticks % CUT_TICKS == 0
+    }
+
+    /// A message from the replica on another node. Snapshots come by [`Self::snapshot_received`] only.
+    pub fn step(&mut self, from: NodeId, wire: RaftMessage) -> Result<(), BadMessage> {
+        if wire.kind == MessageType::MsgSnapshot as i32 {
+            return Err(BadMessage::Snapshot);
+        }
+        self.step_any(from, wire)
+    }
+
+    fn step_any(&mut self, from: NodeId, wire: RaftMessage) -> Result<(), BadMessage> {
+        let (sender, round) = (wire.from, wire.lease_round);
+        let known = membership::node_of(self.raft.store().membership(), sender);
+        if wire.to != self.record.replica || known.is_some_and(|node| node != from) {
+            return Err(BadMessage::Sender(sender));
+        }
+        let message = message::from_wire(wire)?;
+        self.check(&message)?;
+        self.heard_from.insert(sender, from);
+        if self.is_too_early(&message) {
+            return Ok(());
+        }
+        let kind = message.get_msg_type();
+        let term = message.term;
+        // Errors are words like "peer not found": a late answer from a member that has left.
+        let _ = self.raft.step(message);
+        self.set_election_timeout();
+        match kind {
+            MessageType::MsgHeartbeat if term == self.raft.raft.term => {
+                let (heard_term, heard_round) = self.round_heard;
+                let round = if heard_term == term { heard_round.max(round) } else { round };
+                self.round_heard = (term, round);
+            }
+            MessageType::MsgHeartbeatResponse if term == self.raft.raft.term && self.leads() => {
+                self.leader.rounds.hear(ReplicaId(sender), round);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The connection to a node broke: its replicas get no optimistic appends until they answer again.
+    pub fn unreachable(&mut self, node: NodeId) {
+        if self.leads() {
+            let members = self.raft.store().membership().members.clone();
+            for member in members.iter().filter(|member| member.node == node.get()) {
+                self.raft.report_unreachable(member.replica);
+            }
+        }
+    }
+
+    /// A write to the log is durable.
+    pub fn persisted(&mut self, number: u64, out: &mut Vec<Effect>) {
+        while self.writes.front().is_some_and(|(waiting, _)| *waiting <= number) {
+            if let Some((_, Some(index))) = self.writes.pop_front() {
+                self.written = index;
+            }
+        }
+        self.raft.on_persist_ready(number);
+        if let Some((write, state, index)) = self.adopting
+            && write <= number
+        {
+            self.adopting = None;
+            self.adopt(state, index, out);
+        }
+    }
+
+    /// Entries are applied.
+    pub fn on_applied(&mut self, outcome: ApplyOutcome, counters: &mut Counters) {
+        for (change, after) in outcome.memberships {
+            let Some(membership) = after else { continue };
+            counters.membership_changes += 1;
+            // Errors cannot happen: the change was checked against the same membership.
+            if let Err(error) = self.raft.apply_conf_change(&change.to_raft()) {
+                tracing::error!(group = self.id.get(), %error, "membership change refused by raft");
+            }
+            self.raft.mut_store().set_membership(membership);
+            self.set_election_timeout();
+        }
+        counters.sessions_repeated += outcome.repeated;
+        // A snapshot may have overtaken entries that were still being applied.
+        if outcome.applied.index > self.applied.index {
+            self.applied = outcome.applied;
+        }
+        if self.applied.index.get() > self.raft.raft.raft_log.applied() {
+            self.raft.advance_apply_to(self.applied.index.get());
+        }
+    }
+
+    /// A crash would lose nothing of the state up to here.
+    pub fn state_durable(&mut self, index: LogIndex) {
+        self.durable = self.durable.max(index);
+    }
+
+    /// A complete and durable state came from the leader.
+    pub fn snapshot_received(
+        &mut self,
+        from: NodeId,
+        state: StateId,
+        message: RaftMessage,
+        out: &mut Vec<Effect>,
+    ) {
+        let position = message.snapshot.as_ref().map_or(0, |meta| meta.index);
+        // One at a time: the log's reset and the state that it names must be of the same snapshot.
+        let busy = self.received.is_some() || self.adopting.is_some() || self.raft.snap().is_some();
+        let taken_up = !busy
+            && self.step_any(from, message).is_ok()
+            && self.raft.snap().is_some_and(|snapshot| snapshot.get_metadata().index == position);
+        if taken_up {
+            self.received = Some((state, position));
+        } else {
+            out.push(Effect::Discard { group: self.id, state });
+        }
+    }
+
+    /// What the group looks like from outside.
+    pub fn report(&self) -> ReplicaReport {
+        let raft = &self.raft.raft;
+        let learner = !raft.promotable();
+        let state = match raft.state {
+            StateRole::Leader => ReplicaState::Leader,
+            StateRole::Candidate | StateRole::PreCandidate => ReplicaState::Candidate,
+            StateRole::Follower if self.applied.index.get() == 0 => ReplicaState::Starting,
+            StateRole::Follower if learner => ReplicaState::Learner,
+            StateRole::Follower => ReplicaState::Follower,
+        };
+        ReplicaReport {
+            group: self.id.get(),
+            replica: self.record.replica,
+            state: state as i32,
+            term: raft.term,
+            applied: self.applied.index.get(),
+            commit: raft.raft_log.committed,
+            leader: raft.leader_id,
+            membership: self.leads().then(|| self.raft.store().membership().clone()),
+            in_sync: self.in_sync(),
+            ..Default::default()
+        }
+    }
+
+    /// The node of the leader, if this replica knows one.
+    pub fn leader_node(&self) -> Option<NodeId> {
+        match self.raft.raft.leader_id {
+            0 => None,
+            leader => self.node_of(leader),
+        }
+    }
+
+    fn node_of(&self, replica: u64) -> Option<NodeId> {
+        membership::node_of(self.raft.store().membership(), replica)
+            .or_else(|| self.heard_from.get(&replica).copied())
+    }
+
+    /// What `raft` takes for a bug must not come from the network.
+    fn check(&self, message: &Message) -> Result<(), BadMessage> {
+        let raft = &self.raft.raft;
+        let last = raft.raft_log.last_index();
+        let current = message.term == raft.term;
+        match message.get_msg_type() {
+            MessageType::MsgHeartbeat if message.commit > last => {
+                Err(BadMessage::Contradiction("a heartbeat commits what this replica never acknowledged"))
+            }
+            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot
+                if current && self.leads() =>
+            {
+                Err(BadMessage::Contradiction("another leader in the same term"))
+            }
+            MessageType::MsgAppendResponse if current && !message.reject && message.index > last => {
+                Err(BadMessage::Contradiction("an answer acknowledges what this leader never had"))
+            }
+            // `raft` 0.7 would lower its idea of the follower below what the follower acknowledged.
+            MessageType::MsgAppendResponse if current && message.reject => {
+                match raft.prs().get(message.from) {
+                    Some(progress) if message.index <= progress.matched => {
+                        Err(BadMessage::Contradiction("a refusal that was overtaken"))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a promise of this replica's run before may still hold against a vote.
+    fn is_too_early(&self, message: &Message) -> bool {
+        let asks_vote =
+            matches!(message.get_msg_type(), MessageType::MsgRequestVote | MessageType::MsgRequestPreVote);
+        asks_vote && self.ticks < self.quiet_until
+    }
+
+    /// `raft` draws its election timeout at random; ours is a function of seed, group, replica and term,
+    /// and replicas of a group lie apart by rank. Must follow every call that may change role or term.
+    fn set_election_timeout(&mut self) {
+        let rank = membership::rank(self.raft.store().membership(), self.record.replica());
+        let stagger = limits::ELECTION_STAGGER_TICKS;
+        let draw = mix(self.seed, [self.id.get(), self.record.replica, self.raft.raft.term]);
+        let ticks = limits::ELECTION_TICKS + rank * stagger + (draw % stagger as u64) as usize;
+        self.raft.raft.set_randomized_election_timeout(ticks.min(election_ticks_max() - 1));
+    }
+
+    fn answer_all(&self, tokens: impl Iterator<Item = Token>, code: ErrorCode) -> Option<Effect> {
+        let leader = self.leader_node();
+        let answers: Vec<(Token, Answer)> =
+            tokens.map(|token| (token, Answer::Refused { fault: code.into(), leader })).collect();
+        (!answers.is_empty()).then_some(Effect::Answer(answers))
+    }
+}
+
+/// The longest election timeout: the last rank, and `raft` wants it to be exclusive.
+fn election_ticks_max() -> usize {
+    limits::ELECTION_TICKS + limits::ELECTION_STAGGER_TICKS * (limits::REPLICAS_MAX as usize + 1)
+}
+
+fn raft_config(replica: ReplicaId, applied: u64) -> raft::Config {
+    raft::Config {
+        id: replica.get(),
+        election_tick: limits::ELECTION_TICKS,
+        heartbeat_tick: limits::HEARTBEAT_TICKS,
+        min_election_tick: limits::ELECTION_TICKS,
+        max_election_tick: election_ticks_max(),
+        applied,
+        max_size_per_msg: limits::APPEND_BYTES_MAX,
+        max_inflight_msgs: limits::APPENDS_IN_FLIGHT_MAX,
+        check_quorum: true,
+        pre_vote: true,
+        read_only_option: raft::ReadOnlyOption::Safe,
+        skip_bcast_commit: false,
+        batch_append: true,
+        priority: 0,
+        max_uncommitted_size: limits::UNCOMMITTED_BYTES_MAX,
+        max_committed_size_per_ready: limits::COMMITTED_BYTES_PER_READY_MAX,
+    }
+}
+
+/// A number that looks random, from a seed and what it is for (SplitMix64's finaliser over a sum).
+pub(crate) fn mix(seed: u64, parts: [u64; 3]) -> u64 {
+    parts.iter().fold(seed, |state, part| {
+        let mut mixed = state.wrapping_add(*part).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    })
+}
+
+/// A write that waits for its turn in the log.
+struct Queued {
+    token: Token,
+    request: Request,
+}

@@ -1,0 +1,269 @@
+//! From `raft`'s `Ready` to effects: what may leave at once, what must be durable first.
+//!
+//! ```text
+//!   Ready ─┬─ messages of a leader ────────────────────────────► Send
+//!          ├─ entries, vote, term, snapshot ───► Write ── synced ──► then: messages of a follower
+//!          └─ committed entries ────────────────────────────────► Apply
+//! ```
+//!
+//! A `Ready` without anything to write still queues behind the writes before it, because its messages
+//! may promise what those write.
+
+use raft::eraftpb::{Message, MessageType};
+use raft::{SnapshotStatus, StateRole};
+use types::{ErrorCode, LogIndex, StateId, limits};
+use wal::GroupWrite;
+
+use super::{CUT_TICKS, Group};
+use crate::effects::{Answer, ApplyTask, Effect, LogWrite, Now};
+use crate::worker::Counters;
+use crate::{message, mutant};
+
+impl Group {
+    /// The end of a turn: everything that `raft` has become since the last one, as effects.
+    pub fn turn(&mut self, now: Now, out: &mut Vec<Effect>, counters: &mut Counters) {
+        self.note_role(now, out, counters);
+        if self.leads() {
+            self.propose_queued(now, out);
+            self.ask_quorum();
+        }
+        while self.raft.has_ready() {
+            self.handle_ready(now, out, counters);
+        }
+        self.note_role(now, out, counters);
+        if self.leads() {
+            self.settle_reads(now, out, counters);
+        }
+        for to in self.raft.mut_store().take_wanted_snapshots() {
+            out.push(Effect::TakeSnapshot { group: self.id, to: to.into() });
+        }
+        if self.ticks % CUT_TICKS == 0 {
+            self.cut_log(out, counters);
+        }
+        self.trim_recent();
+        self.shared.set_leader(self.leader_node());
+    }
+
+    fn handle_ready(&mut self, now: Now, out: &mut Vec<Effect>, counters: &mut Counters) {
+        let mut ready = self.raft.ready();
+        let number = ready.number();
+        let mut write = GroupWrite { group: self.id, ..Default::default() };
+        let mut must_write = ready.must_sync();
+
+        let immediate = ready.take_messages();
+        let committed = ready.take_committed_entries();
+        let entries = ready.take_entries();
+        let mut then = ready.take_persisted_messages();
+
+        if let Some(hard_state) = ready.hs() {
+            let mut record = self.record.clone();
+            record.set_hard_state(hard_state);
+            if mutant!(VoteNotPersisted) && entries.is_empty() && ready.snapshot().is_empty() {
+                must_write = false;
+            }
+            self.record = record;
+        }
+        let snapshot = ready.snapshot();
+        if !snapshot.is_empty() {
+            let position = message::snapshot_position(snapshot);
+            let membership =
+                crate::membership::snapshot_meta(position.index.get(), position.term.get(), snapshot)
+                    .and_then(|meta| meta.membership)
+                    .unwrap_or_default();
+            self.raft.mut_store().reset(position, membership);
+            self.adopt_later(number, position.index.get());
+            write.reset = Some(position);
+            counters.snapshots_installed += 1;
+        }
+        if let Some(first) = entries.first() {
+            if first.index <= self.raft.store().last().index.get() {
+                counters.truncations += 1;
+            }
+            self.raft.mut_store().append(&entries);
+            write.entries = entries.iter().map(message::to_log).collect();
+        }
+
+        self.send(now, immediate, out);
+        if must_write {
+            write.record = Some(self.record.to_bytes());
+        }
+        let last_written = entries.last().map(|entry| entry.index).or(write.reset.map(|p| p.index.get()));
+        let nothing_before = self.writes.is_empty();
+        self.raft.advance_append_async(ready);
+        if must_write || !nothing_before {
+            if mutant!(AckBeforeFsync) {
+                self.send(now, std::mem::take(&mut then), out);
+                self.raft.on_persist_ready(number);
+            }
+            let then = then.into_iter().filter_map(|message| self.to_wire(message)).collect();
+            self.writes.push_back((number, last_written));
+            let write = must_write.then_some(write);
+            out.push(Effect::Write(LogWrite { number, write, group: self.id, then }));
+        } else {
+            self.send(now, then, out);
+            self.raft.on_persist_ready(number);
+        }
+        self.hand_to_apply(committed, out);
+    }
+
+    fn hand_to_apply(&mut self, committed: Vec<raft::eraftpb::Entry>, out: &mut Vec<Effect>) {
+        let Some(last) = committed.last() else { return };
+        self.applying = last.index;
+        let mut entries = Vec::with_capacity(committed.len());
+        for entry in committed {
+            let tokens = self.take_tokens(&entry, out);
+            entries.push((entry, tokens));
+        }
+        out.push(Effect::Apply(ApplyTask { group: self.id, entries }));
+    }
+
+    /// Messages that may leave now. Heartbeats of one `Ready` are one round.
+    fn send(&mut self, now: Now, messages: Vec<Message>, out: &mut Vec<Effect>) {
+        if messages.iter().any(|message| message.get_msg_type() == MessageType::MsgHeartbeat) {
+            self.begin_round(now);
+        }
+        for message in messages {
+            let to = message.to;
+            match message.get_msg_type() {
+                MessageType::MsgSnapshot => {
+                    if let Some(node) = self.node_of(to) {
+                        let message = message::to_wire(self.id, message, 0);
+                        out.push(Effect::SendSnapshot { node, message });
+                    } else {
+                        self.raft.report_snapshot(to, SnapshotStatus::Failure);
+                    }
+                }
+                _ => out.extend(self.to_wire(message).map(|(node, wire)| Effect::Send(node, wire))),
+            }
+        }
+    }
+
+    fn to_wire(&mut self, message: Message) -> Option<(types::NodeId, api::peer::RaftMessage)> {
+        let round = match message.get_msg_type() {
+            MessageType::MsgHeartbeat => self.leader.rounds.last(),
+            MessageType::MsgHeartbeatResponse if self.round_heard.0 == self.raft.raft.term => {
+                self.round_heard.1
+            }
+            MessageType::MsgTimeoutNow => {
+                // From here on followers may vote for another: no lease in this term any more.
+                if !mutant!(LeaseKeptAfterTransfer) {
+                    self.leader.rounds.release();
+                    self.shared.end_lease();
+                }
+                0
+            }
+            _ => 0,
+        };
+        let node = self.node_of(message.to)?;
+        Some((node, message::to_wire(self.id, message, round)))
+    }
+
+    /// Notices that the role or the term changed since the last turn.
+    fn note_role(&mut self, now: Now, out: &mut Vec<Effect>, counters: &mut Counters) {
+        let is = (self.raft.raft.state, self.raft.raft.term);
+        if is == self.was {
+            return;
+        }
+        let led = self.was.0 == StateRole::Leader;
+        self.was = is;
+        if led {
+            self.stop_leading(out);
+        }
+        if is.0 == StateRole::Leader {
+            counters.elections += 1;
+            self.start_leading(now);
+        } else {
+            out.extend(self.refuse_queued());
+        }
+        tracing::debug!(group = self.id.get(), role = ?is.0, term = is.1, "role");
+    }
+
+    /// The transfer of a snapshot ended.
+    pub fn snapshot_sent(&mut self, to: u64, arrived: bool) {
+        self.raft.mut_store().forget_snapshot(to);
+        let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+        self.raft.report_snapshot(to, status);
+    }
+
+    /// The state was taken hold of for a follower.
+    pub fn snapshot_taken(&mut self, to: u64, meta: Option<api::peer::SnapshotMeta>) {
+        match meta {
+            Some(meta) => self.raft.mut_store().offer_snapshot(to, meta),
+            None => self.raft.mut_store().forget_snapshot(to),
+        }
+        if self.leads() && self.raft.raft.prs().get(to).is_some() {
+            self.raft.raft.send_append(to);
+        }
+    }
+
+    fn adopt_later(&mut self, number: u64, index: u64) {
+        if let Some((state, position)) = self.received.take()
+            && position == index
+        {
+            self.record.state = state.get();
+            self.adopting = Some((number, state, index));
+        }
+    }
+
+    /// The log names the new state: it is in force.
+    pub(super) fn adopt(&mut self, state: StateId, index: u64, out: &mut Vec<Effect>) {
+        self.applied.index = LogIndex(index);
+        self.applied.term = self.raft.store().start().term;
+        self.applying = self.applying.max(index);
+        self.durable = self.durable.max(LogIndex(index));
+        if index > self.raft.raft.raft_log.applied() {
+            self.raft.advance_apply_to(index);
+        }
+        out.push(Effect::Adopt { group: self.id, state });
+    }
+
+    /// Cuts the log at what is durable in the state, keeping a tail for followers that are a little
+    /// late; a leader also keeps what a slower follower still needs, up to a limit.
+    fn cut_log(&mut self, out: &mut Vec<Effect>, counters: &mut Counters) {
+        let start = self.raft.store().start().index.get();
+        let ahead = if mutant!(CutTooFar) { self.applied.index.get() } else { 0 };
+        let durable = self.durable.get().min(self.applied.index.get()).max(ahead);
+        let (entries, bytes) = (self.raft.store().last().index.get() - start, self.raft.store().log_bytes());
+        if entries == 0 {
+            return;
+        }
+        let entry_bytes = (bytes / entries).max(1);
+        let tail = durable.saturating_sub(self.keep_entries.min(limits::LOG_KEEP_BYTES / entry_bytes));
+        let held = if bytes > limits::LOG_HOLD_BYTES_MAX { tail } else { self.slowest_follower(tail) };
+        let index = if mutant!(CutTooFar) { durable } else { tail.min(held) };
+        if index <= start {
+            return;
+        }
+        let Ok(term) = raft::Storage::term(self.raft.store(), index) else { return };
+        let position = wal::LogPosition { index: LogIndex(index), term: term.into() };
+        self.raft.mut_store().cut(position);
+        counters.log_cuts += 1;
+        out.push(Effect::Cut { group: self.id, index: LogIndex(index) });
+    }
+
+    /// Recent entries stay in memory until they are applied here and acknowledged everywhere.
+    fn trim_recent(&mut self) {
+        let needed = self.applied.index.get().min(self.slowest_follower(u64::MAX));
+        let written = self.written;
+        self.raft.mut_store().trim(needed, written);
+    }
+
+    /// The least index that a live follower has acknowledged, or `otherwise` when there is none.
+    fn slowest_follower(&self, otherwise: u64) -> u64 {
+        if !self.leads() {
+            return otherwise;
+        }
+        let me = self.record.replica;
+        let others = self.raft.raft.prs().iter().filter(|(id, _)| **id != me);
+        others
+            .filter(|(_, progress)| progress.recent_active)
+            .map(|(_, p)| p.matched)
+            .min()
+            .unwrap_or(otherwise)
+    }
+
+    /// Why a request that waited cannot go on here.
+    pub(super) fn refusal(&self, code: ErrorCode) -> Answer {
+        Answer::Refused { fault: code.into(), leader: self.leader_node() }
+    }
+}

@@ -1,0 +1,116 @@
+//! Planted bugs, so that the simulator can prove that its checkers see.
+//!
+//! Without the `mutants` feature `mutant!(…)` is `false` and the compiler removes it. With it, one mutant
+//! at a time can be switched on for the current thread.
+
+/// The bugs that can be planted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mutant {
+    /// A write counts as persisted before it was synced.
+    AckBeforeFsync,
+    /// A read under a lease does not look at the clock.
+    LeaseNotChecked,
+    /// A lease begins when the answer arrives instead of when the round was sent.
+    LeaseFromAnswer,
+    /// A lease outlives the handing over of leadership.
+    LeaseKeptAfterTransfer,
+    /// A new leader reads before it has applied an entry of its own term.
+    ReadBeforeOwnTerm,
+    /// The vote and the term are not written.
+    VoteNotPersisted,
+    /// A restarted replica votes at once.
+    VoteRightAfterRestart,
+    /// A quorum read is answered without a round.
+    ReadWithoutRound,
+    /// A quorum read does not wait for the commit index of its arrival to be applied.
+    ReadBeforeApplied,
+    /// A quorum is one vote smaller when rounds are counted.
+    RoundQuorumTooSmall,
+    /// Sessions are left out of the state's records.
+    SessionsNotStored,
+    /// A repeated request is carried out again.
+    SessionIgnored,
+    /// The floor of a session removes replies that may still be asked for.
+    FloorTooHigh,
+    /// The applied index is stored without the data of its last entry.
+    AppliedTooFar,
+    /// A snapshot is described one entry further than it is.
+    SnapshotTooFar,
+    /// The new state is used before the log names it.
+    AdoptBeforeLog,
+    /// The log is cut beyond what is durable in the state.
+    CutTooFar,
+    /// Membership is left out of the state's records.
+    MembershipNotStored,
+    /// A membership change counts at any epoch.
+    EpochIgnored,
+    /// The stamp of an entry may go back.
+    ClockGoesBack,
+    /// Apply asks its own chance instead of the entry's.
+    ApplyNotDetermined,
+    /// A write is answered when it is proposed.
+    AckBeforeQuorum,
+}
+
+impl Mutant {
+    /// Every mutant.
+    pub const ALL: &'static [Mutant] = &[
+        Mutant::AckBeforeFsync,
+        Mutant::LeaseNotChecked,
+        Mutant::LeaseFromAnswer,
+        Mutant::LeaseKeptAfterTransfer,
+        Mutant::ReadBeforeOwnTerm,
+        Mutant::VoteNotPersisted,
+        Mutant::VoteRightAfterRestart,
+        Mutant::ReadWithoutRound,
+        Mutant::ReadBeforeApplied,
+        Mutant::RoundQuorumTooSmall,
+        Mutant::SessionsNotStored,
+        Mutant::SessionIgnored,
+        Mutant::FloorTooHigh,
+        Mutant::AppliedTooFar,
+        Mutant::SnapshotTooFar,
+        Mutant::AdoptBeforeLog,
+        Mutant::CutTooFar,
+        Mutant::MembershipNotStored,
+        Mutant::EpochIgnored,
+        Mutant::ClockGoesBack,
+        Mutant::ApplyNotDetermined,
+        Mutant::AckBeforeQuorum,
+    ];
+}
+
+#[cfg(feature = "mutants")]
+mod switch {
+    use super::Mutant;
+    use std::cell::Cell;
+
+    thread_local! {
+        static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Switches one mutant on for this thread, or all off.
+    pub fn plant(mutant: Option<Mutant>) {
+        ACTIVE.set(mutant);
+    }
+
+    /// Whether a mutant is on.
+    pub fn is_planted(mutant: Mutant) -> bool {
+        ACTIVE.get() == Some(mutant)
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub use switch::{is_planted, plant};
+
+/// Whether a planted bug is on: always `false` without the `mutants` feature.
+#[macro_export]
+macro_rules! mutant {
+    ($name:ident) => {{
+        #[cfg(feature = "mutants")]
+        let planted = $crate::mutants::is_planted($crate::mutants::Mutant::$name);
+        #[cfg(not(feature = "mutants"))]
+        let planted = false;
+        planted
+    }};
+}

@@ -1,0 +1,191 @@
+//! What readers and reports see of a group from other threads, and the lease's last word.
+//!
+//! A read under a lease looks at the clock twice:
+//!
+//! ```text
+//!   1. epoch e, lease until t; is now < t?          no → ask a quorum
+//!   2. read the state
+//!   3. is now < t still, and the epoch still e?     no → forget the value, ask a quorum
+//! ```
+//!
+//! The second look is what makes it safe to be paused in step 2 for any length of time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use api::peer::{ReplicaReport, ReplicaState};
+use bytes::Bytes;
+use engine::{Digest, EngineError, Reader};
+use env::{Clock, Moment};
+use types::{GroupId, Hlc, LogIndex, NodeId};
+
+/// Digests remembered per replica, for those who ask a little later.
+const DIGESTS_KEPT: usize = 8;
+
+/// What other threads see of a group.
+pub struct GroupShared {
+    group: GroupId,
+    lease_until: AtomicU64,
+    lease_epoch: AtomicU64,
+    hlc: AtomicU64,
+    leader: AtomicU64,
+    reader: RwLock<Option<Arc<dyn Reader>>>,
+    report: Mutex<ReplicaReport>,
+    digests: Mutex<Vec<(LogIndex, Digest)>>,
+}
+
+impl GroupShared {
+    /// A group that nobody leads yet.
+    pub fn new(group: GroupId) -> Self {
+        let report =
+            ReplicaReport { group: group.get(), state: ReplicaState::Starting as i32, ..Default::default() };
+        Self {
+            group,
+            lease_until: AtomicU64::new(0),
+            lease_epoch: AtomicU64::new(0),
+            hlc: AtomicU64::new(0),
+            leader: AtomicU64::new(0),
+            reader: RwLock::new(None),
+            report: Mutex::new(report),
+            digests: Mutex::default(),
+        }
+    }
+
+    /// The group.
+    pub fn group(&self) -> GroupId {
+        self.group
+    }
+
+    /// Reads under the leader's lease. `None` when there is no lease, or it ended meanwhile: then a
+    /// quorum must be asked.
+    pub fn read_by_lease(&self, clock: &dyn Clock, request: &[u8]) -> Option<Result<Bytes, EngineError>> {
+        let epoch = self.lease_epoch.load(Ordering::Acquire);
+        let until = Moment(self.lease_until.load(Ordering::Acquire));
+        let unchecked = crate::mutant!(LeaseNotChecked);
+        if clock.now() >= until && !(unchecked && until > Moment(0)) {
+            return None;
+        }
+        let value = self.read_state(clock, request)?;
+        let held = clock.now() < until && self.lease_epoch.load(Ordering::Acquire) == epoch;
+        (held || unchecked).then_some(value)
+    }
+
+    /// Reads whatever the state is. Only after a quorum confirmed, or when stale is fine.
+    pub fn read_state(&self, clock: &dyn Clock, request: &[u8]) -> Option<Result<Bytes, EngineError>> {
+        let reader = self.reader.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let now = Hlc::from_millis(clock.wall_millis()).max(Hlc(self.hlc.load(Ordering::Acquire)));
+        Some(reader.read(request, now))
+    }
+
+    /// The node that leads, as far as this replica knows.
+    pub fn leader(&self) -> Option<NodeId> {
+        match self.leader.load(Ordering::Relaxed) {
+            0 => None,
+            node => Some(NodeId(node)),
+        }
+    }
+
+    /// The latest report.
+    pub fn report(&self) -> ReplicaReport {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The digest taken at a log index, once it is there.
+    pub fn digest(&self, index: LogIndex) -> Option<Digest> {
+        let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        digests.iter().find(|(at, _)| *at == index).map(|(_, digest)| *digest)
+    }
+
+    /// The state that readers look at from now on.
+    pub fn set_reader(&self, reader: Option<Arc<dyn Reader>>) {
+        *self.reader.write().unwrap_or_else(PoisonError::into_inner) = reader;
+    }
+
+    /// The last stamp that was applied.
+    pub fn observe(&self, hlc: Hlc) {
+        self.hlc.fetch_max(hlc.0, Ordering::AcqRel);
+    }
+
+    /// A digest is there.
+    pub fn add_digest(&self, index: LogIndex, digest: Digest) {
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        if digests.len() == DIGESTS_KEPT {
+            digests.remove(0);
+        }
+        digests.push((index, digest));
+    }
+
+    /// Extends the lease. Only the worker calls this, while it leads and has applied an entry of its
+    /// own term.
+    pub(crate) fn extend_lease(&self, until: Moment) {
+        self.lease_until.store(until.0, Ordering::Release);
+    }
+
+    /// Ends the lease, before anything leaves that could let another leader in.
+    pub(crate) fn end_lease(&self) {
+        self.lease_epoch.fetch_add(1, Ordering::AcqRel);
+        self.lease_until.store(0, Ordering::Release);
+    }
+
+    /// Whether there is a lease at a moment.
+    pub fn has_lease(&self, now: Moment) -> bool {
+        now < Moment(self.lease_until.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set_leader(&self, leader: Option<NodeId>) {
+        self.leader.store(leader.map_or(0, NodeId::get), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_report(&self, report: ReplicaReport) {
+        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+    use std::time::Duration;
+
+    /// A clock that jumps ahead whenever the state is read, as if the process were paused there.
+    struct Paused {
+        now: AtomicU64,
+        pause: AtomicBool,
+    }
+
+    struct Value(Arc<Paused>);
+
+    impl Clock for Paused {
+        fn now(&self) -> Moment {
+            Moment(self.now.load(Ordering::Relaxed))
+        }
+
+        fn wall_millis(&self) -> u64 {
+            0
+        }
+    }
+
+    impl Reader for Value {
+        fn read(&self, _request: &[u8], _now: Hlc) -> Result<Bytes, EngineError> {
+            if self.0.pause.load(Ordering::Relaxed) {
+                self.0.now.fetch_add(Duration::from_secs(60).as_nanos() as u64, Ordering::Relaxed);
+            }
+            Ok(Bytes::from_static(b"value"))
+        }
+    }
+
+    #[test]
+    fn a_pause_in_the_middle_of_a_read_is_noticed() {
+        let clock = Arc::new(Paused { now: AtomicU64::new(0), pause: AtomicBool::new(false) });
+        let shared = GroupShared::new(GroupId(1));
+        shared.set_reader(Some(Arc::new(Value(clock.clone()))));
+        assert!(shared.read_by_lease(&*clock, b"").is_none(), "no lease yet");
+        shared.extend_lease(Moment(1000));
+        assert!(shared.read_by_lease(&*clock, b"").is_some());
+        clock.pause.store(true, Ordering::Relaxed);
+        assert!(shared.read_by_lease(&*clock, b"").is_none());
+        shared.extend_lease(Moment(u64::MAX));
+        shared.end_lease();
+        assert!(shared.read_by_lease(&*clock, b"").is_none());
+    }
+}

@@ -1,0 +1,353 @@
+//! A worker: the groups of one thread, from inputs to effects.
+//!
+//! One turn is: any number of [`Worker::input`]s and at most one [`Worker::tick`], then one
+//! [`Worker::turn`], which lets every group that was touched say what it has become. Nothing here
+//! waits, so a slow disk or a stalled engine delays no tick.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use env::Moment;
+use types::{ErrorCode, Fault, GroupId, NodeId, limits};
+use wal::LogStore;
+
+use crate::effects::{Answer, Effect, GroupStart, Input, Now};
+use crate::group::Group;
+use crate::shared::GroupShared;
+
+/// What a worker is told at its birth.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// Everything that looks random follows from it.
+    pub seed: u64,
+    /// Entries kept behind the durable state for late followers.
+    pub log_keep_entries: u64,
+    /// Whether a group that panics is stopped and reported, instead of ending the process. The
+    /// simulator wants to see panics.
+    pub catch_panics: bool,
+    /// Where `raft` talks to.
+    pub logger: slog::Logger,
+}
+
+impl WorkerOptions {
+    /// What the product uses.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            log_keep_entries: limits::LOG_KEEP_ENTRIES,
+            catch_panics: true,
+            logger: slog::Logger::root(slog::Discard, slog::o!()),
+        }
+    }
+}
+
+/// What happened since the worker began; for metrics, and for the simulator's coverage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Times that a replica became leader.
+    pub elections: u64,
+    /// Snapshots that were installed.
+    pub snapshots_installed: u64,
+    /// Snapshots that left.
+    pub snapshots_sent: u64,
+    /// Membership changes that counted.
+    pub membership_changes: u64,
+    /// Times that a suffix of a log was replaced by a new leader's entries.
+    pub truncations: u64,
+    /// Times that a log was cut at its front.
+    pub log_cuts: u64,
+    /// Times that a leader's lease ran out before it was renewed.
+    pub lease_expiries: u64,
+    /// Reads that waited for a quorum.
+    pub reads_by_quorum: u64,
+    /// Requests that were answered from a session's memory.
+    pub sessions_repeated: u64,
+    /// Messages that were refused.
+    pub messages_refused: u64,
+    /// Groups that were stopped.
+    pub stopped: u64,
+}
+
+impl Counters {
+    /// The sum of two.
+    #[must_use]
+    pub fn plus(&self, other: &Counters) -> Counters {
+        Counters {
+            elections: self.elections + other.elections,
+            snapshots_installed: self.snapshots_installed + other.snapshots_installed,
+            snapshots_sent: self.snapshots_sent + other.snapshots_sent,
+            membership_changes: self.membership_changes + other.membership_changes,
+            truncations: self.truncations + other.truncations,
+            log_cuts: self.log_cuts + other.log_cuts,
+            lease_expiries: self.lease_expiries + other.lease_expiries,
+            reads_by_quorum: self.reads_by_quorum + other.reads_by_quorum,
+            sessions_repeated: self.sessions_repeated + other.sessions_repeated,
+            messages_refused: self.messages_refused + other.messages_refused,
+            stopped: self.stopped + other.stopped,
+        }
+    }
+}
+
+/// The groups of one thread.
+pub struct Worker {
+    options: WorkerOptions,
+    log: Arc<dyn LogStore>,
+    groups: BTreeMap<GroupId, Group>,
+    shared: BTreeMap<GroupId, Arc<GroupShared>>,
+    touched: BTreeSet<GroupId>,
+    next_tick: Moment,
+    counters: Counters,
+    effects: Vec<Effect>,
+}
+
+impl Worker {
+    /// A worker without groups.
+    pub fn new(options: WorkerOptions, log: Arc<dyn LogStore>, now: Now) -> Self {
+        Self {
+            options,
+            log,
+            groups: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            next_tick: now.moment.plus(limits::TICK),
+            counters: Counters::default(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The groups, in order.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.values()
+    }
+
+    /// One group.
+    pub fn group(&self, group: GroupId) -> Option<&Group> {
+        self.groups.get(&group)
+    }
+
+    /// What other threads see of a group.
+    pub fn shared(&self, group: GroupId) -> Option<&Arc<GroupShared>> {
+        self.shared.get(&group)
+    }
+
+    /// When the next tick is due.
+    pub fn next_tick(&self) -> Moment {
+        self.next_tick
+    }
+
+    /// Ticks every group if it is time: never more often than real time passes, and never twice to make
+    /// up for a pause, because followers' promises are counted in ticks.
+    pub fn tick(&mut self, now: Now) {
+        if now.moment < self.next_tick {
+            return;
+        }
+        let on_time = self.next_tick.plus(limits::TICK);
+        self.next_tick = if on_time > now.moment { on_time } else { now.moment.plus(limits::TICK) };
+        let ids: Vec<GroupId> = self.groups.keys().copied().collect();
+        for id in ids {
+            self.with(id, |group, _, counters| group.tick(now, counters));
+        }
+    }
+
+    /// Something happened outside.
+    pub fn input(&mut self, input: Input) {
+        match input {
+            Input::Start(start, shared) => {
+                self.shared.extend(shared.map(|shared| (start.group, shared)));
+                self.start(*start);
+            }
+            Input::Stop(group, fault) => self.stop(group, fault),
+            Input::Remove(group) => {
+                self.touched.remove(&group);
+                if let Some(shared) = self.shared.remove(&group) {
+                    shared.end_lease();
+                }
+                self.groups.remove(&group);
+                // Also for one that was stopped or damaged: its log and state must go.
+                self.effects.push(Effect::Removed(group));
+            }
+            Input::Message(from, message) => {
+                let id = GroupId(message.group);
+                self.with(id, |group, _, counters| {
+                    if let Err(error) = group.step(from, message) {
+                        counters.messages_refused += 1;
+                        tracing::debug!(group = id.get(), from = from.get(), %error, "message refused");
+                    }
+                    true
+                });
+            }
+            Input::Unreachable(node) => self.unreachable(node),
+            Input::Propose { group: id, token, request } => {
+                if !self.with(id, |group, out, _| {
+                    group.propose(token, request, out);
+                    true
+                }) {
+                    self.not_here(token);
+                }
+            }
+            Input::Read { group: id, token } => {
+                if !self.with(id, |group, out, _| {
+                    group.read(token, out);
+                    true
+                }) {
+                    self.not_here(token);
+                }
+            }
+            Input::Persisted { group: id, number } => {
+                self.with(id, |group, out, _| {
+                    group.persisted(number, out);
+                    true
+                });
+            }
+            Input::Applied(outcome) => {
+                self.with(outcome.group, |group, _, counters| {
+                    group.on_applied(outcome, counters);
+                    true
+                });
+            }
+            Input::StateDurable { group: id, index } => {
+                self.with(id, |group, _, _| {
+                    group.state_durable(index);
+                    false
+                });
+            }
+            Input::SnapshotTaken { group: id, to, meta } => {
+                self.with(id, |group, _, _| {
+                    group.snapshot_taken(to.get(), meta);
+                    true
+                });
+            }
+            Input::SnapshotSent { group: id, to, arrived } => {
+                self.with(id, |group, _, counters| {
+                    counters.snapshots_sent += u64::from(arrived);
+                    group.snapshot_sent(to.get(), arrived);
+                    true
+                });
+            }
+            Input::SnapshotReceived { from, state, message } => {
+                let id = GroupId(message.group);
+                let here = self.with(id, |group, out, _| {
+                    group.snapshot_received(from, state, message, out);
+                    true
+                });
+                if !here {
+                    self.effects.push(Effect::Discard { group: id, state });
+                }
+            }
+            Input::Wish { group: id, replicas } => {
+                self.with(id, |group, _, _| {
+                    group.set_wish(replicas);
+                    true
+                });
+            }
+            Input::Transfer { group: id, to } => {
+                self.with(id, |group, _, _| {
+                    group.transfer(to);
+                    true
+                });
+            }
+        }
+    }
+
+    /// Ends the turn: returns everything that is to be done outside, in order.
+    pub fn turn(&mut self, now: Now) -> Vec<Effect> {
+        for id in std::mem::take(&mut self.touched) {
+            self.with(id, |group, out, counters| {
+                group.turn(now, out, counters);
+                false
+            });
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Publishes reports for other threads to see.
+    pub fn publish_reports(&self) {
+        for (id, group) in &self.groups {
+            if let Some(shared) = self.shared.get(id) {
+                shared.set_report(group.report());
+            }
+        }
+    }
+
+    fn stop(&mut self, id: GroupId, fault: Fault) {
+        self.touched.remove(&id);
+        self.groups.remove(&id);
+        self.counters.stopped += 1;
+        if let Some(shared) = self.shared.get(&id) {
+            shared.end_lease();
+            let mut report = shared.report();
+            report.state = api::peer::ReplicaState::Stopped as i32;
+            report.detail = fault.to_string();
+            shared.set_report(report);
+        }
+        self.effects.push(Effect::Stopped { group: id, fault });
+    }
+
+    fn start(&mut self, start: GroupStart) {
+        let id = start.group;
+        let shared = self.shared.entry(id).or_insert_with(|| Arc::new(GroupShared::new(id))).clone();
+        shared.observe(start.hlc);
+        match Group::start(start, &self.options, self.log.clone(), shared) {
+            Ok(group) => {
+                self.groups.insert(id, group);
+                self.touched.insert(id);
+            }
+            Err(fault) => self.stop(id, fault),
+        }
+    }
+
+    fn unreachable(&mut self, node: NodeId) {
+        let ids: Vec<GroupId> = self.groups.keys().copied().collect();
+        for id in ids {
+            self.with(id, |group, _, _| {
+                group.unreachable(node);
+                false
+            });
+        }
+    }
+
+    fn not_here(&mut self, token: crate::effects::Token) {
+        let answer = Answer::Refused { fault: ErrorCode::NotLeader.into(), leader: None };
+        self.effects.push(Effect::Answer(vec![(token, answer)]));
+    }
+
+    /// Lets a group work; it is touched if `work` says so. Returns whether the group is here.
+    fn with(
+        &mut self,
+        id: GroupId,
+        work: impl FnOnce(&mut Group, &mut Vec<Effect>, &mut Counters) -> bool,
+    ) -> bool {
+        let Some(group) = self.groups.get_mut(&id) else { return false };
+        let (effects, counters) = (&mut self.effects, &mut self.counters);
+        if !self.options.catch_panics {
+            if work(group, effects, counters) {
+                self.touched.insert(id);
+            }
+            return true;
+        }
+        match catch_unwind(AssertUnwindSafe(|| work(group, effects, counters))) {
+            Ok(true) => {
+                self.touched.insert(id);
+            }
+            Ok(false) => {}
+            // Whatever the group is now, it is not trusted: it leaves, the others go on.
+            Err(panic) => {
+                let detail = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("panic");
+                let fault = Fault::new(ErrorCode::Internal, format!("group {id}: {detail}"));
+                tracing::error!(group = id.get(), detail, "group stopped");
+                self.stop(id, fault);
+            }
+        }
+        true
+    }
+}
