@@ -31,6 +31,9 @@ pub(crate) const BATCH_BYTES_MAX: u64 = 512 << 20;
 
 const BATCH_MAGIC: u32 = u32::from_le_bytes(*b"SKB1");
 
+/// Nothing but zeros follows. The padding is part of the body, and so of its checksum: a batch whose last
+/// byte could not be written is not a batch.
+const KIND_PADDING: u8 = 0;
 const KIND_DELETE: u8 = 1;
 const KIND_ANCHOR: u8 = 2;
 const KIND_APPEND: u8 = 3;
@@ -40,14 +43,16 @@ const KIND_RETIRED: u8 = 5;
 /// What the first sector of a segment says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
-    /// The segment's number; the same as in the file's name. Never used twice.
+    /// The segment's number; the same as in the file's name. Never used twice; numbers may be skipped.
     pub(crate) number: u32,
+    /// The number of the segment before this one; 0 if this is the first of all.
+    pub(crate) previous: u32,
     /// Carried by every batch of this segment and by no batch of any other.
     pub(crate) salt: u64,
     /// The first batch here. The segment before holds every batch below it, durably, and whatever else
     /// it holds does not count.
     pub(crate) first_sequence: u64,
-    /// The oldest segment that was needed when this one was made.
+    /// The oldest segment that was needed when this one was made; this one itself if it is the first.
     pub(crate) oldest: u32,
 }
 
@@ -69,6 +74,7 @@ impl SegmentHeader {
         bytes[16..24].copy_from_slice(&self.salt.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.first_sequence.to_le_bytes());
         bytes[32..36].copy_from_slice(&self.oldest.to_le_bytes());
+        bytes[36..40].copy_from_slice(&self.previous.to_le_bytes());
         let checksum = crc32c::crc32c(&bytes[..60]);
         bytes[60..64].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -90,6 +96,7 @@ impl SegmentHeader {
                 salt: u64_at(bytes, 16),
                 first_sequence: u64_at(bytes, 24),
                 oldest: u32_at(bytes, 32),
+                previous: u32_at(bytes, 36),
             }),
             0 => Err(HeaderFault::Damaged("format version 0 was never written")),
             newer => Err(HeaderFault::Newer(newer)),
@@ -150,14 +157,10 @@ impl BatchHeader {
         })
     }
 
-    /// Length of header, body and padding.
+    /// Length of header and body.
     pub(crate) fn frame_bytes(&self) -> u64 {
-        frame_bytes(u64::from(self.body_bytes))
+        BATCH_HEADER_BYTES as u64 + u64::from(self.body_bytes)
     }
-}
-
-fn frame_bytes(body_bytes: u64) -> u64 {
-    (BATCH_HEADER_BYTES as u64 + body_bytes).next_multiple_of(BATCH_ALIGNMENT as u64)
 }
 
 /// A batch being assembled, in a buffer that is used again for the next one.
@@ -181,7 +184,7 @@ impl Frame {
 
     /// Length with header and padding.
     pub(crate) fn frame_bytes(&self) -> u64 {
-        frame_bytes((self.bytes.len() - BATCH_HEADER_BYTES) as u64)
+        self.bytes.len().next_multiple_of(BATCH_ALIGNMENT) as u64
     }
 
     /// Adds: forget a group.
@@ -221,6 +224,7 @@ impl Frame {
 
     /// Fills in the header and returns the bytes to write.
     pub(crate) fn seal(&mut self, salt: u64, sequence: u64, synced: u64) -> &[u8] {
+        self.bytes.resize(self.frame_bytes() as usize, KIND_PADDING);
         let body = &self.bytes[BATCH_HEADER_BYTES..];
         let header = BatchHeader {
             salt,
@@ -230,8 +234,13 @@ impl Frame {
             body_crc: crc32c::crc32c(body),
         };
         self.bytes[..BATCH_HEADER_BYTES].copy_from_slice(&header.encode());
-        self.bytes.resize(header.frame_bytes() as usize, 0);
         &self.bytes
+    }
+
+    /// Adds bytes as they are, to forge batches.
+    #[cfg(test)]
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
     }
 
     fn run(&mut self, kind: u8, group: GroupId, first: LogIndex, count: usize) {
@@ -281,7 +290,7 @@ pub(crate) enum Record<'a> {
 pub(crate) fn records(body: &[u8]) -> Result<Vec<Record<'_>>, &'static str> {
     let mut reader = Reader { body, position: 0 };
     let mut records = Vec::new();
-    while reader.position < body.len() {
+    while !reader.at_end() {
         records.push(reader.record().ok_or("a record of the batch cannot be decoded")?);
     }
     Ok(records)
@@ -293,6 +302,12 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Whether only padding is left, if anything.
+    fn at_end(&self) -> bool {
+        let rest = &self.body[self.position..];
+        rest.len() < BATCH_ALIGNMENT && rest.iter().all(|byte| *byte == KIND_PADDING)
+    }
+
     fn record(&mut self) -> Option<Record<'a>> {
         let kind = self.take(1)?[0];
         if kind == KIND_RETIRED {
@@ -315,6 +330,7 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         let start = LogPosition { index: LogIndex(self.u64()?), term: Term(self.u64()?) };
+        start.index.get().checked_add(1)?;
         let length = self.u32()? as usize;
         Some(Record::Anchor { group, reset, start, record: self.take(length)? })
     }
@@ -326,7 +342,8 @@ impl<'a> Reader<'a> {
         if count > (self.body.len() - self.position) / ENTRY_HEADER_BYTES {
             return None;
         }
-        first.get().checked_add(count as u64)?;
+        // The largest index is kept free: "the index after" must always exist.
+        first.get().checked_add(count as u64 + 1)?;
         let mut places = Vec::with_capacity(count);
         for _ in 0..count {
             let (term, crc, length) = (Term(self.u64()?), self.u32()?, self.u32()?);
@@ -372,7 +389,8 @@ mod tests {
 
     #[test]
     fn segment_headers_round_trip_and_tell_newer_from_damaged() {
-        let header = SegmentHeader { number: 7, salt: salt(3, 7), first_sequence: 99, oldest: 5 };
+        let header =
+            SegmentHeader { number: 7, previous: 6, salt: salt(3, 7), first_sequence: 99, oldest: 5 };
         let bytes = header.encode();
         assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
         for at in 0..SEGMENT_HEADER_BYTES {

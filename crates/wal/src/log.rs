@@ -16,7 +16,7 @@ use crate::format::{BATCH_ALIGNMENT, Frame};
 use crate::index::{Change, Index, Place, Segment};
 use crate::plan::{Step, plan};
 use crate::recovery;
-use crate::segment::{self, Active, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Spare};
+use crate::segment::{self, Active, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Spare, Wanted};
 use crate::store::{GroupSummary, GroupWrite, LogEntry, LogError, LogStore};
 
 /// How a [`SegmentedLog`] is laid out. May differ from one start to the next.
@@ -222,13 +222,14 @@ impl SegmentedLog {
         // Only the newest segment may hold bytes that are not durable: that is what lets recovery
         // demand that every other one is complete.
         self.sync(writer)?;
-        let oldest = self.index().segments.keys().next().copied().unwrap_or(writer.active.number);
+        let oldest = self.index().segments.keys().next().copied();
+        let number = writer.active.number;
         let made = segment::make(
             self.disk.as_ref(),
             &self.dir,
             &self.options,
             &mut writer.spares,
-            segment::Wanted { after: writer.active.number, first_sequence: writer.sequence, oldest },
+            Wanted { after: number, previous: Some(number), first_sequence: writer.sequence, oldest },
         );
         self.counters.syncs.fetch_add(1, Ordering::Relaxed);
         let active = made.map_err(|error| match error {

@@ -45,8 +45,7 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, options: &LogOptions) -> Resu
         replay.segment(file, files.get(at + 1).map(|next| &next.header))?;
     }
     if let Some(newest) = files.last() {
-        // What was read may be in the page cache only, when it was the process that crashed.
-        newest.file.sync()?;
+        make_durable(newest, &replay.unproved, replay.end)?;
     }
     let retired = replay.retired;
     let sequence = replay.sequence.max(1);
@@ -55,14 +54,36 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, options: &LogOptions) -> Resu
 
     let mut spares = keep_spares(disk, dir, options, &names)?;
     let oldest = index.segments.keys().next().copied();
-    let after = names.highest;
-    let wanted = Wanted { after, first_sequence: sequence, oldest: oldest.unwrap_or(after + 1) };
+    let previous = index.segments.keys().next_back().copied();
+    let wanted = Wanted { after: names.highest, previous, first_sequence: sequence, oldest };
     let active = segment::make(disk, dir, options, &mut spares, wanted)?;
     index.segments.insert(active.number, active.segment());
     index.spare_bytes = spares.iter().map(|spare| spare.bytes).sum();
     let synced = sequence - 1;
     let writer = Writer { active, sequence, synced, frame: Frame::default(), spares, written: 0 };
     Ok(Recovered { index, writer })
+}
+
+/// Makes durable what was read from the newest segment up to `end`.
+///
+/// When the process crashed and not the machine, it may be in the page cache only. Syncing would be
+/// enough, had no fsync failed before: after that the cache may hold bytes that the disk never got and
+/// that no later fsync writes. So the batches that nothing proves durable are written once more.
+fn make_durable(newest: &SegmentFile, unproved: &VecDeque<(u64, u64)>, end: u64) -> Result<(), LogError> {
+    if let Some((_, begin)) = unproved.front() {
+        let mut window = Window::new(newest);
+        let mut at = *begin;
+        while at < end {
+            let count = (end - at).min(WINDOW_BYTES as u64) as usize;
+            let bytes = window.bytes(at, count)?;
+            if bytes.is_empty() {
+                return Err(newest.damaged(at, "the file became shorter while it was read"));
+            }
+            newest.file.write_at(bytes, at)?;
+            at += bytes.len() as u64;
+        }
+    }
+    Ok(newest.file.sync()?)
 }
 
 /// The file names in the log's directory.
@@ -119,6 +140,10 @@ fn open_segments(disk: &dyn Disk, dir: &Path, names: &Names) -> Result<Vec<Segme
         match SegmentHeader::decode(&bytes[..count]) {
             Ok(header) if header.number == number => {
                 let bytes = file.len()?;
+                if bytes > u64::from(u32::MAX) {
+                    let detail = "the file is larger than a segment can be";
+                    damage = damage.or(Some(damaged(number, 0, detail)));
+                }
                 files.push(SegmentFile { header, file, bytes });
             }
             Ok(header) => {
@@ -134,8 +159,8 @@ fn open_segments(disk: &dyn Disk, dir: &Path, names: &Names) -> Result<Vec<Segme
     }
     for pair in files.windows(2) {
         let (this, next) = (&pair[0].header, &pair[1].header);
-        if this.number + 1 != next.number {
-            return Err(damaged(this.number + 1, 0, "the segment is missing between two others"));
+        if this.number != next.previous {
+            return Err(damaged(next.previous, 0, "the segment is missing between two others"));
         }
         if this.first_sequence > next.first_sequence {
             return Err(damaged(next.number, 0, "the segment begins before the one in front of it"));
@@ -148,9 +173,9 @@ fn open_segments(disk: &dyn Disk, dir: &Path, names: &Names) -> Result<Vec<Segme
 /// such a note was taken away by somebody else.
 fn check_oldest(files: &[SegmentFile], retired: u32) -> Result<(), LogError> {
     let (Some(first), Some(newest)) = (files.first(), files.last()) else { return Ok(()) };
-    let needed = newest.header.oldest.max(retired.saturating_add(1));
-    if first.header.number > needed {
-        return Err(damaged(needed, 0, "the segment is missing, and nothing says that it was given back"));
+    let missing = first.header.previous;
+    if missing > retired && missing >= newest.header.oldest {
+        return Err(damaged(missing, 0, "the segment is missing, and nothing says that it was given back"));
     }
     Ok(())
 }
@@ -182,6 +207,10 @@ fn keep_spares(
 struct Replay {
     /// The number of the next batch; 0 before the first segment.
     sequence: u64,
+    /// Where the last batch read ends, in the segment read last.
+    end: u64,
+    /// Number and offset of the last batches of this segment, those that no later batch proves durable.
+    unproved: VecDeque<(u64, u64)>,
     retired: u32,
     groups: BTreeMap<GroupId, Replayed>,
 }
@@ -209,14 +238,20 @@ impl Replay {
         }
         let mut window = Window::new(file);
         let mut offset = DATA_START;
+        self.unproved.clear();
         while next.is_none_or(|next| self.sequence < next.first_sequence) {
             let Some(batch) = window.batch(offset, self.sequence)? else { break };
             let body_at = offset + BATCH_HEADER_BYTES as u64;
             let body = window.bytes(body_at, batch.body_bytes as usize)?;
             self.batch(body, file, offset)?;
+            while self.unproved.front().is_some_and(|(sequence, _)| *sequence <= batch.synced) {
+                self.unproved.pop_front();
+            }
+            self.unproved.push_back((self.sequence, offset));
             self.sequence += 1;
             offset += batch.frame_bytes();
         }
+        self.end = offset;
         match next {
             // Whatever lies behind was discarded by the recovery that made the next segment.
             Some(next) if self.sequence == next.first_sequence => Ok(()),
@@ -272,8 +307,8 @@ impl Replay {
                     if !moved && entries.last_key_value().is_some_and(|(last, _)| *last >= first) {
                         drop(entries.split_off(&first));
                     }
-                    let indexes = (first.get()..).map(LogIndex);
-                    entries.extend(indexes.zip(places.into_iter().map(|place| place.at(segment, offset))));
+                    let places = places.into_iter().map(|place| place.at(segment, offset));
+                    entries.extend(places.zip(first.get()..).map(|(place, index)| (LogIndex(index), place)));
                 }
                 Record::Retired { number } => self.retired = self.retired.max(number),
             }
@@ -357,7 +392,7 @@ impl<'a> Window<'a> {
         };
         let body = self.bytes(offset + BATCH_HEADER_BYTES as u64, batch.body_bytes as usize)?;
         let whole = body.len() == batch.body_bytes as usize && crc32c::crc32c(body) == batch.body_crc;
-        Ok((whole && batch.sequence == sequence).then_some(batch))
+        Ok((whole && batch.sequence == sequence && sequence < u64::MAX).then_some(batch))
     }
 
     /// The first intact batch header of this segment at or behind `offset`, whatever its body.

@@ -66,9 +66,14 @@ pub(crate) struct Spare {
 
 /// Which segment to make.
 pub(crate) struct Wanted {
+    /// No number up to this one is free.
     pub(crate) after: u32,
+    /// The segment in front of it, if any.
+    pub(crate) previous: Option<u32>,
+    /// The number of the first batch in it.
     pub(crate) first_sequence: u64,
-    pub(crate) oldest: u32,
+    /// The oldest segment that is needed, if any but this one.
+    pub(crate) oldest: Option<u32>,
 }
 
 /// Makes the next segment, from a spare if there is one. It is durable when this returns.
@@ -89,7 +94,8 @@ pub(crate) fn make(
         number,
         salt: salt(options.secret, number),
         first_sequence: wanted.first_sequence,
-        oldest: wanted.oldest.max(1),
+        previous: wanted.previous.unwrap_or(0),
+        oldest: wanted.oldest.unwrap_or(number),
     };
     let spare = match spares.pop() {
         Some(spare) => spare,
