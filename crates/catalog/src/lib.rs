@@ -1,4 +1,60 @@
 //! Laws: the cluster's metadata as a deterministic state machine.
+//!
+//! The catalog says which nodes there are, which tables, and which replica of which partition *shall*
+//! live where. It is the state of group 0, replicated like any other group, on up to five `meta` nodes.
+//! Every other node works from a copy.
+//!
+//! ```text
+//!   command ──► decide ──► changes ──► absorb            Catalog::apply, a pure function
+//!                 │           │           │
+//!              refusal     records     Catalog  ──► route   (namespace, name) → groups, epochs, nodes
+//!            (no change)      │           │     ──► hosted  node → replicas that it shall host
+//!                             ▼           │     ──► wish    group → the membership it shall get
+//!                     one record each     │     ──► status  + reports of nodes → verdict, tolerance
+//!                     in group 0's state  │
+//!                                         ▼
+//!                     CatalogWatch: the newest copy on this node ◄── copies from meta nodes
+//! ```
+//!
+//! A decision reads the catalog and only *says* what to change. So a refusal cannot leave half a change
+//! behind, and the same records serve as the change, as what is stored, and as what a test prints.
+//!
+//! # The wish and the truth
+//!
+//! For quorums the truth is the membership inside each group; the catalog holds the wish and the last
+//! membership that it was told. Nothing here is needed while a partition elects a leader. A replica goes
+//! through
+//!
+//! ```text
+//!   wished, founding ─────────► established ────────► replaced: out of the wish for ever,
+//!   (born with the birth         (exists durably;      and a new id takes its rank
+//!    membership)                  if missing: lost)    and node
+//!   wished, joining ──snapshot──►      │                        ▲
+//!        ▲                             └── disk lost or damaged ┘
+//!        └──────────────────────────────────────────────────────┘
+//! ```
+//!
+//! # Invariants
+//!
+//! - **Ids are never reused.** Node, table, group and replica ids come from counters that only rise, in
+//!   the same commit as the thing they name.
+//! - **The membership at birth is constant.** All founders of a group are born with the same one, even
+//!   if one of them was replaced before another was born. Otherwise two founders could begin with
+//!   different majorities.
+//! - **An established replica is never born again.** Missing, it is lost, and with it the votes and the
+//!   entries that it had promised; only an empty replica under a new id may take its place, and that has
+//!   no vote until it was sent a snapshot.
+//! - **The last replica that is known to hold the data is never replaced.**
+//! - **A refusal changes nothing**, and a command that is repeated has no effect or is refused.
+//! - **Equal commands at equal indexes make equal catalogs**: ordered maps, no clock, no chance.
+//! - `version` is the log index of the last change. A copy with a higher version is newer, always.
+//!
+//! # What it does not know
+//!
+//! Who leads, who is alive, how far a replica is: these are reports, and [`status`] takes them as an
+//! argument. Whether an establishment was told *before* the replica first promised anything is for the
+//! node to keep. Moving replicas, other generations than the first, and removing nodes come with
+//! operations; the records have room for them.
 
 mod catalog;
 mod check;

@@ -12,10 +12,11 @@
 //! centre more than others. A label that no node has makes no difference; nodes without a label that
 //! others have are taken to be together, which is the careful guess.
 //!
-//! Leaders (rank 0) go to the chosen node that leads the fewest. The ranks behind say who takes over;
-//! they are dealt out so that the partitions of a node that dies do not all go to the same heir.
+//! Leaders (rank 0) go to the chosen node that leads the fewest, and are then evened out as far as the
+//! chosen nodes allow. The ranks behind say who takes over; they are dealt out so that the partitions of
+//! a node that dies do not all go to the same heir.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use api::catalog::NodeRecord;
 use types::NodeId;
@@ -76,7 +77,7 @@ impl Candidate {
 
 /// Solves a problem. Equal problems have equal solutions, whatever the order of the candidates.
 ///
-/// Costs partitions × replicas × candidates; 1024 × 3 × 100 takes about a millisecond.
+/// Costs partitions × replicas × candidates: 1024 partitions of 3 replicas on 100 nodes take about 6 ms.
 ///
 /// # Errors
 /// When there are too few nodes; otherwise there always is a solution.
@@ -86,12 +87,16 @@ pub fn place(problem: &Problem) -> Result<Solution, TooFewNodes> {
     if nodes < problem.replicas {
         return Err(TooFewNodes { nodes, wanted: problem.replicas });
     }
-    let mut partitions = Vec::with_capacity(problem.partitions as usize);
-    for _ in 0..problem.partitions {
-        let chosen = board.choose(problem.replicas);
-        partitions.push(board.rank(chosen));
+    let mut chosen: Vec<Vec<usize>> = (0..problem.partitions)
+        .map(|_| {
+            let nodes = board.choose(problem.replicas);
+            board.with_leader_first(nodes)
+        })
+        .collect();
+    while let Some(path) = board.improvement(&chosen) {
+        board.hand_over(&mut chosen, &path);
     }
-    Ok(Solution { partitions })
+    Ok(Solution { partitions: chosen.into_iter().map(|nodes| board.ranked(nodes)).collect() })
 }
 
 /// The state while placing: load so far.
@@ -156,23 +161,79 @@ impl Board {
         chosen
     }
 
-    /// Puts the nodes of one partition in order of rank.
-    fn rank(&mut self, mut chosen: Vec<usize>) -> Vec<NodeId> {
-        let mut ranked: Vec<usize> = Vec::with_capacity(chosen.len());
-        while !chosen.is_empty() {
-            let rank = ranked.len();
-            let leader = ranked.first().copied();
+    /// Puts the node that leads the fewest first: it leads.
+    fn with_leader_first(&mut self, mut nodes: Vec<usize>) -> Vec<usize> {
+        let cost = |&(_, &index): &(usize, &usize)| (self.nodes[index].leaders, index);
+        if let Some((at, _)) = nodes.iter().enumerate().min_by_key(cost) {
+            nodes.swap(0, at);
+            self.nodes[nodes[0]].leaders += 1;
+        }
+        nodes
+    }
+
+    /// A chain of partitions in which each leader can hand over to the next one's, from a node to one
+    /// that leads at least two fewer. Without such a chain leaders are as even as the nodes allow.
+    fn improvement(&self, chosen: &[Vec<usize>]) -> Option<Vec<(usize, usize)>> {
+        let mut led: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
+        for (partition, nodes) in chosen.iter().enumerate() {
+            led[*nodes.first()?].push(partition);
+        }
+        let fewest = self.nodes.iter().map(|place| place.leaders).min()?;
+        let worth = |start: &usize| !led[*start].is_empty() && self.nodes[*start].leaders >= fewest + 2;
+        let mut starts: Vec<usize> = (0..self.nodes.len()).filter(worth).collect();
+        starts.sort_by_key(|&start| (std::cmp::Reverse(self.nodes[start].leaders), start));
+        starts.into_iter().find_map(|start| self.chain(chosen, &led, start))
+    }
+
+    /// The shortest such chain from one node, as partitions with their new leaders.
+    fn chain(&self, chosen: &[Vec<usize>], led: &[Vec<usize>], start: usize) -> Option<Vec<(usize, usize)>> {
+        // How each node was reached: by which partition, from which node.
+        let mut reached: Vec<Option<(usize, usize)>> = vec![None; self.nodes.len()];
+        let mut queue = VecDeque::from([start]);
+        while let Some(from) = queue.pop_front() {
+            for &partition in &led[from] {
+                for &to in &chosen[partition] {
+                    if to == start || reached[to].is_some() {
+                        continue;
+                    }
+                    reached[to] = Some((partition, from));
+                    if self.nodes[to].leaders + 2 <= self.nodes[start].leaders {
+                        let step = |&(_, node): &(usize, usize)| {
+                            let (_, from) = reached[node]?;
+                            reached[from].map(|(partition, _)| (partition, from))
+                        };
+                        return Some(std::iter::successors(Some((partition, to)), step).collect());
+                    }
+                    queue.push_back(to);
+                }
+            }
+        }
+        None
+    }
+
+    fn hand_over(&mut self, chosen: &mut [Vec<usize>], path: &[(usize, usize)]) {
+        for &(partition, leader) in path {
+            let nodes = &mut chosen[partition];
+            let Some(at) = nodes.iter().position(|&node| node == leader) else { continue };
+            self.nodes[nodes[0]].leaders -= 1;
+            nodes.swap(0, at);
+            self.nodes[leader].leaders += 1;
+        }
+    }
+
+    /// Deals out the ranks behind the leader.
+    fn ranked(&mut self, nodes: Vec<usize>) -> Vec<NodeId> {
+        let mut rest = nodes;
+        let mut ranked: Vec<usize> = rest.drain(..1.min(rest.len())).collect();
+        while !rest.is_empty() {
+            let (leader, rank) = (ranked[0], ranked.len());
             let cost = |&(_, &index): &(usize, &usize)| {
-                let key = leader.map(|leader| (leader, rank, index));
-                let followed = key.and_then(|key| self.followed.get(&key)).copied().unwrap_or(0);
+                let followed = self.followed.get(&(leader, rank, index)).copied().unwrap_or(0);
                 (followed, self.nodes[index].leaders, index)
             };
-            let Some((at, _)) = chosen.iter().enumerate().min_by_key(cost) else { break };
-            let next = chosen.swap_remove(at);
-            match leader {
-                None => self.nodes[next].leaders += 1,
-                Some(leader) => *self.followed.entry((leader, rank, next)).or_default() += 1,
-            }
+            let Some((at, _)) = rest.iter().enumerate().min_by_key(cost) else { break };
+            let next = rest.swap_remove(at);
+            *self.followed.entry((leader, rank, next)).or_default() += 1;
             ranked.push(next);
         }
         ranked.into_iter().map(|index| self.nodes[index].node).collect()
