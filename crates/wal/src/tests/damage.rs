@@ -222,6 +222,11 @@ fn a_damaged_entry_is_found_when_it_is_read() {
 
 /// Adds a batch with these records and a fitting checksum behind the last one.
 fn forge(disk: &ModelDisk, records: &[u8]) {
+    forge_with(disk, records, 0, 0);
+}
+
+/// The same with a salt that differs by this, claiming that this much was durable.
+fn forge_with(disk: &ModelDisk, records: &[u8], salt_off: u64, synced: u64) {
     let file = segments(disk).pop().unwrap();
     let mut contents = disk.contents(&file).unwrap();
     let header = SegmentHeader::decode(&contents).unwrap();
@@ -232,8 +237,18 @@ fn forge(disk: &ModelDisk, records: &[u8]) {
     frame.begin();
     frame.raw(records);
     contents.truncate(end);
-    contents.extend_from_slice(frame.seal(header.salt, header.first_sequence + count, 0));
+    contents.extend_from_slice(frame.seal(header.salt ^ salt_off, header.first_sequence + count, synced));
     disk.overwrite(&file, contents);
+}
+
+#[test]
+fn a_batch_of_another_segment_counts_for_nothing() {
+    let (disk, states) = synced_log();
+    let anchor = [vec![2], vec![9; 8], vec![1], vec![0; 20]].concat();
+    forge_with(&disk, &anchor, 1, u64::MAX);
+    assert_eq!(open(&disk).unwrap().groups(), states[states.len() - 1]);
+    forge_with(&disk, &anchor, 0, 0);
+    assert_eq!(open(&disk).unwrap().groups().len(), states[states.len() - 1].len() + 1, "a good forgery");
 }
 
 #[test]

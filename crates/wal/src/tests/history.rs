@@ -124,12 +124,21 @@ impl History {
                 if !matches!(again, Err(LogError::Disk(_))) {
                     return Err(format!("a log whose disk failed goes on: {again:?}"));
                 }
-                // Sometimes it is only the process that goes. The page cache may then hold bytes that a
-                // failed fsync has taken away from the disk.
-                if self.seed % 2 == 1 { self.restart() } else { self.power_cut(self.seed, None) }
+                self.start_again()
             }
             Err(error) => Err(format!("{step:?} failed: {error}")),
         }
+    }
+
+    /// After the disk failed: sometimes it is only the process that goes. The page cache may then hold
+    /// bytes and names that the disk has not, and the power may go while the log is being opened.
+    fn start_again(&mut self) -> Result<(), String> {
+        match self.seed % 4 {
+            0 | 2 => return self.power_cut(self.seed, None),
+            1 => {}
+            _ => self.disk.inject(self.seed / 4 % 8, Fault::PowerOff),
+        }
+        self.restart()
     }
 
     fn write(&mut self, parts: &[Part], sync: bool) -> Result<(), LogError> {

@@ -1,8 +1,8 @@
 //! Space is given back, files are used again, and readers never see another file's bytes.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 
 use env::OsDisk;
 use types::{GroupId, LogIndex};
@@ -114,17 +114,45 @@ fn old_batches_in_a_reused_file_are_not_taken_for_new_ones() {
 }
 
 #[test]
+fn a_file_that_a_reader_holds_is_not_used_again() {
+    let disk = ModelDisk::new();
+    let log = open(&disk).unwrap();
+    log.write(&[append(GroupId(1), 1, 5, 1)], true).unwrap();
+    // As `entries` holds it between looking places up and reading them.
+    let (number, held) = {
+        let index = log.index();
+        let (number, segment) = index.segments.last_key_value().unwrap();
+        (*number, Arc::clone(&segment.file))
+    };
+    let contents = || {
+        let mut bytes = vec![0; 300];
+        assert_eq!(held.read_at(&mut bytes, 0).unwrap(), 300);
+        bytes
+    };
+    let before = contents();
+    for round in 1..200 {
+        log.write(&[append(GroupId(1), 5 * round + 1, 5 * round + 5, 1)], true).unwrap();
+        log.cut(GroupId(1), LogIndex(5 * round)).unwrap();
+        log.reclaim().unwrap();
+    }
+    assert!(!log.index().segments.contains_key(&number), "the segment was retired");
+    assert_eq!(contents(), before);
+}
+
+#[test]
 fn readers_see_entries_or_that_they_were_cut() {
     let directory = tempfile::tempdir().unwrap();
     let options = LogOptions { segment_bytes: 16 << 10, secret: 1 };
     let log = SegmentedLog::open(Arc::new(OsDisk), directory.path().join("log"), options).unwrap();
     log.write(&[reset(GroupId(1), 0, 0), append(GroupId(2), 1, 50, 1)], false).unwrap();
     let (written, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    let everybody_started = Barrier::new(3);
     let read_all = || {
+        everybody_started.wait();
         let mut read = 0;
         while !done.load(Ordering::Acquire) {
             let last = written.load(Ordering::Acquire);
-            let from = last.saturating_sub(30).max(1);
+            let from = last.saturating_sub(10).max(1);
             match log.entries(GroupId(1), LogIndex(from), LogIndex(last + 1), u64::MAX) {
                 Ok(entries) => {
                     for got in &entries {
@@ -142,6 +170,7 @@ fn readers_see_entries_or_that_they_were_cut() {
     };
     std::thread::scope(|scope| {
         let readers = [scope.spawn(read_all), scope.spawn(read_all)];
+        everybody_started.wait();
         for last in 1..=6000 {
             let entries = vec![entry(last, 1, 150)];
             log.write(&[GroupWrite { group: GroupId(1), entries, ..GroupWrite::default() }], false).unwrap();
