@@ -86,14 +86,17 @@ const PARAMETERS: &[Parameter] = &[
     },
 ];
 
-/// The reply to `CONFIG GET`: every parameter that one of the patterns matches, once.
+/// The reply to `CONFIG GET`: every parameter that one of the patterns matches, once. A name without
+/// wildcards is shown as the client wrote it, so that clients find it in the reply.
 pub fn get(patterns: &[Bytes], live: &LiveConfig) -> Reply {
-    let wanted = |parameter: &&Parameter| {
-        patterns.iter().any(|pattern| glob::matches(pattern, parameter.name.as_bytes(), true))
+    let shown = |parameter: &Parameter| {
+        let name = parameter.name.as_bytes();
+        let pattern = patterns.iter().find(|pattern| glob::matches(pattern, name, true))?;
+        let as_written = pattern.eq_ignore_ascii_case(name).then(|| Reply::Bulk(pattern.clone()));
+        let value = parameter.value.text(live)?;
+        Some((as_written.unwrap_or(Reply::text(parameter.name)), Reply::bulk(value)))
     };
-    let shown =
-        |parameter: &Parameter| Some((Reply::text(parameter.name), Reply::bulk(parameter.value.text(live)?)));
-    Reply::Map(PARAMETERS.iter().filter(wanted).filter_map(shown).collect())
+    Reply::Map(PARAMETERS.iter().filter_map(shown).collect())
 }
 
 /// Checks the arguments of `CONFIG SET`: names and values in turn. All are valid, or nothing is changed.

@@ -54,7 +54,7 @@ const BAD_NAME: ErrorText =
     ErrorText::fixed("ERR Client names cannot contain spaces, newlines or special characters.");
 
 impl Session {
-    /// A new connection. `id` is unique on its node and never reused; `password` is `--requirepass`.
+    /// A new connection. `id` is unique on its node, from 1, never reused; `password` is `--requirepass`.
     pub fn new(id: u64, password: Option<Arc<[u8]>>) -> Self {
         Self {
             id,

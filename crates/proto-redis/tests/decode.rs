@@ -1,5 +1,7 @@
 //! The request decoder and the reply decoder on every cut, on arbitrary bytes, and Redis' error texts.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use proto_redis::{Decoder, Protocol, ProtocolError, Reply, ReplyDecoder};

@@ -105,7 +105,7 @@ pub(crate) fn caching(_: &mut Call<'_>) -> Parsed {
 }
 
 pub(crate) fn pause(_: &mut Call<'_>) -> Parsed {
-    Err(refuse("client|pause", "a cluster has many doors, and this would close one of them"))
+    Err(refuse("client|pause", "it would pause one node of the cluster only"))
 }
 
 pub(crate) fn unpause(_: &mut Call<'_>) -> Parsed {
@@ -134,7 +134,11 @@ pub(crate) fn list(call: &mut Call<'_>) -> Parsed {
             ClientFilter { normal: Some(is_normal(kind)?), ..ClientFilter::default() }
         }
         [word, ids @ ..] if is_word(word, "ID") && !ids.is_empty() => {
-            let id = |text: &Bytes| parse_id(text).ok_or(ErrorText::fixed("ERR Invalid client ID"));
+            // An id that nobody can have is no mistake: it is not in the list.
+            let id = |text: &Bytes| match parse_integer(text) {
+                Some(id) => Ok(u64::try_from(id).unwrap_or(0)),
+                None => Err(ErrorText::fixed("ERR Invalid client ID")),
+            };
             let ids = ids.iter().map(id).collect::<Result<_, _>>()?;
             ClientFilter { ids: Some(ids), ..ClientFilter::default() }
         }
@@ -158,9 +162,9 @@ fn kill_filter(mut options: &[Bytes]) -> Result<ClientFilter, ErrorText> {
         let [value, tail @ ..] = tail else { return Err(SYNTAX) };
         options = tail;
         if is_word(word, "ID") {
-            let id = parse_id(value).filter(|&id| id > 0);
+            let id = parse_integer(value).filter(|&id| id > 0);
             let id = id.ok_or(ErrorText::fixed("ERR client-id should be greater than 0"))?;
-            filter.ids = Some(vec![id]);
+            filter.ids = Some(vec![id.unsigned_abs()]);
         } else if is_word(word, "TYPE") {
             filter.normal = Some(is_normal(value)?);
         } else if is_word(word, "ADDR") {
@@ -178,10 +182,6 @@ fn kill_filter(mut options: &[Bytes]) -> Result<ClientFilter, ErrorText> {
         }
     }
     Ok(filter)
-}
-
-fn parse_id(text: &[u8]) -> Option<u64> {
-    parse_integer(text).and_then(|id| u64::try_from(id).ok())
 }
 
 /// Whether a type of clients is the one that exists.

@@ -24,7 +24,7 @@ pub(crate) fn info(call: &mut Call<'_>) -> Parsed {
     match &call.args[2..] {
         [] => command(call),
         names => {
-            let entry = |name: &Bytes| named(name).map_or(Reply::NullArray, describe);
+            let entry = |name: &Bytes| named(name).map_or(Reply::Null, describe);
             done(Reply::Array(names.iter().map(entry).collect()))
         }
     }
@@ -121,13 +121,14 @@ fn describe(command: &Command) -> Reply {
         Reply::Integer(command.keys.last.into()),
         Reply::Integer(command.keys.step.into()),
         words(command.categories, "@"),
-        Reply::Array(Vec::new()),
-        Reply::Array(key_specifications(command)),
-        Reply::Array(command.subcommands.iter().map(describe).collect()),
+        Reply::Set(Vec::new()),
+        Reply::Set(key_specifications(command)),
+        Reply::Set(command.subcommands.iter().map(describe).collect()),
     ])
 }
 
-/// The same key positions in the words of Redis 7: where they begin and how to find the others.
+/// The same key positions in the words of Redis 7: where they begin and how to find the others. Of the
+/// flags only reading and writing are told apart.
 fn key_specifications(command: &Command) -> Vec<Reply> {
     let keys = command.keys;
     if keys.first == 0 {
@@ -161,10 +162,59 @@ fn document(command: &Command) -> Reply {
         (Reply::text("group"), Reply::text(command.group)),
         (Reply::text("complexity"), Reply::text(command.complexity)),
     ];
+    if !command.syntax.is_empty() {
+        fields.push((Reply::text("arguments"), Reply::Array(arguments(command.syntax))));
+    }
     if !command.subcommands.is_empty() {
         let entry = |command: &Command| (Reply::text(command.full_name), document(command));
         let subcommands = command.subcommands.iter().map(entry).collect();
         fields.push((Reply::text("subcommands"), Reply::Map(subcommands)));
     }
     Reply::Map(fields)
+}
+
+/// The arguments one by one, as `redis-cli` shows them in its hints: `[x]` is optional, and `[x ...]`
+/// behind `x` says that `x` may be repeated. What an argument consists of stays one text.
+fn arguments(syntax: &'static str) -> Vec<Reply> {
+    let mut arguments: Vec<(&'static str, Option<&'static str>)> = Vec::new();
+    for (start, piece) in pieces(syntax) {
+        let inside = piece.strip_prefix('[').and_then(|piece| piece.strip_suffix(']'));
+        let before = syntax[..start].trim_end();
+        match (inside, inside.and_then(|inside| inside.strip_suffix(" ..."))) {
+            (_, Some(repeated)) if before.ends_with(repeated) => {
+                arguments.truncate(arguments.len().saturating_sub(pieces(repeated).count()));
+                arguments.push((repeated, Some("multiple")));
+            }
+            (Some(inside), _) => arguments.push((inside, Some("optional"))),
+            (None, _) => arguments.push((piece, None)),
+        }
+    }
+    let describe = |(name, flag): (&'static str, Option<&'static str>)| {
+        let mut fields =
+            vec![(Reply::text("name"), Reply::text(name)), (Reply::text("type"), Reply::text("string"))];
+        if let Some(flag) = flag {
+            fields.push((Reply::text("flags"), Reply::Set(vec![Reply::simple(flag)])));
+        }
+        Reply::Map(fields)
+    };
+    arguments.into_iter().map(describe).collect()
+}
+
+/// The words of a syntax and where they begin; brackets hold words together.
+fn pieces(syntax: &'static str) -> impl Iterator<Item = (usize, &'static str)> {
+    let mut depth = 0;
+    let mut next = 0;
+    let is_end = move |character: char| {
+        match character {
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            _ => {}
+        }
+        character == ' ' && depth == 0
+    };
+    syntax.split(is_end).map(move |piece| {
+        let start = next;
+        next += piece.len() + 1;
+        (start, piece)
+    })
 }

@@ -123,9 +123,8 @@ pub(crate) fn keys(call: &mut Call<'_>) -> Parsed {
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
 pub(crate) fn scan(call: &mut Call<'_>) -> Parsed {
-    let cursor = std::str::from_utf8(&call.args[1]).ok().and_then(|text| text.parse().ok());
     let mut page = ScanPage {
-        cursor: cursor.ok_or(INVALID_CURSOR)?,
+        cursor: parse_cursor(&call.args[1]).ok_or(INVALID_CURSOR)?,
         count: SCAN_COUNT,
         pattern: None,
         only_type: String::new(),
@@ -146,6 +145,11 @@ pub(crate) fn scan(call: &mut Call<'_>) -> Parsed {
         }
     }
     Ok(Plan::Walk(Walk::Scan(page)))
+}
+
+/// Like `strtoul`, which Redis uses: empty is 0.
+fn parse_cursor(text: &[u8]) -> Option<u64> {
+    if text.is_empty() { Some(0) } else { std::str::from_utf8(text).ok()?.parse().ok() }
 }
 
 pub(crate) fn randomkey(_: &mut Call<'_>) -> Parsed {
