@@ -1,11 +1,12 @@
 //! Snapshots: the live records of a state as a stream of chunks, and a sink that makes a state of them.
 //!
 //! ```text
-//!   chunk:   format u8 = 1 │ record │ record │ …
+//!   chunk:   format u8 = 1 │ chunk number u32, from 0 │ record │ record │ …
 //!   record:  key length u32 │ value length u32 │ key │ value
 //! ```
 //!
-//! Records are whole within a chunk and ascend over all chunks. The facts come last: only with them is
+//! Chunks are numbered, so that none is missed or taken twice. Records are whole within a chunk and ascend
+//! over all chunks. The facts come last: only with them is
 //! the new state complete, and they say how many records there must be. Garbage of old epochs stays
 //! behind. Chunks come from a peer, so the sink believes nothing that it can check.
 
@@ -32,6 +33,8 @@ pub(crate) struct KvSnapshot {
     facts: Facts,
     /// Where the next record is looked for; `None` when all have been given out.
     next: Option<Bound<Bytes>>,
+    /// The next chunk's number.
+    number: u32,
 }
 
 impl KvSnapshot {
@@ -39,7 +42,7 @@ impl KvSnapshot {
     pub(crate) fn new(view: Arc<dyn View>, facts: Facts) -> Self {
         // The copy has no garbage, and its facts say so.
         let facts = Facts { oldest_epoch: facts.epoch, ..facts };
-        Self { view, facts, next: Some(Bound::Included(Bytes::from_static(&[SYSTEM]))) }
+        Self { view, facts, next: Some(Bound::Included(Bytes::from_static(&[SYSTEM]))), number: 0 }
     }
 
     /// The start of the stretch of records that a key lies in or before, and its end.
@@ -59,6 +62,8 @@ impl SnapshotSource for KvSnapshot {
         let Some(from) = self.next.take() else { return Ok(None) };
         let mut chunk = BytesMut::with_capacity(bytes_max.min(PIECE_BYTES));
         chunk.put_u8(FORMAT);
+        chunk.put_u32(self.number);
+        self.number += 1;
         for (start, end) in self.stretches() {
             let from = match &from {
                 Bound::Included(from) if *from > start => Bound::Included(&from[..]),
@@ -98,6 +103,8 @@ pub(crate) struct KvSink {
     epoch: Option<u32>,
     data_records: u64,
     facts: Option<Facts>,
+    /// The number of the next chunk.
+    number: u32,
 }
 
 impl KvSink {
@@ -112,6 +119,7 @@ impl KvSink {
             epoch: None,
             data_records: 0,
             facts: None,
+            number: 0,
         }
     }
 
@@ -158,9 +166,13 @@ impl SnapshotSink for KvSink {
         let Some((&FORMAT, mut rest)) = chunk.split_first() else {
             return Err(bad("a chunk of an unknown format version"));
         };
+        if take_number(&mut rest)? != self.number {
+            return Err(bad("a chunk is missing or came twice"));
+        }
+        self.number += 1;
         while !rest.is_empty() {
-            let key_bytes = take_length(&mut rest)?;
-            let value_bytes = take_length(&mut rest)?;
+            let key_bytes = take_number(&mut rest)? as usize;
+            let value_bytes = take_number(&mut rest)? as usize;
             let key = take(&mut rest, key_bytes)?;
             let value = take(&mut rest, value_bytes)?;
             // Empty keys are refused here: they would not be above the empty `last_key`.
@@ -182,10 +194,10 @@ impl SnapshotSink for KvSink {
     }
 }
 
-fn take_length(bytes: &mut &[u8]) -> Result<usize, EngineError> {
-    let (length, rest) = bytes.split_first_chunk().ok_or_else(|| bad("a record is cut off"))?;
+fn take_number(bytes: &mut &[u8]) -> Result<u32, EngineError> {
+    let (number, rest) = bytes.split_first_chunk().ok_or_else(|| bad("a chunk is cut off"))?;
     *bytes = rest;
-    Ok(u32::from_be_bytes(*length) as usize)
+    Ok(u32::from_be_bytes(*number))
 }
 
 fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], EngineError> {

@@ -16,6 +16,8 @@
 
 pub mod records;
 mod state;
+pub mod stubs;
+pub mod suite;
 
 pub use state::{
     Applied, ApplyContext, Change, Digest, DigestWork, Engine, EngineError, Reader, SnapshotSink,

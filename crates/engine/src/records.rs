@@ -17,8 +17,11 @@ use crate::EngineError;
 
 pub use memory::{MemoryRecordStore, MemoryRecords, is_empty_range};
 
-/// One record.
+/// One record. Keys have 1 to [`KEY_BYTES_MAX`] bytes, values up to 4 GiB.
 pub type Record = (Bytes, Bytes);
+
+/// Longest key of a record, in bytes: what log-structured stores keep in 16 bits.
+pub const KEY_BYTES_MAX: usize = u16::MAX as usize;
 
 /// Writes that become visible at once. Later writes to a key win.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +39,17 @@ impl Batch {
     /// Removes a record.
     pub fn remove(&mut self, key: impl Into<Bytes>) {
         self.writes.push((key.into(), None));
+    }
+}
+
+/// Refuses keys that a store cannot hold.
+///
+/// # Errors
+/// `Storage` for an empty key or one over [`KEY_BYTES_MAX`]; the engine above has a bug.
+pub fn check_key(key: &[u8]) -> Result<(), EngineError> {
+    match key.len() {
+        1..=KEY_BYTES_MAX => Ok(()),
+        bytes => Err(EngineError::Storage(format!("a record's key has {bytes} bytes"))),
     }
 }
 
@@ -76,6 +90,9 @@ pub trait Records: Send + Sync {
     fn view(&self) -> Arc<dyn View>;
 
     /// Applies a batch at once. One writer at a time.
+    ///
+    /// # Errors
+    /// `Storage` when the disk refuses, or a key does not pass [`check_key`]; nothing is written then.
     fn write(&self, batch: Batch) -> Result<(), EngineError>;
 
     /// Adds records in bulk, keys ascending strictly and all above any that is there. Durable when

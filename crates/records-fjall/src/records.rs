@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::EngineError;
-use engine::records::{Batch, Record, RecordIter, Records, View, is_empty_range};
+use engine::records::{Batch, Record, RecordIter, Records, View, check_key, is_empty_range};
 use fjall::{Database, Guard, Keyspace, Readable, Snapshot};
 
 use crate::error::guarded;
@@ -48,6 +48,7 @@ impl Records for FjallRecords {
         let mut bytes = 0;
         let mut writes = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), records);
         for (key, value) in batch.writes {
+            check_key(&key)?;
             bytes += key.len() as u64;
             match value {
                 Some(value) => {
@@ -69,6 +70,7 @@ impl Records for FjallRecords {
         let mut ingestion = guarded(|| self.keyspace.start_ingestion())?;
         for record in records {
             let (key, value) = record?;
+            check_key(&key)?;
             if last.as_ref().is_some_and(|last| *last >= key) {
                 return Err(EngineError::Storage("ingested keys do not ascend".into()));
             }
