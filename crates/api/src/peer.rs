@@ -318,6 +318,23 @@ pub struct ReplicaReport {
     /// Why it is stopped, if it is.
     #[prost(string, tag = "12")]
     pub detail: String,
+    /// Digests of its state, for a while after they were asked for.
+    #[prost(message, repeated, tag = "13")]
+    pub digests: Vec<DigestAt>,
+}
+
+/// A hash of a replica's live records at a log index.
+#[derive(Clone, PartialEq, Message)]
+pub struct DigestAt {
+    /// The index of the digest entry.
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// XXH3-128, big-endian.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub hash: Bytes,
+    /// How many records were hashed.
+    #[prost(uint64, tag = "3")]
+    pub records: u64,
 }
 
 /// What a replica is at the moment.

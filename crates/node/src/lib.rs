@@ -1,1 +1,25 @@
-//! Member: routing, sessions and hosted replicas of one cluster member, without sockets.
+//! One member of a cluster: routing, sessions, hosted replicas, and what it tells the catalog. A library
+//! without sockets: connections come and go through [`Transport`] and the `on_…` calls of [`Node`].
+//!
+//! ```text
+//!   faces ── submit / try_read ──► Gateway ── Send(me) ──► Desk ──► replication::Store
+//!                                     │                     ▲            │ answers
+//!                                     └─ Send(other) ─► Transport ◄──────┘
+//!   upkeep thread: catalog copy ⇄ hosted replicas, reports, expired keys, time for the gateway
+//! ```
+//!
+//! `gateway`, `desk`, `hosting` and `control` are pure and run in the simulator as they are; `node` and
+//! `upkeep` give them threads and locks.
+
+pub mod control;
+pub mod desk;
+pub mod gateway;
+pub mod hosting;
+mod manage;
+mod node;
+mod routes;
+mod upkeep;
+
+pub use gateway::{Call, Gateway, GatewayCounters, GatewayEffect, GroupRoute, Routes};
+pub use node::{Done, Node, NodeConfig, Origin, Transport};
+pub use routes::RouteTable;

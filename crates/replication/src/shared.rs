@@ -13,9 +13,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use api::peer::{ReplicaReport, ReplicaState};
+use api::peer::{DigestAt, ReplicaReport, ReplicaState};
 use bytes::Bytes;
-use engine::{Digest, EngineError, Reader};
+use engine::{Digest, EngineError, Reader, Statistics};
 use env::{Clock, Moment};
 use types::{GroupId, Hlc, LogIndex, NodeId};
 
@@ -32,6 +32,7 @@ pub struct GroupShared {
     reader: RwLock<Option<Arc<dyn Reader>>>,
     report: Mutex<ReplicaReport>,
     digests: Mutex<Vec<(LogIndex, Digest)>>,
+    statistics: Mutex<Statistics>,
 }
 
 impl GroupShared {
@@ -48,6 +49,7 @@ impl GroupShared {
             reader: RwLock::new(None),
             report: Mutex::new(report),
             digests: Mutex::default(),
+            statistics: Mutex::default(),
         }
     }
 
@@ -87,7 +89,24 @@ impl GroupShared {
 
     /// The latest report.
     pub fn report(&self) -> ReplicaReport {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        report.digests = digests
+            .iter()
+            .map(|(index, digest)| DigestAt {
+                index: index.get(),
+                hash: Bytes::copy_from_slice(&digest.hash.to_be_bytes()),
+                records: digest.records,
+            })
+            .collect();
+        let sizes = *self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
+        (report.records, report.bytes) = (sizes.records, sizes.bytes);
+        report
+    }
+
+    /// How large the state is.
+    pub fn set_statistics(&self, statistics: Statistics) {
+        *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
     }
 
     /// The digest taken at a log index, once it is there.

@@ -28,7 +28,7 @@ use crate::record::GroupRecord;
 pub type Engines = BTreeMap<i32, Arc<dyn Engine>>;
 
 /// A replica to be made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NewReplica {
     /// The group.
     pub group: GroupId,

@@ -67,6 +67,7 @@ impl ApplyThread<'_> {
     fn execute(&mut self, command: ApplyCommand) {
         match command {
             ApplyCommand::Open { applier, shared, state } => {
+                shared.set_statistics(applier.state().statistics());
                 self.hosted.insert(shared.group(), Hosted { applier: *applier, shared, state });
             }
             ApplyCommand::Apply(task) => self.apply(task),
@@ -133,6 +134,7 @@ impl ApplyThread<'_> {
     fn report_durable(&mut self) {
         for group in std::mem::take(&mut self.applied) {
             let Some(hosted) = self.hosted.get(&group) else { continue };
+            hosted.shared.set_statistics(hosted.applier.state().statistics());
             let index = hosted.applier.state().durable();
             if index < hosted.applier.applied().index {
                 self.applied.insert(group);

@@ -122,10 +122,21 @@ impl Store {
         Ok(Self { core, threads: Mutex::new(threads) })
     }
 
-    /// Gives an input to the group's worker. Refused when its queue is full: messages are lost, and
-    /// requests are answered as overloaded.
-    pub fn input(&self, group: GroupId, input: Input) {
-        self.core.external(group, input);
+    /// Gives an input to the group's worker.
+    ///
+    /// # Errors
+    /// The input back, when the worker's queue is full.
+    pub fn input(&self, group: GroupId, input: Input) -> Result<(), Input> {
+        self.core.inbox(group).try_push(input, Core::INBOX_MAX)
+    }
+
+    /// Raft messages came from a node. Those that find no room are lost.
+    pub fn messages(&self, from: NodeId, messages: Vec<RaftMessage>) {
+        for message in messages {
+            let group = GroupId(message.group);
+            // Raft repeats what matters.
+            let _ = self.input(group, Input::Message(from, message));
+        }
     }
 
     /// The connection to a node broke.
@@ -167,6 +178,12 @@ impl Store {
     pub fn replica(&self, group: GroupId) -> Option<ReplicaId> {
         let replicas = self.core.replicas.read().unwrap_or_else(PoisonError::into_inner);
         replicas.get(&group).map(|(replica, _)| *replica)
+    }
+
+    /// Every replica that is here, running or not.
+    pub fn replicas(&self) -> BTreeMap<GroupId, ReplicaId> {
+        let replicas = self.core.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        replicas.iter().map(|(group, (replica, _))| (*group, *replica)).collect()
     }
 
     /// What other threads may see of a group.
@@ -215,7 +232,7 @@ impl Drop for Store {
 }
 
 impl Core {
-    /// Requests that wait in one inbox at most.
+    /// Inputs from outside that wait in one inbox at most.
     const INBOX_MAX: usize = 4 * limits::PROPOSALS_WAITING_MAX;
 
     pub(super) fn inbox(&self, group: GroupId) -> &Queue<Input> {
@@ -248,14 +265,6 @@ impl Core {
     pub(super) fn forget(&self, group: GroupId) {
         self.shared.write().unwrap_or_else(PoisonError::into_inner).remove(&group);
         self.replicas.write().unwrap_or_else(PoisonError::into_inner).remove(&group);
-    }
-
-    fn external(&self, group: GroupId, input: Input) {
-        let Err(refused) = self.inbox(group).try_push(input, Self::INBOX_MAX) else { return };
-        if let Input::Propose { token, .. } | Input::Read { token, .. } = refused {
-            let answer = Answer::Refused { fault: ErrorCode::Overloaded.into(), leader: None };
-            self.outbox.answer(vec![(token, answer)]);
-        }
     }
 
     fn add(&self, start: GroupStart, applier: Applier) {

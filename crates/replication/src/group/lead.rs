@@ -266,10 +266,12 @@ impl Group {
         self.shared.end_lease();
         self.leader.rounds = Rounds::default();
         self.leader.wants_round = false;
-        let waiting = std::mem::take(&mut self.leader.proposed).into_values().flatten();
+        // What was proposed may still be committed by the next leader: that is another answer than
+        // "not here", which promises that nothing happened.
+        let proposed = std::mem::take(&mut self.leader.proposed).into_values().flatten();
+        out.extend(self.answer_all(proposed, ErrorCode::NoLeader));
         let reads = std::mem::take(&mut self.leader.reads).into_iter().map(|read| read.token);
-        let tokens: Vec<Token> = waiting.chain(reads).collect();
-        out.extend(self.answer_all(tokens.into_iter(), ErrorCode::NotLeader));
+        out.extend(self.answer_all(reads, ErrorCode::NotLeader));
         out.extend(self.refuse_queued());
     }
 

@@ -1,0 +1,180 @@
+//! What a node tells the catalog, and what its leaders do about the catalog's wishes: a pure step.
+//!
+//! Several times a second a node compares the catalog copy with itself and says what is different. Every
+//! word is a command that may be repeated, so nothing is remembered here but what was said a moment ago.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use api::catalog::{
+    Bootstrap, CatalogOp, Established, GroupReplica, NodeRecord, ObservedMembership, ReplaceReplica,
+};
+use api::peer::{ReplicaReport, ReplicaState};
+use catalog::Catalog;
+use env::Moment;
+use replication::Input;
+use types::{GroupId, NodeId, ReplicaId, limits};
+
+use crate::hosting::{self, HostAction};
+
+/// What was said is not said again for this long, unless the catalog changed meanwhile.
+const REPEAT_AFTER: Duration = Duration::from_secs(2);
+
+/// What a node sees of itself.
+pub struct View<'a> {
+    /// The catalog copy.
+    pub catalog: &'a Catalog,
+    /// Who this node is, as it wants to be known.
+    pub me: &'a NodeRecord,
+    /// The replicas on this node, running or not.
+    pub here: &'a BTreeMap<GroupId, ReplicaId>,
+    /// What they report.
+    pub reports: &'a [ReplicaReport],
+    /// Replicas that are damaged, and why.
+    pub damaged: &'a BTreeMap<(GroupId, ReplicaId), String>,
+    /// What to found the cluster with, if this node is a founder.
+    pub bootstrap: Option<&'a Bootstrap>,
+    /// This node's clock is far from its peers': it should lead nothing.
+    pub clock_is_far: bool,
+}
+
+/// What a node should do.
+#[derive(Default)]
+pub struct Decision {
+    /// Say to the catalog.
+    pub commands: Vec<CatalogOp>,
+    /// Do about replicas here.
+    pub hosting: Vec<HostAction>,
+    /// Tell groups here.
+    pub inputs: Vec<Input>,
+}
+
+/// What was said lately.
+#[derive(Default)]
+pub struct Control {
+    said: Vec<(Moment, CatalogOp)>,
+    /// The wish that each group led here was told last.
+    wishes: BTreeMap<GroupId, Vec<(ReplicaId, NodeId)>>,
+}
+
+impl Control {
+    /// Compares, and decides.
+    pub fn step(&mut self, view: &View<'_>, now: Moment) -> Decision {
+        let mut decision = Decision::default();
+        self.said.retain(|(at, _)| now.since(*at) < REPEAT_AFTER);
+        let me = NodeId(view.me.id);
+        // A node never drops what it has because its catalog copy is not there yet.
+        if view.catalog.cluster().is_none() {
+            let leads_catalog = view.reports.iter().any(|report| {
+                report.group == GroupId::CATALOG.get() && report.state == ReplicaState::Leader as i32
+            });
+            if let Some(bootstrap) = view.bootstrap.filter(|_| leads_catalog) {
+                self.say(CatalogOp::Bootstrap(bootstrap.clone()), now, &mut decision);
+            }
+            return decision;
+        }
+        if view.catalog.node(me).is_none_or(|known| known != view.me) {
+            self.say(CatalogOp::RegisterNode(view.me.clone()), now, &mut decision);
+        }
+        self.host(view, me, now, &mut decision);
+        self.lead(view, now, &mut decision);
+        decision
+    }
+
+    fn host(&mut self, view: &View<'_>, me: NodeId, now: Moment, decision: &mut Decision) {
+        let mut established = Vec::new();
+        for action in hosting::reconcile(&view.catalog.hosted(me), view.here) {
+            match action {
+                HostAction::ReportEstablished(group, replica) => {
+                    if !view.damaged.contains_key(&(group, replica)) {
+                        established.push(GroupReplica { group: group.get(), replica: replica.get() });
+                    }
+                }
+                HostAction::ReportLost(group, replica) => {
+                    self.say(replace(group, replica, "it is missing on its node"), now, decision);
+                }
+                other => decision.hosting.push(other),
+            }
+        }
+        if !established.is_empty() {
+            self.say(CatalogOp::Established(Established { replicas: established }), now, decision);
+        }
+        for ((group, replica), why) in view.damaged {
+            if view.here.get(group) == Some(replica) {
+                self.say(replace(*group, *replica, why), now, decision);
+            }
+        }
+    }
+
+    fn lead(&mut self, view: &View<'_>, now: Moment, decision: &mut Decision) {
+        let mut led = BTreeSet::new();
+        for report in view.reports {
+            if report.state != ReplicaState::Leader as i32 {
+                continue;
+            }
+            let group = GroupId(report.group);
+            let Some(membership) = &report.membership else { continue };
+            if view.clock_is_far {
+                let other = report.in_sync.iter().find(|replica| **replica != report.replica);
+                decision.inputs.extend(other.map(|to| Input::Transfer { group, to: ReplicaId(*to) }));
+            }
+            let Some(partition) = view.catalog.partition(group) else { continue };
+            let known = partition.observed.as_ref().or(partition.birth.as_ref());
+            if known.is_none_or(|known| known.epoch < membership.epoch) {
+                let membership = Some(membership.clone());
+                let observed = ObservedMembership { group: group.get(), membership };
+                self.say(CatalogOp::Observed(observed), now, decision);
+            }
+            let replicas: Vec<(ReplicaId, NodeId)> =
+                partition.replicas.iter().map(|r| (ReplicaId(r.id), NodeId(r.node))).collect();
+            led.insert(group);
+            let is: BTreeSet<_> = membership.members.iter().map(|m| (m.replica, m.learner)).collect();
+            let shall: BTreeSet<_> = replicas.iter().map(|(replica, _)| (replica.get(), false)).collect();
+            // Also while it is not fulfilled: the word may have been lost.
+            if is != shall || self.wishes.get(&group) != Some(&replicas) {
+                self.wishes.insert(group, replicas.clone());
+                decision.inputs.push(Input::Wish { group, replicas });
+            }
+        }
+        self.wishes.retain(|group, _| led.contains(group));
+    }
+
+    fn say(&mut self, command: CatalogOp, now: Moment, decision: &mut Decision) {
+        if !self.said.iter().any(|(_, said)| *said == command) {
+            self.said.push((now, command.clone()));
+            decision.commands.push(command);
+        }
+    }
+}
+
+fn replace(group: GroupId, replica: ReplicaId, reason: &str) -> CatalogOp {
+    CatalogOp::ReplaceReplica(ReplaceReplica {
+        group: group.get(),
+        replica: replica.get(),
+        reason: reason.to_owned(),
+    })
+}
+
+/// Whether a clock is further from the median of its peers' than allowed. `others` are their wall
+/// clocks, brought to the moment of `mine`. One peer alone cannot tell who of the two is wrong.
+pub fn clock_is_far(mine: u64, mut others: Vec<u64>) -> bool {
+    if others.len() < 2 {
+        return false;
+    }
+    others.push(mine);
+    others.sort_unstable();
+    let median = others[others.len() / 2];
+    mine.abs_diff(median) > limits::CLOCK_SKEW_MAX.as_millis() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_odd_clock_knows_that_it_is_odd_and_the_others_that_they_are_not() {
+        assert!(clock_is_far(10_000, vec![1_000, 1_010]));
+        assert!(!clock_is_far(1_000, vec![10_000, 1_010]));
+        assert!(!clock_is_far(10_000, vec![1_000]));
+    }
+}

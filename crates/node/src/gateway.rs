@@ -1,0 +1,577 @@
+//! The gateway: from a request for a partition to its one answer, whatever leaders do meanwhile.
+//!
+//! ```text
+//!   submit ──► which replica? ──► Send ──► reply ──► Complete
+//!                  ▲                         │
+//!                  └── not the leader, connection lost, silence: try again, same number ──┘
+//! ```
+//!
+//! Reads may be repeated freely. Writes are numbered in a *session* with their group, so that the group
+//! carries each out at most once however often it is sent. What cannot be told any more (the session is
+//! gone, or time ran out after a write was sent) ends as `outcome-unknown`, never as a second attempt
+//! under a new number.
+//!
+//! A session's numbers are given in the order of submission; the group is told the lowest number that
+//! has no answer yet, and forgets the replies below.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use api::entry::RequestKind;
+use api::peer::{Access, Outcome, Refused, Reply, Request};
+use bytes::Bytes;
+use env::Moment;
+use types::{ErrorCode, Fault, Generation, GroupId, NodeId, RouteEpoch, SessionId, limits};
+
+/// An attempt without any answer for this long is made again elsewhere.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause before a replica is asked again, at first and at most.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+/// A hint is followed at once this often in a row; then hints are taken for a circle.
+const HINTS_AT_ONCE_MAX: u32 = 3;
+/// Writes of one session that may be open at once. Below the group's window, which counts from the floor.
+const OPEN_WRITES_MAX: usize = limits::SESSION_WINDOW as usize / 2;
+
+/// What a gateway knows of a group at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupRoute {
+    /// The generation that requests must name.
+    pub generation: Generation,
+    /// The epoch of this knowledge.
+    pub route_epoch: RouteEpoch,
+    /// The nodes of its replicas, the likeliest leader first.
+    pub nodes: Vec<NodeId>,
+}
+
+/// Where a gateway looks up groups.
+pub trait Routes {
+    /// What the catalog copy says of a group; `None` when the group is gone.
+    fn route(&self, group: GroupId) -> Option<GroupRoute>;
+
+    /// The node that a replica on this node takes for the leader.
+    fn leader(&self, group: GroupId) -> Option<NodeId>;
+}
+
+/// A request for a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The group.
+    pub group: GroupId,
+    /// What it needs.
+    pub access: Access,
+    /// What its body is, for writes.
+    pub kind: RequestKind,
+    /// For the engine.
+    pub body: Bytes,
+}
+
+/// Something to be done outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GatewayEffect {
+    /// Send to a node, which may be this one.
+    Send(NodeId, Request),
+    /// The call is over.
+    Complete(u64, Result<Bytes, Fault>),
+}
+
+/// Counters for metrics and coverage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GatewayCounters {
+    /// Attempts that were sent to another node.
+    pub forwarded: u64,
+    /// Attempts after the first.
+    pub retried: u64,
+    /// Calls whose outcome could not be told.
+    pub unknown: u64,
+}
+
+/// A node's gateway.
+pub struct Gateway {
+    me: NodeId,
+    /// This run of the gateway, for its sessions.
+    incarnation: u64,
+    next_id: u64,
+    calls: BTreeMap<u64, Open>,
+    sessions: BTreeMap<GroupId, Session>,
+    /// Who led each group when it last answered.
+    leaders: BTreeMap<GroupId, NodeId>,
+    /// Calls to look at, by time.
+    due: BTreeSet<(Moment, u64)>,
+    counters: GatewayCounters,
+}
+
+/// A call that is not over.
+struct Open {
+    call: Call,
+    /// Its number in the session, for writes that have one.
+    sequence: Option<(SessionId, u64)>,
+    /// It registers the session itself.
+    registers: bool,
+    deadline: Moment,
+    /// When to look at it next, as in `due`.
+    look: Moment,
+    /// The node it was last sent to and has not answered.
+    sent_to: Option<NodeId>,
+    attempts: u32,
+    hints: u32,
+    /// An attempt may have been carried out without our knowing.
+    in_doubt: bool,
+    /// The node that was no good last time.
+    avoid: Option<NodeId>,
+    last_fault: ErrorCode,
+}
+
+/// This gateway's session with one group.
+#[derive(Default)]
+struct Session {
+    id: Option<SessionId>,
+    registering: bool,
+    next: u64,
+    open: BTreeSet<u64>,
+    /// Writes that wait for the session, or for room in it.
+    waiting: VecDeque<u64>,
+}
+
+impl Gateway {
+    /// A gateway of a node. `incarnation` must differ from every earlier run's.
+    pub fn new(me: NodeId, incarnation: u64) -> Self {
+        Self {
+            me,
+            incarnation,
+            next_id: 1,
+            calls: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            due: BTreeSet::new(),
+            counters: GatewayCounters::default(),
+        }
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> GatewayCounters {
+        self.counters
+    }
+
+    /// Calls that are not over.
+    pub fn open_calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// When [`Self::tick`] has something to do.
+    pub fn next_due(&self) -> Option<Moment> {
+        self.due.first().map(|(moment, _)| *moment)
+    }
+
+    /// Who led a group when it last answered.
+    pub fn leader_hint(&self, group: GroupId) -> Option<NodeId> {
+        self.leaders.get(&group).copied()
+    }
+
+    /// Takes on a call. Its end is a `Complete` with the returned number, perhaps at once.
+    pub fn submit(
+        &mut self,
+        call: Call,
+        routes: &dyn Routes,
+        now: Moment,
+        out: &mut Vec<GatewayEffect>,
+    ) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        if self.calls.len() >= limits::GATEWAY_IN_FLIGHT_MAX {
+            out.push(GatewayEffect::Complete(id, Err(ErrorCode::Overloaded.into())));
+            return id;
+        }
+        let numbered = call.access == Access::Write && call.kind != RequestKind::Register;
+        let group = call.group;
+        self.open(id, call, now);
+        if numbered {
+            self.sessions.entry(group).or_default().waiting.push_back(id);
+            self.send_waiting(group, routes, now, out);
+        } else {
+            self.attempt(id, routes, now, out);
+        }
+        id
+    }
+
+    /// A node answered.
+    pub fn reply(
+        &mut self,
+        from: NodeId,
+        reply: Reply,
+        routes: &dyn Routes,
+        now: Moment,
+        out: &mut Vec<GatewayEffect>,
+    ) {
+        let Some(open) = self.calls.get_mut(&reply.id) else { return };
+        match reply.outcome {
+            Some(Outcome::Done(bytes)) => {
+                self.leaders.insert(open.call.group, from);
+                self.finish(reply.id, Ok(bytes), routes, now, out);
+            }
+            Some(Outcome::Refused(refused)) => {
+                // An answer to an attempt that was given up says nothing about the present one.
+                let present = open.sent_to == Some(from);
+                self.refused(reply.id, from, present, &refused, routes, now, out);
+            }
+            None => {
+                let fault = Fault::new(ErrorCode::VersionUnsupported, "the reply of a newer release");
+                self.finish(reply.id, Err(fault), routes, now, out);
+            }
+        }
+    }
+
+    /// A request could not leave for a node, or the connection on which it left broke.
+    pub fn lost(
+        &mut self,
+        to: NodeId,
+        id: u64,
+        left: bool,
+        routes: &dyn Routes,
+        now: Moment,
+        out: &mut Vec<GatewayEffect>,
+    ) {
+        let Some(open) = self.calls.get_mut(&id) else { return };
+        if open.sent_to != Some(to) {
+            return;
+        }
+        open.in_doubt |= left && open.call.access == Access::Write;
+        open.last_fault = ErrorCode::Unreachable;
+        if self.leaders.get(&open.call.group) == Some(&to) {
+            self.leaders.remove(&open.call.group);
+        }
+        self.pause(id, Some(to), now);
+        let _ = (routes, out);
+    }
+
+    /// The connection to a node broke: everything that was sent there and not answered is lost.
+    pub fn disconnected(
+        &mut self,
+        from: NodeId,
+        routes: &dyn Routes,
+        now: Moment,
+        out: &mut Vec<GatewayEffect>,
+    ) {
+        let ids: Vec<u64> =
+            self.calls.iter().filter(|(_, open)| open.sent_to == Some(from)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.lost(from, id, true, routes, now, out);
+        }
+    }
+
+    /// Time passes: pauses and patience end.
+    pub fn tick(&mut self, routes: &dyn Routes, now: Moment, out: &mut Vec<GatewayEffect>) {
+        while let Some(&(moment, id)) = self.due.first() {
+            if moment > now {
+                return;
+            }
+            self.due.pop_first();
+            let Some(open) = self.calls.get_mut(&id) else { continue };
+            if now >= open.deadline {
+                let fault = open.timeout_fault();
+                self.finish(id, Err(fault), routes, now, out);
+                continue;
+            }
+            if let Some(silent) = open.sent_to.take() {
+                open.in_doubt |= open.call.access == Access::Write;
+                open.avoid = Some(silent);
+                open.last_fault = ErrorCode::NoLeader;
+            }
+            self.attempt(id, routes, now, out);
+        }
+    }
+
+    fn open(&mut self, id: u64, call: Call, now: Moment) {
+        let deadline = now.plus(limits::REQUEST_DEADLINE);
+        let registers = call.kind == RequestKind::Register && call.access == Access::Write;
+        let open = Open {
+            call,
+            sequence: None,
+            registers,
+            deadline,
+            look: deadline,
+            sent_to: None,
+            attempts: 0,
+            hints: 0,
+            in_doubt: false,
+            avoid: None,
+            last_fault: ErrorCode::NoLeader,
+        };
+        self.calls.insert(id, open);
+        self.due.insert((deadline, id));
+    }
+
+    fn look_at(&mut self, id: u64, moment: Moment) {
+        let Some(open) = self.calls.get_mut(&id) else { return };
+        self.due.remove(&(open.look, id));
+        open.look = moment.min(open.deadline);
+        self.due.insert((open.look, id));
+    }
+
+    /// Sends a call to the likeliest leader.
+    fn attempt(&mut self, id: u64, routes: &dyn Routes, now: Moment, out: &mut Vec<GatewayEffect>) {
+        let Some(open) = self.calls.get(&id) else { return };
+        let group = open.call.group;
+        let Some(route) = routes.route(group) else {
+            let fault = if open.in_doubt { ErrorCode::OutcomeUnknown } else { ErrorCode::UnknownTable };
+            return self.finish(id, Err(fault.into()), routes, now, out);
+        };
+        let Some(to) = self.choose(open, &route, routes) else {
+            return self.pause(id, None, now);
+        };
+        let floor = self.sessions.get(&group).and_then(|session| session.open.first().copied()).unwrap_or(0);
+        let Some(open) = self.calls.get_mut(&id) else { return };
+        self.counters.retried += u64::from(open.attempts > 0);
+        self.counters.forwarded += u64::from(to != self.me);
+        open.attempts += 1;
+        open.sent_to = Some(to);
+        let (session, sequence) = open.sequence.unwrap_or((SessionId(0), 0));
+        let request = Request {
+            id,
+            group: group.get(),
+            generation: route.generation.get(),
+            route_epoch: route.route_epoch.get(),
+            access: open.call.access as i32,
+            kind: open.call.kind as i32,
+            session: session.get(),
+            sequence,
+            floor: floor.min(sequence),
+            body: open.call.body.clone(),
+        };
+        self.look_at(id, now.plus(ATTEMPT_TIMEOUT));
+        out.push(GatewayEffect::Send(to, request));
+    }
+
+    /// The local replica's word first, then who answered last, then the replicas in turn; not the one
+    /// that was no good a moment ago, if there is another.
+    fn choose(&self, open: &Open, route: &GroupRoute, routes: &dyn Routes) -> Option<NodeId> {
+        let group = open.call.group;
+        let known = self.leaders.get(&group).copied().or_else(|| routes.leader(group));
+        let good = |node: &NodeId| Some(*node) != open.avoid && route.nodes.contains(node);
+        if let Some(leader) = known.filter(good) {
+            return Some(leader);
+        }
+        let turn = open.attempts as usize;
+        let others: Vec<NodeId> = route.nodes.iter().copied().filter(good).collect();
+        match others.is_empty() {
+            false => others.get(turn % others.len()).copied(),
+            true => route.nodes.first().copied(),
+        }
+    }
+
+    fn pause(&mut self, id: u64, avoid: Option<NodeId>, now: Moment) {
+        let Some(open) = self.calls.get_mut(&id) else { return };
+        open.sent_to = None;
+        open.avoid = avoid;
+        let pause = PAUSE_MIN.saturating_mul(open.attempts.clamp(1, 10)).min(PAUSE_MAX);
+        self.look_at(id, now.plus(pause));
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one refusal with everything that decides about it")]
+    fn refused(
+        &mut self,
+        id: u64,
+        from: NodeId,
+        present: bool,
+        refused: &Refused,
+        routes: &dyn Routes,
+        now: Moment,
+        out: &mut Vec<GatewayEffect>,
+    ) {
+        let Some(open) = self.calls.get_mut(&id) else { return };
+        let code = refused.code.parse::<ErrorCode>().unwrap_or(ErrorCode::Internal);
+        match code {
+            ErrorCode::NotLeader | ErrorCode::NoLeader | ErrorCode::NotReady => {
+                open.in_doubt |= code == ErrorCode::NoLeader && open.call.access == Access::Write;
+                if !present {
+                    return;
+                }
+                open.last_fault = ErrorCode::NoLeader;
+                self.follow_hint(id, from, refused.leader, routes, now, out);
+            }
+            ErrorCode::StaleRoute | ErrorCode::Sealed | ErrorCode::Unreachable => {
+                open.last_fault = code;
+                if present {
+                    self.pause(id, None, now);
+                }
+            }
+            ErrorCode::SessionExpired => self.session_expired(id, routes, now, out),
+            // The words of the one attempt that there was are the truth about the call.
+            _ if !open.in_doubt || open.call.access != Access::Write => {
+                let fault = Fault::new(code, refused.detail.clone());
+                self.finish(id, Err(fault), routes, now, out);
+            }
+            _ => self.finish(id, Err(ErrorCode::OutcomeUnknown.into()), routes, now, out),
+        }
+    }
+
+    fn follow_hint(
+        &mut self,
+        id: u64,
+        from: NodeId,
+        leader: u64,
+        routes: &dyn Routes,
+        now: Moment,
+        out: &mut Vec<GatewayEffect>,
+    ) {
+        let Some(open) = self.calls.get_mut(&id) else { return };
+        let group = open.call.group;
+        let hint = Some(NodeId(leader)).filter(|node| leader != 0 && *node != from);
+        match hint {
+            Some(node) => {
+                self.leaders.insert(group, node);
+            }
+            None if self.leaders.get(&group) == Some(&from) => {
+                self.leaders.remove(&group);
+            }
+            None => {}
+        }
+        if hint.is_some() && open.hints < HINTS_AT_ONCE_MAX {
+            open.hints += 1;
+            open.avoid = Some(from);
+            self.attempt(id, routes, now, out);
+        } else {
+            open.hints = 0;
+            self.pause(id, Some(from), now);
+        }
+    }
+
+    /// The group does not know the session any more. A write of which only this one attempt was made was
+    /// not carried out, and goes on under a new session; of any other nobody can tell.
+    fn session_expired(&mut self, id: u64, routes: &dyn Routes, now: Moment, out: &mut Vec<GatewayEffect>) {
+        let Some(open) = self.calls.get_mut(&id) else { return };
+        let group = open.call.group;
+        let Some((old, sequence)) = open.sequence else {
+            return self.finish(id, Err(ErrorCode::SessionExpired.into()), routes, now, out);
+        };
+        let only_attempt = open.attempts == 1 && !open.in_doubt;
+        let session = self.sessions.entry(group).or_default();
+        if session.id == Some(old) {
+            *session = Session { waiting: std::mem::take(&mut session.waiting), ..Session::default() };
+        } else {
+            session.open.remove(&sequence);
+        }
+        if !only_attempt {
+            return self.finish(id, Err(ErrorCode::OutcomeUnknown.into()), routes, now, out);
+        }
+        open.sequence = None;
+        open.sent_to = None;
+        open.attempts = 0;
+        let deadline = open.deadline;
+        session.waiting.push_front(id);
+        self.look_at(id, deadline);
+        self.send_waiting(group, routes, now, out);
+    }
+
+    /// Gives numbers to the writes that wait, as far as the session has room, and sends them.
+    fn send_waiting(
+        &mut self,
+        group: GroupId,
+        routes: &dyn Routes,
+        now: Moment,
+        out: &mut Vec<GatewayEffect>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&group) else { return };
+        let Some(session_id) = session.id else {
+            if !session.registering && !session.waiting.is_empty() {
+                session.registering = true;
+                self.register(group, routes, now, out);
+            }
+            return;
+        };
+        let mut numbered = Vec::new();
+        while session.open.len() < OPEN_WRITES_MAX {
+            let Some(id) = session.waiting.pop_front() else { break };
+            let Some(open) = self.calls.get_mut(&id) else { continue };
+            session.next += 1;
+            session.open.insert(session.next);
+            open.sequence = Some((session_id, session.next));
+            numbered.push(id);
+        }
+        for id in numbered {
+            self.attempt(id, routes, now, out);
+        }
+    }
+
+    fn register(&mut self, group: GroupId, routes: &dyn Routes, now: Moment, out: &mut Vec<GatewayEffect>) {
+        let call = Call {
+            group,
+            access: Access::Write,
+            kind: RequestKind::Register,
+            body: Bytes::copy_from_slice(&self.incarnation.to_be_bytes()),
+        };
+        let id = self.next_id;
+        self.next_id += 1;
+        self.open(id, call, now);
+        self.attempt(id, routes, now, out);
+    }
+
+    /// Ends a call, and lets those behind it go on.
+    fn finish(
+        &mut self,
+        id: u64,
+        result: Result<Bytes, Fault>,
+        routes: &dyn Routes,
+        now: Moment,
+        out: &mut Vec<GatewayEffect>,
+    ) {
+        let Some(open) = self.calls.remove(&id) else { return };
+        self.due.remove(&(open.look, id));
+        let group = open.call.group;
+        if open.registers {
+            return self.registered(group, result, routes, now, out);
+        }
+        let unknown = matches!(&result, Err(fault) if fault.code == ErrorCode::OutcomeUnknown);
+        self.counters.unknown += u64::from(unknown);
+        out.push(GatewayEffect::Complete(id, result));
+        if let Some((session_id, sequence)) = open.sequence
+            && let Some(session) = self.sessions.get_mut(&group)
+            && session.id == Some(session_id)
+        {
+            session.open.remove(&sequence);
+            if !session.waiting.is_empty() {
+                self.send_waiting(group, routes, now, out);
+            }
+        }
+    }
+
+    fn registered(
+        &mut self,
+        group: GroupId,
+        result: Result<Bytes, Fault>,
+        routes: &dyn Routes,
+        now: Moment,
+        out: &mut Vec<GatewayEffect>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&group) else { return };
+        session.registering = false;
+        let id = result.as_ref().ok().and_then(|bytes| bytes.first_chunk::<8>().copied());
+        match (id, result) {
+            (Some(id), _) => {
+                session.id = Some(SessionId(u64::from_be_bytes(id)));
+                session.next = 0;
+                self.send_waiting(group, routes, now, out);
+            }
+            // Nothing that waits was ever sent: it may be told the plain truth.
+            (None, result) => {
+                let fault = result.err().map_or(ErrorCode::NoLeader, |fault| match fault.code {
+                    ErrorCode::OutcomeUnknown => ErrorCode::NoLeader,
+                    code => code,
+                });
+                for waiting in std::mem::take(&mut session.waiting) {
+                    self.finish(waiting, Err(fault.into()), routes, now, out);
+                }
+            }
+        }
+    }
+}
+
+impl Open {
+    fn timeout_fault(&self) -> Fault {
+        let unsure = self.in_doubt || (self.sent_to.is_some() && self.call.access == Access::Write);
+        match unsure {
+            true => ErrorCode::OutcomeUnknown.into(),
+            false => Fault::new(self.last_fault, format!("after {} attempts", self.attempts)),
+        }
+    }
+}

@@ -1,0 +1,487 @@
+//! The node: gateway, desk and store, tied together.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use api::catalog::{Bootstrap, NodeRecord};
+use api::frame::{CatalogCopy, Channel, Frame};
+use api::peer::{RaftMessage, ReplicaState, Reply, Report, Request, SnapshotAck, SnapshotChunk};
+use bytes::Bytes;
+use catalog::{CatalogWatch, TableRoute};
+use env::{Clock, Moment};
+use replication::driver::{Outbox, Store, StoreOptions};
+use replication::start::Engines;
+use replication::{Answer, GroupShared, Input, Token};
+use types::{BootId, Endpoint, ErrorCode, Fault, Generation, GroupId, NodeId, ReplicaId};
+use wal::LogStore;
+
+use crate::desk::{Desk, Received};
+use crate::gateway::{Call, Gateway, GatewayCounters, GatewayEffect, GroupRoute, Routes};
+use crate::routes::RouteTable;
+use crate::upkeep::Upkeep;
+
+/// One run of a node, as its connection proved it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    /// The node.
+    pub node: NodeId,
+    /// The run.
+    pub boot: BootId,
+}
+
+/// The connections to other nodes. Nothing here may block.
+pub trait Transport: Send + Sync {
+    /// Raft messages, in order; may be lost.
+    fn send_raft(&self, to: NodeId, messages: Vec<RaftMessage>);
+
+    /// Requests, in order. Returns how many were taken; the others have not left.
+    fn send_requests(&self, to: NodeId, requests: Vec<Request>) -> usize;
+
+    /// Answers to a run of a node.
+    fn reply(&self, to: Origin, replies: Vec<Reply>);
+
+    /// A wish for another leader. Returns whether it left.
+    fn send_transfer(&self, to: NodeId, transfer: api::peer::TransferLeader) -> bool;
+
+    /// A report; may be lost.
+    fn send_report(&self, to: NodeId, report: Report);
+
+    /// A snapshot's chunk or ack, or a catalog copy; may be lost.
+    fn send_bulk(&self, to: NodeId, frame: Frame);
+
+    /// Who there is, and where.
+    fn set_peers(&self, directory: &BTreeMap<NodeId, Endpoint>);
+
+    /// The process must end.
+    fn fatal(&self, fault: Fault);
+}
+
+/// What a node is told at its start.
+pub struct NodeConfig {
+    /// Who it is, as the catalog shall know it.
+    pub me: NodeRecord,
+    /// How the cluster was founded; known to founders.
+    pub bootstrap: Option<Bootstrap>,
+    /// Whether this node may take part in the founding: it has never had data.
+    pub may_found: bool,
+    /// Everything that looks random follows from it; different in each run.
+    pub seed: u64,
+    /// Threads and intervals of the store.
+    pub store: StoreOptions,
+}
+
+/// Called once, with the end of a call.
+pub type Done = Box<dyn FnOnce(Result<Bytes, Fault>) + Send>;
+
+/// One member of a cluster.
+pub struct Node {
+    pub(crate) me: NodeRecord,
+    pub(crate) id: NodeId,
+    pub(crate) bootstrap: Option<Bootstrap>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) watch: CatalogWatch,
+    routes: RwLock<Arc<RouteTable>>,
+    gateway: Mutex<GatewayState>,
+    desk: Mutex<Desk<Caller>>,
+    store: OnceLock<Store>,
+    pub(crate) upkeep: Upkeep,
+    pub(crate) started: Moment,
+    pub(crate) observations: Mutex<BTreeMap<NodeId, (Moment, Report)>>,
+    pub(crate) damaged: Mutex<BTreeMap<(GroupId, ReplicaId), String>>,
+    pub(crate) ready: AtomicBool,
+    reads_by_lease: AtomicU64,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct GatewayState {
+    gateway: Gateway,
+    done: BTreeMap<u64, Done>,
+}
+
+/// Who asked the desk.
+#[derive(Clone, Copy)]
+enum Caller {
+    /// The gateway of this node.
+    Here,
+    /// The gateway of another.
+    There(Origin),
+}
+
+impl Node {
+    /// Opens everything on disk, founds what is to be founded, and begins to run.
+    pub fn start(
+        config: NodeConfig,
+        log: Arc<dyn LogStore>,
+        engines: Engines,
+        watch: CatalogWatch,
+        clock: Arc<dyn Clock>,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Arc<Self>, Fault> {
+        let id = NodeId(config.me.id);
+        let gateway = Gateway::new(id, config.seed);
+        let routes = RouteTable::new(&watch.latest(), config.bootstrap.as_ref());
+        let node = Arc::new(Self {
+            id,
+            me: config.me,
+            bootstrap: config.bootstrap,
+            started: clock.now(),
+            clock,
+            transport,
+            watch,
+            routes: RwLock::new(Arc::new(routes)),
+            gateway: Mutex::new(GatewayState { gateway, done: BTreeMap::new() }),
+            desk: Mutex::default(),
+            store: OnceLock::new(),
+            upkeep: Upkeep::new(),
+            observations: Mutex::default(),
+            damaged: Mutex::default(),
+            ready: AtomicBool::new(false),
+            reads_by_lease: AtomicU64::new(0),
+            threads: Mutex::default(),
+        });
+        node.connect_founders();
+        let store =
+            Store::start(&config.store, log, engines, node.clock.clone(), Arc::new(Out(node.clone())))?;
+        let _ = node.store.set(store);
+        if config.may_found {
+            node.found()?;
+        }
+        let upkeep = node.clone();
+        let thread = std::thread::Builder::new().name("upkeep".into()).spawn(move || upkeep.run_upkeep());
+        let thread = thread.map_err(|error| Fault::new(ErrorCode::Internal, error.to_string()))?;
+        lock(&node.threads).push(thread);
+        Ok(node)
+    }
+
+    /// Stops everything, makes applied state durable, and returns.
+    pub fn stop(&self) -> Result<(), Fault> {
+        self.upkeep.stop();
+        for thread in std::mem::take(&mut *lock(&self.threads)) {
+            let _ = thread.join();
+        }
+        self.store.get().map_or(Ok(()), Store::stop)
+    }
+
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Whether it has caught up since its start and serves.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// The way to a table's keys.
+    pub fn table(&self, namespace: &str, name: &str) -> Option<Arc<TableRoute>> {
+        self.routes().table(namespace, name).cloned()
+    }
+
+    /// The catalog version that routes are made from: look tables up again when it changes.
+    pub fn routes_version(&self) -> u64 {
+        self.routes().version().get()
+    }
+
+    /// Reads at once, if this node leads the group under a lease. Otherwise [`Self::submit`].
+    pub fn try_read(&self, group: GroupId, request: &[u8]) -> Option<Result<Bytes, Fault>> {
+        let shared = self.store.get()?.shared(group)?;
+        let value = shared.read_by_lease(&*self.clock, request)?;
+        self.reads_by_lease.fetch_add(1, Ordering::Relaxed);
+        Some(value.map_err(|error| replication::start::engine_fault(&error)))
+    }
+
+    /// Takes on a call for a group; `done` is told its end exactly once, on any thread.
+    pub fn submit(&self, call: Call, done: Done) {
+        let mut effects = Vec::new();
+        let routes = self.routes();
+        let view = NodeRoutes { node: self, routes: &routes };
+        let mut state = lock(&self.gateway);
+        let id = state.gateway.submit(call, &view, self.clock.now(), &mut effects);
+        state.done.insert(id, done);
+        self.execute(state, &view, effects);
+    }
+
+    /// Raft messages came from a node.
+    pub fn on_raft(&self, from: NodeId, messages: Vec<RaftMessage>) {
+        let Some(store) = self.store.get() else { return };
+        store.messages(from, messages);
+    }
+
+    /// Requests came from another node's gateway.
+    pub fn on_requests(&self, from: Origin, requests: Vec<Request>) {
+        let replies = self.receive(Caller::There(from), requests);
+        if !replies.is_empty() {
+            self.transport.reply(from, replies);
+        }
+    }
+
+    /// Answers came to requests of this node's gateway.
+    pub fn on_replies(&self, from: NodeId, replies: Vec<Reply>) {
+        let mut effects = Vec::new();
+        let routes = self.routes();
+        let view = NodeRoutes { node: self, routes: &routes };
+        let mut state = lock(&self.gateway);
+        let now = self.clock.now();
+        for reply in replies {
+            state.gateway.reply(from, reply, &view, now, &mut effects);
+        }
+        self.execute(state, &view, effects);
+    }
+
+    /// Another frame came.
+    pub fn on_frame(&self, from: NodeId, frame: Frame) {
+        let Some(store) = self.store.get() else { return };
+        match frame {
+            Frame::Chunk(chunk) => store.chunk(from, chunk),
+            Frame::ChunkAck(ack) => store.ack(from, ack),
+            Frame::Report(report) if report.node == from.get() => self.on_report(report),
+            Frame::Transfer(transfer) => {
+                let group = GroupId(transfer.group);
+                // A wish that finds no room is wished again by whoever waits for it.
+                let _ = store.input(group, Input::Transfer { group, to: ReplicaId(transfer.to) });
+            }
+            Frame::Catalog(copy) => self.on_catalog(&copy),
+            other => tracing::debug!(from = from.get(), ?other, "frame without a reader"),
+        }
+    }
+
+    /// A connection broke.
+    pub fn on_disconnected(&self, to: NodeId, channel: Channel) {
+        match channel {
+            Channel::Raft => {
+                if let Some(store) = self.store.get() {
+                    store.unreachable(to);
+                }
+            }
+            Channel::Requests => {
+                let mut effects = Vec::new();
+                let routes = self.routes();
+                let view = NodeRoutes { node: self, routes: &routes };
+                let mut state = lock(&self.gateway);
+                state.gateway.disconnected(to, &view, self.clock.now(), &mut effects);
+                self.execute(state, &view, effects);
+            }
+            Channel::Bulk | Channel::Probe => {}
+        }
+    }
+
+    /// Counters of the gateway, and reads that needed no quorum.
+    pub fn counters(&self) -> (GatewayCounters, u64) {
+        let by_desk = lock(&self.desk).reads_by_lease();
+        (lock(&self.gateway).gateway.counters(), self.reads_by_lease.load(Ordering::Relaxed) + by_desk)
+    }
+
+    /// The store of replicas; there from the end of `start` on.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.get()
+    }
+
+    /// Time for the gateway. Returns when it wants to be called again.
+    pub(crate) fn tick_gateway(&self) -> Option<Moment> {
+        let mut effects = Vec::new();
+        let routes = self.routes();
+        let view = NodeRoutes { node: self, routes: &routes };
+        let mut state = lock(&self.gateway);
+        state.gateway.tick(&view, self.clock.now(), &mut effects);
+        self.execute(state, &view, effects);
+        lock(&self.gateway).gateway.next_due()
+    }
+
+    pub(crate) fn routes(&self) -> Arc<RouteTable> {
+        self.routes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes routes anew when the catalog copy has changed. Returns whether it had.
+    pub(crate) fn refresh_routes(&self) -> bool {
+        let catalog = self.watch.latest();
+        if catalog.version() == self.routes().version() {
+            return false;
+        }
+        let routes = Arc::new(RouteTable::new(&catalog, self.bootstrap.as_ref()));
+        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
+        true
+    }
+
+    fn connect_founders(&self) {
+        let Some(bootstrap) = &self.bootstrap else { return };
+        let directory = bootstrap.nodes.iter().map(|node| (NodeId(node.id), node.endpoint.clone())).collect();
+        self.transport.set_peers(&directory);
+    }
+
+    /// Executes effects until there are none; answers are told without the lock.
+    fn execute<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, GatewayState>,
+        view: &NodeRoutes<'_>,
+        effects: Vec<GatewayEffect>,
+    ) {
+        let mut finished = Vec::new();
+        let mut work = VecDeque::from(effects);
+        while let Some(effect) = work.pop_front() {
+            match effect {
+                GatewayEffect::Complete(id, result) => {
+                    finished.extend(state.done.remove(&id).map(|done| (done, result)));
+                }
+                GatewayEffect::Send(to, request) if to == self.id => {
+                    let mut more = Vec::new();
+                    for reply in self.receive(Caller::Here, vec![request]) {
+                        state.gateway.reply(to, reply, view, self.clock.now(), &mut more);
+                    }
+                    work.extend(more);
+                }
+                GatewayEffect::Send(to, request) => {
+                    let id = request.id;
+                    if self.transport.send_requests(to, vec![request]) == 0 {
+                        let mut more = Vec::new();
+                        state.gateway.lost(to, id, false, view, self.clock.now(), &mut more);
+                        work.extend(more);
+                    }
+                }
+            }
+        }
+        if let Some(due) = state.gateway.next_due() {
+            self.upkeep.wake_by(due);
+        }
+        drop(state);
+        for (done, result) in finished {
+            done(result);
+        }
+    }
+
+    fn receive(&self, caller: Caller, requests: Vec<Request>) -> Vec<Reply> {
+        let Some(store) = self.store.get() else {
+            let fault = Fault::from(ErrorCode::NotReady);
+            return requests.iter().map(|request| crate::desk::refusal(request.id, &fault, None)).collect();
+        };
+        let routes = self.routes();
+        let mut replies = Vec::new();
+        for request in requests {
+            let group = GroupId(request.group);
+            let shared = store.shared(group);
+            let generation = routes.group(group).map_or(Generation(0), |route| route.generation);
+            let here = shared.as_deref().map(|shared| (shared, generation));
+            let mut desk = lock(&self.desk);
+            match desk.receive(caller, request, here, &*self.clock) {
+                Received::Reply(reply) => replies.push(reply),
+                Received::Input(token, input) => {
+                    if store.input(group, input).is_err() {
+                        let answer = Answer::Refused { fault: ErrorCode::Overloaded.into(), leader: None };
+                        let refused = desk.answer(token, answer, |_| None, &*self.clock);
+                        replies.extend(refused.map(|(_, reply)| reply));
+                    }
+                }
+            }
+        }
+        replies
+    }
+
+    fn on_answers(&self, answers: Vec<(Token, Answer)>) {
+        let shared = |group| -> Option<Arc<GroupShared>> { self.store.get()?.shared(group) };
+        let mut here = Vec::new();
+        let mut there: BTreeMap<Origin, Vec<Reply>> = BTreeMap::new();
+        let mut desk = lock(&self.desk);
+        for (token, answer) in answers {
+            match desk.answer(token, answer, shared, &*self.clock) {
+                Some((Caller::Here, reply)) => here.push(reply),
+                Some((Caller::There(origin), reply)) => there.entry(origin).or_default().push(reply),
+                None => {}
+            }
+        }
+        drop(desk);
+        for (origin, replies) in there {
+            self.transport.reply(origin, replies);
+        }
+        if !here.is_empty() {
+            self.on_replies(self.id, here);
+        }
+    }
+
+    fn on_report(&self, report: Report) {
+        let now = self.clock.now();
+        self.help_with_catalog(&report);
+        lock(&self.observations).insert(NodeId(report.node), (now, report));
+    }
+
+    /// A node that does not run a replica of the catalog gets a copy when its own is old.
+    fn help_with_catalog(&self, report: &Report) {
+        let node = NodeId(report.node);
+        let catalog = self.watch.latest();
+        let replicates = report.replicas.iter().any(|replica| {
+            replica.group == GroupId::CATALOG.get()
+                && !matches!(replica.state(), ReplicaState::Stopped | ReplicaState::Starting)
+        });
+        if !replicates && report.catalog_version < catalog.version().get() {
+            let copy = CatalogCopy { version: catalog.version().get(), state: catalog.encode() };
+            self.transport.send_bulk(node, Frame::Catalog(copy));
+        }
+    }
+
+    fn on_catalog(&self, copy: &CatalogCopy) {
+        match catalog::Catalog::decode(&copy.state) {
+            Ok(catalog) => {
+                if self.watch.offer(Arc::new(catalog)) {
+                    self.upkeep.wake();
+                }
+            }
+            Err(error) => tracing::warn!(%error, "catalog copy refused"),
+        }
+    }
+}
+
+/// What the gateway asks about groups.
+struct NodeRoutes<'a> {
+    node: &'a Node,
+    routes: &'a RouteTable,
+}
+
+impl Routes for NodeRoutes<'_> {
+    fn route(&self, group: GroupId) -> Option<GroupRoute> {
+        self.routes.group(group).cloned()
+    }
+
+    fn leader(&self, group: GroupId) -> Option<NodeId> {
+        self.node.store.get()?.shared(group)?.leader()
+    }
+}
+
+/// Where the store's words go.
+struct Out(Arc<Node>);
+
+impl Outbox for Out {
+    fn send(&self, to: NodeId, message: RaftMessage) {
+        self.0.transport.send_raft(to, vec![message]);
+    }
+
+    fn send_chunk(&self, to: NodeId, chunk: SnapshotChunk) {
+        self.0.transport.send_bulk(to, Frame::Chunk(chunk));
+    }
+
+    fn send_ack(&self, to: NodeId, ack: SnapshotAck) {
+        self.0.transport.send_bulk(to, Frame::ChunkAck(ack));
+    }
+
+    fn answer(&self, answers: Vec<(Token, Answer)>) {
+        self.0.on_answers(answers);
+    }
+
+    fn stopped(&self, group: GroupId, replica: ReplicaId, fault: Fault) {
+        lock(&self.0.damaged).insert((group, replica), fault.to_string());
+        self.0.upkeep.wake();
+    }
+
+    fn fatal(&self, fault: Fault) {
+        self.0.transport.fatal(fault);
+    }
+}
+
+/// What was being done when a thread panicked is not trusted less than the process itself.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How long to wait between looks at the catalog, at most.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(200);

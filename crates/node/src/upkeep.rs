@@ -1,0 +1,262 @@
+//! The upkeep thread: time for the gateway, the catalog's wishes, reports, expired keys.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use api::catalog::{CatalogCommand, EngineKind};
+use api::entry::RequestKind;
+use api::kv::{Keys, KvAnswer, KvOp, KvReply, KvRequest, Scan};
+use api::peer::{Access, ReplicaReport, ReplicaState, Report};
+use env::Moment;
+use prost::Message;
+use replication::start::NewReplica;
+use types::{Fault, GroupId, NodeId, ReplicaId};
+
+use crate::control::{Control, Decision, View, clock_is_far};
+use crate::gateway::Call;
+use crate::hosting::HostAction;
+use crate::node::{LOOK_EVERY, Node, lock};
+
+/// The same while the node is not ready: its start is waited for.
+const LOOK_EVERY_AT_START: Duration = Duration::from_millis(20);
+/// How often a node reports to the meta nodes.
+const REPORT_EVERY: Duration = Duration::from_millis(400);
+/// How often leaders look for expired keys.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// Most keys removed in one sweep of one group.
+const SWEEP_KEYS_MAX: u64 = 512;
+/// Reports older than this say nothing about a clock.
+const CLOCK_REPORT_AGE_MAX: Duration = Duration::from_secs(2);
+
+/// When the upkeep thread is to wake.
+pub(crate) struct Upkeep {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    /// What it sleeps until.
+    until: Moment,
+    woken: bool,
+    stopped: bool,
+}
+
+impl Upkeep {
+    pub(crate) fn new() -> Self {
+        let state = State { until: Moment(u64::MAX), woken: false, stopped: false };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Look again now.
+    pub(crate) fn wake(&self) {
+        lock(&self.state).woken = true;
+        self.changed.notify_one();
+    }
+
+    /// Look again at this moment at the latest.
+    pub(crate) fn wake_by(&self, moment: Moment) {
+        let mut state = lock(&self.state);
+        let awake = state.until == Moment(0);
+        if awake || moment < state.until {
+            state.woken = true;
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        lock(&self.state).stopped = true;
+        self.changed.notify_one();
+    }
+
+    /// Sleeps. `false` when it is over.
+    fn sleep(&self, now: Moment, until: Moment) -> bool {
+        let mut state = lock(&self.state);
+        state.until = until;
+        let wait = until.since(now);
+        if !state.woken && !state.stopped && !wait.is_zero() {
+            (state, _) = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.woken = false;
+        // Awake: nobody needs to wake it before it sleeps again, when it asks what is due.
+        state.until = Moment(0);
+        !state.stopped
+    }
+}
+
+impl Node {
+    pub(crate) fn run_upkeep(&self) {
+        let mut control = Control::default();
+        let (mut look, mut report, mut sweep) = (Moment(0), Moment(0), Moment(0));
+        loop {
+            let now = self.clock.now();
+            let changed = self.refresh_routes();
+            if changed {
+                self.transport.set_peers(&self.watch.latest().endpoints());
+            }
+            if changed || now >= look {
+                self.look(&mut control, now);
+                let pause = if self.is_ready() { LOOK_EVERY } else { LOOK_EVERY_AT_START };
+                look = now.plus(pause);
+            }
+            if now >= report {
+                self.report(now);
+                report = now.plus(REPORT_EVERY);
+            }
+            if now >= sweep {
+                self.sweep();
+                sweep = now.plus(SWEEP_EVERY);
+            }
+            let due = self.tick_gateway().unwrap_or(Moment(u64::MAX));
+            let until = look.min(report).min(sweep).min(due);
+            if !self.upkeep.sleep(self.clock.now(), until) {
+                return;
+            }
+        }
+    }
+
+    /// Makes the founding replica of the catalog's group, if this node has one.
+    pub(crate) fn found(&self) -> Result<(), Fault> {
+        let (Some(bootstrap), Some(store)) = (&self.bootstrap, self.store()) else { return Ok(()) };
+        let Some(membership) = &bootstrap.membership else { return Ok(()) };
+        let Some(member) = membership.members.iter().find(|member| member.node == self.id.get()) else {
+            return Ok(());
+        };
+        store.create(&NewReplica {
+            group: GroupId::CATALOG,
+            replica: ReplicaId(member.replica),
+            engine: EngineKind::Catalog,
+            generation: types::Generation(1),
+            founding: membership.clone(),
+        })
+    }
+
+    /// Compares the catalog with this node, and acts.
+    fn look(&self, control: &mut Control, now: Moment) {
+        let Some(store) = self.store() else { return };
+        let catalog = self.watch.latest();
+        let reports = store.reports();
+        let here = store.replicas();
+        let damaged = lock(&self.damaged).clone();
+        let view = View {
+            catalog: &catalog,
+            me: &self.me,
+            here: &here,
+            reports: &reports,
+            damaged: &damaged,
+            bootstrap: self.bootstrap.as_ref(),
+            clock_is_far: self.clock_is_far(now),
+        };
+        let decision = control.step(&view, now);
+        let hosting = !decision.hosting.is_empty();
+        self.act(decision);
+        if !self.is_ready() && !hosting && self.has_caught_up(&here, &reports) {
+            tracing::info!(node = self.id.get(), "ready");
+            self.ready.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn act(&self, decision: Decision) {
+        let Some(store) = self.store() else { return };
+        for action in decision.hosting {
+            match action {
+                HostAction::Create(new) => {
+                    tracing::info!(group = new.group.get(), replica = new.replica.get(), "replica made");
+                    if let Err(fault) = store.create(&new) {
+                        tracing::error!(group = new.group.get(), %fault, "replica cannot be made");
+                    }
+                }
+                HostAction::Remove(group, replica) => {
+                    tracing::info!(group = group.get(), replica = replica.get(), "replica removed");
+                    lock(&self.damaged).remove(&(group, replica));
+                    store.remove(group);
+                }
+                HostAction::ReportLost(..) | HostAction::ReportEstablished(..) => {}
+            }
+        }
+        for input in decision.inputs {
+            // What finds no room is decided again at the next look.
+            let _ = store.input(input.group(), input);
+        }
+        for op in decision.commands {
+            let command = CatalogCommand { op: Some(op) };
+            self.submit(catalog_call(&command), Box::new(|_| {}));
+        }
+    }
+
+    /// Every wished replica is here, knows a leader, and has applied what it knows to be committed.
+    fn has_caught_up(&self, here: &BTreeMap<GroupId, ReplicaId>, reports: &[ReplicaReport]) -> bool {
+        let catalog = self.watch.latest();
+        let me = NodeId(self.me.id);
+        let known = catalog.node(me).is_some_and(|record| record == &self.me);
+        known
+            && catalog.hosted(me).iter().all(|wish| here.get(&wish.group) == Some(&wish.replica))
+            && here.len() == reports.len()
+            && reports.iter().all(|report| {
+                report.state == ReplicaState::Stopped as i32
+                    || (report.leader != 0 && report.applied >= report.commit && report.commit > 0)
+            })
+    }
+
+    fn clock_is_far(&self, now: Moment) -> bool {
+        let others = lock(&self.observations)
+            .iter()
+            .filter(|(node, (at, _))| **node != self.id && now.since(*at) < CLOCK_REPORT_AGE_MAX)
+            .map(|(_, (at, report))| report.wall_millis + now.since(*at).as_millis() as u64)
+            .collect();
+        clock_is_far(self.clock.wall_millis(), others)
+    }
+
+    /// Tells the meta nodes how this node is.
+    fn report(&self, now: Moment) {
+        let Some(store) = self.store() else { return };
+        let catalog = self.watch.latest();
+        let report = Report {
+            node: self.id.get(),
+            boot: self.me.boot,
+            wall_millis: self.clock.wall_millis(),
+            replicas: store.reports(),
+            pid: std::process::id(),
+            catalog_version: catalog.version().get(),
+        };
+        for node in catalog.catalog_nodes() {
+            if node != self.id {
+                self.transport.send_report(node, report.clone());
+            }
+        }
+        lock(&self.observations).insert(self.id, (now, report));
+    }
+
+    /// Leaders remove what has expired: readers do not see it any more, but it still takes space.
+    fn sweep(&self) {
+        let Some(store) = self.store() else { return };
+        let scan = Scan { expired: true, count: SWEEP_KEYS_MAX, ..Default::default() };
+        let scan = KvRequest::new(KvOp::Scan(scan)).encode_to_vec();
+        for report in store.reports() {
+            let group = GroupId(report.group);
+            if report.state != ReplicaState::Leader as i32 || group == GroupId::CATALOG {
+                continue;
+            }
+            let Some(Ok(found)) = self.try_read(group, &scan) else { continue };
+            let Ok(KvReply { answer: Some(KvAnswer::Page(page)) }) = KvReply::decode(found) else { continue };
+            if page.keys.is_empty() {
+                continue;
+            }
+            let body = KvRequest::new(KvOp::RemoveExpired(Keys { keys: page.keys })).encode_to_vec();
+            let (access, kind) = (Access::Write, RequestKind::Data);
+            self.submit(Call { group, access, kind, body: body.into() }, Box::new(|_| {}));
+        }
+    }
+}
+
+/// A command to the catalog as a call.
+pub(crate) fn catalog_call(command: &CatalogCommand) -> Call {
+    Call {
+        group: GroupId::CATALOG,
+        access: Access::Write,
+        kind: RequestKind::Data,
+        body: command.encode_to_vec().into(),
+    }
+}
