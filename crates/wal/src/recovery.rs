@@ -44,13 +44,14 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, options: &LogOptions) -> Resu
     for (at, file) in files.iter().enumerate() {
         replay.segment(file, files.get(at + 1).map(|next| &next.header))?;
     }
+    check_oldest(&files, replay.retired)?;
+    let sequence = replay.sequence.max(1);
+    let mut index = Index::default();
+    replay.take_groups(&mut index, &files)?;
+    // Nothing was written so far: a log that is refused stays as it is.
     if let Some(newest) = files.last() {
         make_durable(newest, &replay.unproved, replay.end)?;
     }
-    let retired = replay.retired;
-    let sequence = replay.sequence.max(1);
-    let mut index = replay.into_index(&files)?;
-    check_oldest(&files, retired)?;
 
     let mut spares = keep_spares(disk, dir, options, &names)?;
     let oldest = index.segments.keys().next().copied();
@@ -316,16 +317,16 @@ impl Replay {
         Ok(())
     }
 
-    fn into_index(self, files: &[SegmentFile]) -> Result<Index, LogError> {
-        let mut index = Index::default();
+    /// Puts what was read into the index.
+    fn take_groups(&mut self, index: &mut Index, files: &[SegmentFile]) -> Result<(), LogError> {
         for file in files {
             let segment = Segment { file: Arc::clone(&file.file), live: 0, bytes: file.bytes };
             index.segments.insert(file.header.number, segment);
         }
-        for (group, state) in self.groups {
+        for (group, state) in std::mem::take(&mut self.groups) {
             index.adopt(group, state.into_group(group)?);
         }
-        Ok(index)
+        Ok(())
     }
 }
 

@@ -128,7 +128,10 @@ fn missing_and_exchanged_segments_are_damage() {
     for file in &files[..files.len() - 1] {
         let disk = disk.crash(0);
         env::Disk::remove(&disk, file).unwrap();
-        assert!(damaged(&disk), "{} is missing", file.display());
+        match open(&disk) {
+            Err(LogError::Damaged { detail, .. }) => assert!(detail.contains("missing"), "{detail}"),
+            _ => panic!("nobody misses {}", file.display()),
+        }
     }
     for (one, other) in files.iter().zip(&files[1..]) {
         let disk = disk.crash(0);
@@ -140,6 +143,45 @@ fn missing_and_exchanged_segments_are_damage() {
         disk.overwrite(one, first);
         assert!(damaged(&disk), "{} twice", one.display());
     }
+}
+
+/// Nothing in the other segments depends on the one that is missing: only its note is missing too.
+#[test]
+fn a_missing_oldest_segment_is_damage_even_if_the_rest_fits() {
+    let disk = ModelDisk::new();
+    let log = open(&disk).unwrap();
+    log.write(&[record(GroupId(1), "only in the first segment")], true).unwrap();
+    drop(log);
+    let log = open(&disk).unwrap();
+    log.write(&[record(GroupId(2), "only in the second")], true).unwrap();
+    drop(log);
+    let disk = disk.crash(0);
+    env::Disk::remove(&disk, &segment_path(1)).unwrap();
+    match open(&disk) {
+        Err(LogError::Damaged { place, detail }) => {
+            assert_eq!(place, "00000001.log at 0");
+            assert!(detail.contains("missing"), "{detail}");
+        }
+        other => panic!("{:?}", other.map(|log| log.groups())),
+    }
+}
+
+/// What a recovery dropped does not count any more, even if it can be read the next time.
+#[test]
+fn a_dropped_batch_that_becomes_readable_again_does_not_count() {
+    let disk = ModelDisk::new();
+    let log = open(&disk).unwrap();
+    log.write(&[append(GroupId(1), 1, 3, 1)], true).unwrap();
+    let before = log.groups();
+    log.write(&[append(GroupId(1), 4, 6, 1)], false).unwrap();
+    drop(log);
+    let intact = disk.contents(&segment_path(1)).unwrap();
+    let mut torn = intact.clone();
+    *torn.last_mut().unwrap() ^= 1;
+    disk.overwrite(&segment_path(1), torn);
+    assert_eq!(open(&disk).unwrap().groups(), before);
+    disk.overwrite(&segment_path(1), intact);
+    assert_eq!(open(&disk).unwrap().groups(), before);
 }
 
 #[test]
