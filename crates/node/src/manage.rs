@@ -61,7 +61,9 @@ impl Node {
         if leader == self.id {
             let input = replication::Input::Transfer { group, to: ReplicaId(replica.id) };
             let store = self.store().ok_or(ErrorCode::NotReady)?;
-            store.input(group, input).map_err(|_| Fault::from(ErrorCode::Overloaded))?;
+            if !store.input(group, input) {
+                return Err(ErrorCode::Overloaded.into());
+            }
         } else if !self.transport.send_transfer(leader, transfer) {
             return Err(Fault::new(ErrorCode::Unreachable, format!("node {leader}")));
         }

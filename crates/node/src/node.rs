@@ -368,7 +368,7 @@ impl Node {
             match desk.receive(caller, request, here, &*self.clock) {
                 Received::Reply(reply) => replies.push(reply),
                 Received::Input(token, input) => {
-                    if store.input(group, input).is_err() {
+                    if !store.input(group, input) {
                         let answer = Answer::Refused { fault: ErrorCode::Overloaded.into(), leader: None };
                         let refused = desk.answer(token, answer, |_| None, &*self.clock);
                         replies.extend(refused.map(|(_, reply)| reply));

@@ -162,7 +162,7 @@ impl Group {
     pub fn tick(&mut self, now: Now, counters: &mut Counters) -> bool {
         self.ticks += 1;
         let mut busy = self.raft.tick();
-        if self.fresh && self.ticks % FRESH_CAMPAIGN_TICKS == 0 {
+        if self.fresh && self.ticks.is_multiple_of(FRESH_CAMPAIGN_TICKS) {
             let first = membership::rank(self.raft.store().membership(), self.replica()) == 0;
             if self.raft.raft.leader_id != 0 || self.leads() {
                 self.fresh = false;
@@ -175,7 +175,7 @@ impl Group {
         if self.leads() {
             busy |= self.tick_leader(now, counters);
         }
-        busy || self.ticks % CUT_TICKS == 0
+        busy || self.ticks.is_multiple_of(CUT_TICKS)
     }
 
     /// A message from the replica on another node. Snapshots come by [`Self::snapshot_received`] only.

@@ -134,13 +134,14 @@ fn entry_to_wire(entry: &Entry) -> WireEntry {
 }
 
 fn entry_from_wire(wire: WireEntry) -> Option<Entry> {
-    let mut entry = Entry::default();
-    entry.set_entry_type(entry_kind(wire.kind)?);
-    entry.index = wire.index;
-    entry.term = wire.term;
-    entry.data = wire.data;
-    entry.context = wire.context;
-    Some(entry)
+    Some(Entry {
+        entry_type: entry_kind(wire.kind)?,
+        index: wire.index,
+        term: wire.term,
+        data: wire.data,
+        context: wire.context,
+        ..Default::default()
+    })
 }
 
 /// What the log keeps of an entry.
@@ -159,9 +160,7 @@ pub fn to_log(entry: &Entry) -> LogEntry {
 
 /// The entry that the log kept. `None` when its bytes are of no kind that was ever written.
 pub fn from_log(stored: LogEntry) -> Option<Entry> {
-    let mut entry = Entry::default();
-    entry.index = stored.index.get();
-    entry.term = stored.term.get();
+    let mut entry = Entry { index: stored.index.get(), term: stored.term.get(), ..Default::default() };
     match stored.payload.first() {
         Some(&MEMBERSHIP_CHANGE) => {
             let context = stored.payload.slice(1..);

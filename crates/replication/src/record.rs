@@ -71,11 +71,7 @@ impl GroupRecord {
 
     /// Raft's part.
     pub fn hard_state(&self) -> HardState {
-        let mut hard_state = HardState::default();
-        hard_state.term = self.term;
-        hard_state.vote = self.vote;
-        hard_state.commit = self.commit;
-        hard_state
+        HardState { term: self.term, vote: self.vote, commit: self.commit, ..Default::default() }
     }
 
     /// Takes over Raft's part.

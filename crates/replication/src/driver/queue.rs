@@ -29,15 +29,15 @@ impl<T> Queue<T> {
         self.wake(inner);
     }
 
-    /// Adds an item unless there are `limit` already; then it is given back.
-    pub fn try_push(&self, item: T, limit: usize) -> Result<(), T> {
+    /// Adds an item unless there are `limit` already. Returns whether it did.
+    pub fn try_push(&self, item: T, limit: usize) -> bool {
         let mut inner = self.lock();
         if inner.items.len() >= limit {
-            return Err(item);
+            return false;
         }
         inner.items.push(item);
         self.wake(inner);
-        Ok(())
+        true
     }
 
     /// No more items: the consumer gets what is there, and then `None`.

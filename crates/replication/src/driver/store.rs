@@ -124,9 +124,9 @@ impl Store {
 
     /// Gives an input to the group's worker.
     ///
-    /// # Errors
-    /// The input back, when the worker's queue is full.
-    pub fn input(&self, group: GroupId, input: Input) -> Result<(), Input> {
+    /// Returns whether there was room for it in the worker's queue.
+    #[must_use]
+    pub fn input(&self, group: GroupId, input: Input) -> bool {
         self.core.inbox(group).try_push(input, Core::INBOX_MAX)
     }
 

@@ -32,7 +32,7 @@ pub(super) fn run_worker(core: &Core, place: usize, mut worker: Worker) {
         if now.moment >= worker.next_tick() {
             worker.tick(now);
             ticks += 1;
-            if ticks % REPORT_TICKS == 0 {
+            if u64::is_multiple_of(ticks, REPORT_TICKS) {
                 worker.publish_reports();
                 *core.counters[place].lock().unwrap_or_else(PoisonError::into_inner) = worker.counters();
             }

@@ -142,7 +142,7 @@ impl Group {
             self.leader.had_lease = false;
             counters.lease_expiries += 1;
         }
-        self.ticks % MEMBERSHIP_TICKS == 0 && self.step_membership()
+        self.ticks.is_multiple_of(MEMBERSHIP_TICKS) && self.step_membership()
     }
 
     /// Everything that waits becomes entries.

@@ -37,7 +37,7 @@ impl Group {
         for to in self.raft.mut_store().take_wanted_snapshots() {
             out.push(Effect::TakeSnapshot { group: self.id, to: to.into() });
         }
-        if self.ticks % CUT_TICKS == 0 {
+        if self.ticks.is_multiple_of(CUT_TICKS) {
             self.cut_log(out, counters);
         }
         self.trim_recent();
@@ -95,7 +95,7 @@ impl Group {
                 self.send(now, std::mem::take(&mut then), out);
                 self.raft.on_persist_ready(number);
             }
-            let then = then.into_iter().filter_map(|message| self.to_wire(message)).collect();
+            let then = then.into_iter().filter_map(|message| self.address(message)).collect();
             self.writes.push_back((number, last_written));
             let write = must_write.then_some(write);
             out.push(Effect::Write(LogWrite { number, write, group: self.id, then }));
@@ -133,12 +133,12 @@ impl Group {
                         self.raft.report_snapshot(to, SnapshotStatus::Failure);
                     }
                 }
-                _ => out.extend(self.to_wire(message).map(|(node, wire)| Effect::Send(node, wire))),
+                _ => out.extend(self.address(message).map(|(node, wire)| Effect::Send(node, wire))),
             }
         }
     }
 
-    fn to_wire(&mut self, message: Message) -> Option<(types::NodeId, api::peer::RaftMessage)> {
+    fn address(&mut self, message: Message) -> Option<(types::NodeId, api::peer::RaftMessage)> {
         let round = match message.get_msg_type() {
             MessageType::MsgHeartbeat => self.leader.rounds.last(),
             MessageType::MsgHeartbeatResponse if self.round_heard.0 == self.raft.raft.term => {
