@@ -1,7 +1,7 @@
 //! Snapshots of group 0's state: its records in order of key, in chunks.
 //!
 //! ```text
-//! chunk:  format byte, then records      (each record is whole in one chunk)
+//! chunk:  format byte, u32 BE number from 0, then records    (each record is whole in one chunk)
 //! record: u32 BE length of key, key, u32 BE length of value, value
 //! ```
 //!
@@ -22,6 +22,8 @@ use crate::record::FORMAT;
 /// A snapshot being read.
 pub(crate) struct CatalogSource {
     view: Arc<dyn View>,
+    /// The number of the next chunk.
+    number: u32,
     /// The last key that was handed out.
     last: Option<Bytes>,
     ended: bool,
@@ -29,7 +31,7 @@ pub(crate) struct CatalogSource {
 
 impl CatalogSource {
     pub(crate) fn new(view: Arc<dyn View>) -> Self {
-        Self { view, last: None, ended: false }
+        Self { view, number: 0, last: None, ended: false }
     }
 }
 
@@ -40,6 +42,7 @@ impl SnapshotSource for CatalogSource {
         }
         let mut chunk = BytesMut::new();
         chunk.put_u8(FORMAT);
+        chunk.put_u32(self.number);
         let from = self.last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut last = None;
         let mut full = false;
@@ -58,6 +61,7 @@ impl SnapshotSource for CatalogSource {
             return Ok(None);
         }
         self.last = last;
+        self.number += 1;
         Ok(Some(chunk.freeze()))
     }
 }
@@ -67,6 +71,8 @@ pub(crate) struct CatalogSink {
     engine: CatalogEngine,
     state: StateId,
     records: Arc<dyn Records>,
+    /// The number of the chunk that must come next.
+    number: u32,
     last: Bytes,
     /// From the facts, once they came.
     applied: Option<Applied>,
@@ -74,13 +80,13 @@ pub(crate) struct CatalogSink {
 
 impl CatalogSink {
     pub(crate) fn new(engine: CatalogEngine, state: StateId, records: Arc<dyn Records>) -> Self {
-        Self { engine, state, records, last: Bytes::new(), applied: None }
+        Self { engine, state, records, number: 0, last: Bytes::new(), applied: None }
     }
 
-    /// Keys rise strictly and are of a known kind, and nothing follows the facts.
+    /// Keys rise strictly and are of a known kind. So nothing follows the facts, which sort last.
     fn check_key(&mut self, key: &Bytes) -> Result<(), EngineError> {
         let known = matches!(key.first(), Some(&SYSTEM | &OBJECT)) || key == FACTS;
-        if !known || *key <= self.last || self.applied.is_some() {
+        if !known || *key <= self.last {
             return Err(EngineError::BadSnapshot("a record out of its place".into()));
         }
         self.last = key.clone();
@@ -94,6 +100,10 @@ impl SnapshotSink for CatalogSink {
         if rest.is_empty() || rest.get_u8() != FORMAT {
             return Err(EngineError::BadSnapshot("a chunk of an unknown format".into()));
         }
+        if rest.try_get_u32() != Ok(self.number) || !rest.has_remaining() {
+            return Err(EngineError::BadSnapshot(format!("chunk {} is missing", self.number)));
+        }
+        self.number += 1;
         let mut stored: Vec<Stored> = Vec::new();
         while rest.has_remaining() {
             let (key, value) = (take_part(&mut rest)?, take_part(&mut rest)?);

@@ -141,3 +141,18 @@ fn replicas_are_known_and_distinct() {
     };
     assert_eq!(partition(late), "group 2 has a founder that is not in its birth");
 }
+
+#[test]
+fn a_record_is_read_only_under_its_own_name() {
+    for record in good() {
+        let value = record.to_bytes();
+        assert_eq!(Record::from_bytes(&record.name().to_bytes(), &value), Ok(record.clone()));
+        let mut other = record.name().to_bytes().to_vec();
+        *other.last_mut().unwrap() ^= 0x40;
+        assert!(Record::from_bytes(&other, &value).is_err(), "{record}");
+        let mut newer = value.to_vec();
+        newer[0] += 1;
+        let version = api::DecodeError::Version(catalog::FORMAT + 1);
+        assert_eq!(Record::from_bytes(&record.name().to_bytes(), &newer.into()), Err(version));
+    }
+}
