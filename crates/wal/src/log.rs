@@ -127,8 +127,14 @@ impl SegmentedLog {
         }
     }
 
-    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The right to write, unless the log has failed.
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>, LogError> {
+        let Ok(writer) = self.writer.lock() else {
+            // Files and index may disagree about the batch at hand; only recovery knows.
+            return Err(self.fail("write", io::Error::other("an earlier write panicked")));
+        };
+        self.check_healthy()?;
+        Ok(writer)
     }
 
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
@@ -321,8 +327,7 @@ impl LogStore for SegmentedLog {
     }
 
     fn write(&self, batch: &[GroupWrite], sync: bool) -> Result<(), LogError> {
-        let mut writer = self.writer();
-        self.check_healthy()?;
+        let mut writer = self.writer()?;
         let steps = {
             let index = self.index();
             plan(batch, |group| index.head(group))?
@@ -375,14 +380,12 @@ impl LogStore for SegmentedLog {
 
     fn cut(&self, group: GroupId, index: LogIndex) -> Result<(), LogError> {
         // Not while a batch is being written: its steps were checked against the present start.
-        let _writer = self.writer();
-        self.check_healthy()?;
+        let _writer = self.writer()?;
         self.index_mut().cut(group, index)
     }
 
     fn reclaim(&self) -> Result<(), LogError> {
-        let mut writer = self.writer();
-        self.check_healthy()?;
+        let mut writer = self.writer()?;
         self.reclaim_with(&mut writer)
     }
 

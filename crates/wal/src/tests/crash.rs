@@ -47,7 +47,7 @@ fn a_power_cut_during_any_operation_loses_nothing_that_was_durable() {
 #[test]
 fn a_failure_of_any_operation_loses_nothing_that_was_durable() {
     // See `History::start_again`: the odd ones start again with the page cache as it is.
-    fail_at_every_operation(Fault::Broken, &[0, 1, 3, 11, 15, 19, 23, 27, 31]);
+    fail_at_every_operation(Fault::Broken, &[0, 1, 3, 11, 15, 19, 23, 27, 31, 55, 59, 87, 91]);
 }
 
 /// How many of the power cuts lost something.
