@@ -100,8 +100,7 @@ pub(crate) fn read_secret(path: &Path) -> Result<Secret, Fault> {
 /// A file's text, or `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<String>, Fault> {
     use std::io::Read;
-    let unreadable =
-        |error| Fault::new(ErrorCode::DataUnreadable, format!("{}: {error}", path.display()));
+    let unreadable = |error| Fault::new(ErrorCode::DataUnreadable, format!("{}: {error}", path.display()));
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

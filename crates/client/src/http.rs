@@ -164,7 +164,10 @@ impl Client {
 
     /// A question: any node may answer it, so every one is tried.
     fn ask(&self, path: &str) -> Result<(u16, String), Fault> {
-        self.first_reply(|address| self.send(address, &Method::GET, path, QUESTION_TIMEOUT, None::<&()>), true)
+        self.first_reply(
+            |address| self.send(address, &Method::GET, path, QUESTION_TIMEOUT, None::<&()>),
+            true,
+        )
     }
 
     /// A change: once a node was reached, no other is tried.
@@ -209,8 +212,7 @@ impl Client {
         timeout: Duration,
         body: Option<&B>,
     ) -> Result<(u16, String), Failure> {
-        let mut request =
-            Request::builder().method(method.clone()).uri(format!("http://{address}{path}"));
+        let mut request = Request::builder().method(method.clone()).uri(format!("http://{address}{path}"));
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }

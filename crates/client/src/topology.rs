@@ -250,10 +250,7 @@ mod tests {
     fn nodes_get_their_ports_and_the_file_keeps_them() {
         let topology = three();
         let second = topology.listens(topology.node(2).expect("three nodes"));
-        assert_eq!(
-            second.all(),
-            ["127.0.0.1:7010", "127.0.0.1:7011", "127.0.0.1:7012", "127.0.0.1:7014"]
-        );
+        assert_eq!(second.all(), ["127.0.0.1:7010", "127.0.0.1:7011", "127.0.0.1:7012", "127.0.0.1:7014"]);
         assert_eq!(Topology::from_text(&topology.to_text()), Ok(topology));
     }
 

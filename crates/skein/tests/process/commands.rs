@@ -1,0 +1,163 @@
+//! Commands as people type them: up, down, status, tables, and what is refused.
+
+use std::net::TcpListener;
+
+use api::admin::{DigestReport, Status, Verdict};
+
+use super::support::{Cluster, Shape, alone, until, words};
+use super::{SKEIN, get, set, three};
+
+#[test]
+fn a_cluster_resumes_with_its_data() {
+    let _alone = alone();
+    let cluster = three();
+    for i in 0..100 {
+        set(&cluster, 1 + i % 3, &format!("key:{i}"), &i.to_string());
+    }
+    cluster.down();
+    assert!(cluster.nodes().into_iter().all(|node| !cluster.is_running(node)));
+    assert_eq!(cluster.run(["status"]).status.code(), Some(20), "nobody answers");
+    cluster.up();
+    for i in 0..100 {
+        assert_eq!(get(&cluster, 1 + (i + 1) % 3, &format!("key:{i}")), Some(i.to_string()));
+    }
+}
+
+#[test]
+fn up_again_says_that_it_runs_already() {
+    let _alone = alone();
+    let cluster = three();
+    let pids: Vec<u32> = cluster.nodes().into_iter().map(|node| cluster.pid(node)).collect();
+    let output = cluster.try_up(&[]);
+    assert!(output.status.success() && words(&output).contains("running already"), "{}", words(&output));
+    assert!(words(&output).contains("next: redis-cli -p"), "{}", words(&output));
+    let now: Vec<u32> = cluster.nodes().into_iter().map(|node| cluster.pid(node)).collect();
+    assert_eq!(pids, now);
+}
+
+#[test]
+fn another_shape_is_refused() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
+    for running in [true, false] {
+        for (option, value) in [("--nodes", "3"), ("--partitions", "4"), ("--base-port", "9000")] {
+            let output = cluster.try_up(&[option, value]);
+            assert_eq!(output.status.code(), Some(3), "{}", words(&output));
+            assert!(words(&output).contains("topology-differs"), "{}", words(&output));
+        }
+        if running {
+            cluster.down();
+        }
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named_with_its_program() {
+    let _alone = alone();
+    let temporary = tempfile::tempdir().expect("a temporary directory");
+    let cluster = Cluster::at(SKEIN, temporary.path().join("c"), Shape { nodes: 1, ..Shape::default() });
+    let base = super::support::free_base_port();
+    let listener = TcpListener::bind(("127.0.0.1", base + 2)).expect("a free port");
+    let output = cluster.try_up(&["--base-port", &base.to_string()]);
+    assert_eq!(output.status.code(), Some(3), "{}", words(&output));
+    let text = words(&output);
+    assert!(text.contains(&format!("127.0.0.1:{}", base + 2)) && text.contains("port-in-use"), "{text}");
+    assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
+    drop(listener);
+    assert!(cluster.try_up(&["--base-port", &base.to_string()]).status.success());
+}
+
+#[test]
+fn a_listener_for_other_machines_needs_a_password() {
+    let _alone = alone();
+    let temporary = tempfile::tempdir().expect("a temporary directory");
+    let cluster = Cluster::at(SKEIN, temporary.path().join("c"), Shape { nodes: 1, ..Shape::default() });
+    let output = cluster.try_up(&["--listen", "0.0.0.0"]);
+    assert_eq!(output.status.code(), Some(2), "{}", words(&output));
+    assert!(words(&output).contains("--requirepass"), "{}", words(&output));
+}
+
+#[test]
+fn a_password_is_asked_for() {
+    let _alone = alone();
+    let arguments = vec!["--requirepass".to_owned(), "sesame".to_owned()];
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 1, arguments, ..Shape::default() });
+    let mut connection = cluster.redis(1);
+    let refused =
+        redis::cmd("GET").arg("a").query::<Option<String>>(&mut connection).expect_err("no password");
+    assert_eq!(refused.code(), Some("NOAUTH"), "{refused}");
+    redis::cmd("AUTH").arg("sesame").query::<()>(&mut connection).expect("the password");
+    redis::cmd("SET").arg("a").arg(1).query::<()>(&mut connection).expect("written");
+    let listed = std::process::Command::new("ps").args(["-eo", "args"]).output().expect("ps");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(!listed.contains("sesame"), "the password stands in the list of processes: {listed}");
+}
+
+#[test]
+fn the_exit_code_of_status_is_the_verdict() {
+    let _alone = alone();
+    let cluster = three();
+    cluster.becomes(Verdict::Healthy);
+    let output = cluster.run(["status", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", words(&output));
+    let status: Status = serde_json::from_slice(&output.stdout).expect("a status");
+    assert_eq!((status.verdict, status.fault_tolerance, status.nodes.len()), (Verdict::Healthy, 1, 3));
+    for node in &status.nodes {
+        assert_eq!(node.pid, cluster.pid(node.id));
+    }
+
+    // Stopped by somebody else: the agent lets it be.
+    cluster.signal(3, rustix::process::Signal::TERM);
+    until("a node that stopped", || (!cluster.is_running(3)).then_some(()));
+    cluster.becomes(Verdict::Degraded);
+    assert_eq!(cluster.run(["status"]).status.code(), Some(10));
+    cluster.signal(2, rustix::process::Signal::TERM);
+    until("a node that stopped", || (!cluster.is_running(2)).then_some(()));
+    cluster.becomes(Verdict::Unavailable);
+    assert_eq!(cluster.run(["status"]).status.code(), Some(20));
+
+    // 'up' starts what was stopped.
+    cluster.up();
+    cluster.becomes(Verdict::Healthy);
+}
+
+#[test]
+fn tables_are_made_listed_shown_and_dropped() {
+    let _alone = alone();
+    let cluster = three();
+    let output = cluster.run(["table", "create", "flow", "--partitions", "2", "--namespace", "shop"]);
+    assert!(output.status.success(), "{}", words(&output));
+    let again = cluster.run(["table", "create", "flow", "--namespace", "shop"]);
+    assert_eq!(again.status.code(), Some(3), "{}", words(&again));
+    assert!(words(&again).contains("table-exists"), "{}", words(&again));
+    assert!(words(&cluster.run(["table", "list"])).contains("shop"));
+    let shown = cluster.run(["table", "show", "flow", "--namespace", "shop", "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    assert_eq!((shown["partitions"].as_u64(), shown["state"].as_array().map(Vec::len)), (Some(2), Some(2)));
+
+    // A leader is moved, and every replica has the same records.
+    until("a leader that moved", || {
+        let moved = cluster.run(["leader", "move", "shop:flow", "1", "--to", "2"]);
+        moved.status.success().then_some(())
+    });
+    let digest = cluster.run(["digest", "shop:flow", "1", "--json"]);
+    assert!(digest.status.success(), "{}", words(&digest));
+    let digest: Vec<DigestReport> = serde_json::from_slice(&digest.stdout).expect("JSON");
+    assert!(digest[0].equal && digest[0].replicas.len() == 3, "{digest:?}");
+
+    assert!(cluster.run(["table", "drop", "flow", "--namespace", "shop"]).status.success());
+    let gone = cluster.run(["table", "show", "flow", "--namespace", "shop"]);
+    assert!(words(&gone).contains("unknown-table"), "{}", words(&gone));
+}
+
+#[test]
+fn a_wrong_secret_is_refused() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
+    let file = cluster.directory().path().join("other-secret");
+    std::fs::write(&file, "00".repeat(32)).expect("written");
+    let option = format!("--secret-file={}", file.display());
+    let output = cluster.run(["status", &option]);
+    assert_eq!(output.status.code(), Some(3), "{}", words(&output));
+    assert!(words(&output).contains("unauthorized"), "{}", words(&output));
+}
