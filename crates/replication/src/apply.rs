@@ -15,7 +15,8 @@ use api::entry::{APPLY_VERSION, Envelope, Request, RequestKind};
 use api::peer::{Membership, SnapshotMeta};
 use bytes::Bytes;
 use engine::{
-    Applied, ApplyContext, DigestWork, Engine, EngineError, SnapshotSource, StateMachine, SystemChange,
+    Applied, ApplyContext, Change, DigestWork, Engine, EngineError, SnapshotSource, StateMachine,
+    SystemChange,
 };
 use prost::Message as _;
 use raft::eraftpb::Entry;
@@ -89,6 +90,8 @@ pub struct Applier {
     sessions: Sessions,
     membership_changed: bool,
     digests: Vec<(LogIndex, DigestWork)>,
+    feeds: bool,
+    changes: Vec<Change>,
 }
 
 impl Applier {
@@ -110,6 +113,8 @@ impl Applier {
             membership_changed: true,
             membership,
             digests: Vec::new(),
+            feeds: false,
+            changes: Vec::new(),
         };
         if !applier.membership.members.is_empty() {
             let first =
@@ -140,7 +145,17 @@ impl Applier {
             None => Membership::default(),
         };
         let sessions = Sessions::load(&records).ok_or(ApplyError::Record("session"))?;
-        Ok(Self { group, state, facts, membership, sessions, membership_changed: false, digests: Vec::new() })
+        Ok(Self {
+            group,
+            state,
+            facts,
+            membership,
+            sessions,
+            membership_changed: false,
+            digests: Vec::new(),
+            feeds: false,
+            changes: Vec::new(),
+        })
     }
 
     /// The last entry applied.
@@ -188,7 +203,13 @@ impl Applier {
             self.commit(applied)?;
         }
         outcome.applied = applied;
+        outcome.changes = std::mem::take(&mut self.changes);
         Ok(outcome)
+    }
+
+    /// Whether outcomes say what changed, from the next entry on.
+    pub fn set_feed(&mut self, feeds: bool) {
+        self.feeds = feeds;
     }
 
     /// The work of hashing the state, for digest entries of the last [`Self::apply`].
@@ -230,7 +251,7 @@ impl Applier {
             seed: envelope.seed ^ chance,
             apply_version: envelope.apply_version,
             index: at.index,
-            wants_changes: false,
+            wants_changes: self.feeds,
         };
         let mut tokens = tokens.into_iter();
         for (place, request) in envelope.requests.into_iter().enumerate() {
@@ -334,7 +355,8 @@ impl Applier {
         if !mutant!(SessionsNotStored) {
             system.extend(sessions);
         }
-        self.state.commit(applied, &system)?;
+        let changes = self.state.commit(applied, &system)?;
+        self.changes.extend(changes);
         Ok(())
     }
 }

@@ -10,14 +10,15 @@ use std::sync::Arc;
 use api::entry::Request;
 use api::peer::{Membership, RaftMessage, SnapshotMeta};
 use bytes::Bytes;
-use engine::Applied;
+use engine::{Applied, Change};
 use env::Moment;
 use raft::eraftpb::Entry;
 use types::{Fault, GroupId, Hlc, LogIndex, NodeId, ReplicaId, StateId};
 use wal::GroupWrite;
 
-use crate::membership::Change;
+use crate::membership::Change as MembershipChange;
 use crate::record::GroupRecord;
+use crate::retention::Hold;
 use crate::shared::GroupShared;
 
 /// The time, as a worker is told it.
@@ -147,6 +148,15 @@ pub enum Input {
         /// Replicas and their nodes.
         replicas: Vec<(ReplicaId, NodeId)>,
     },
+    /// Set, move or end a named hold on this replica's log.
+    Hold {
+        /// The group.
+        group: GroupId,
+        /// Who needs it.
+        name: String,
+        /// What is needed; `None` ends it.
+        hold: Option<Hold>,
+    },
     /// Hand leadership over.
     Transfer {
         /// The group.
@@ -246,9 +256,11 @@ pub struct ApplyOutcome {
     /// Answers for those who waited.
     pub answers: Vec<(Token, Answer)>,
     /// Membership changes in order; `None` for one that did not count.
-    pub memberships: Vec<(Change, Option<Membership>)>,
+    pub memberships: Vec<(MembershipChange, Option<Membership>)>,
     /// Requests that were answered from a session's memory.
     pub repeated: u64,
+    /// What the entries changed, if the applier was told to say.
+    pub changes: Vec<Change>,
 }
 
 impl Input {
@@ -268,6 +280,7 @@ impl Input {
             | Input::SnapshotTaken { group, .. }
             | Input::SnapshotSent { group, .. }
             | Input::Wish { group, .. }
+            | Input::Hold { group, .. }
             | Input::Transfer { group, .. } => *group,
         }
     }

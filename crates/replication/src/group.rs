@@ -21,6 +21,7 @@ use wal::LogStore;
 use crate::effects::{Answer, ApplyOutcome, Effect, GroupStart, Now, Token};
 use crate::message::{self, BadMessage};
 use crate::record::GroupRecord;
+use crate::retention::{Hold, Holds};
 use crate::shared::GroupShared;
 use crate::storage::GroupStorage;
 use crate::worker::{Counters, WorkerOptions};
@@ -71,6 +72,8 @@ pub struct Group {
     leader: lead::Leading,
     /// Entries kept behind the durable state for late followers.
     keep_entries: u64,
+    /// Needs of others for entries.
+    holds: Holds,
 }
 
 impl Group {
@@ -113,6 +116,7 @@ impl Group {
             was: (StateRole::Follower, 0),
             leader: lead::Leading::new(HybridClock::after(start.hlc)),
             keep_entries: options.log_keep_entries,
+            holds: Holds::default(),
         };
         group.set_election_timeout();
         let first = membership::rank(&start.membership, replica) == 0;
@@ -268,6 +272,14 @@ impl Group {
     /// A crash would lose nothing of the state up to here.
     pub fn state_durable(&mut self, index: LogIndex) {
         self.durable = self.durable.max(index);
+    }
+
+    /// Sets, moves or ends a named hold on the log.
+    pub fn hold(&mut self, name: &str, hold: Option<Hold>) {
+        match hold {
+            Some(hold) => self.holds.set(name, hold),
+            None => self.holds.release(name),
+        }
     }
 
     /// A complete and durable state came from the leader.

@@ -246,6 +246,12 @@ impl Worker {
                     true
                 });
             }
+            Input::Hold { group: id, name, hold } => {
+                self.with(id, |group, _, _| {
+                    group.hold(&name, hold);
+                    false
+                });
+            }
             Input::Transfer { group: id, to } => {
                 self.with(id, |group, _, _| {
                     group.transfer(to);

@@ -11,11 +11,12 @@
 
 use raft::eraftpb::{Message, MessageType};
 use raft::{SnapshotStatus, StateRole};
-use types::{ErrorCode, LogIndex, StateId, limits};
+use types::{ErrorCode, LogIndex, StateId};
 use wal::GroupWrite;
 
 use super::{CUT_TICKS, Group};
 use crate::effects::{Answer, ApplyTask, Effect, LogWrite, Now};
+use crate::retention::Extent;
 use crate::worker::Counters;
 use crate::{message, mutant};
 
@@ -220,20 +221,17 @@ impl Group {
     /// Cuts the log at what is durable in the state, keeping a tail for followers that are a little
     /// late; a leader also keeps what a slower follower still needs, up to a limit.
     fn cut_log(&mut self, out: &mut Vec<Effect>, counters: &mut Counters) {
-        let start = self.raft.store().start().index.get();
         let ahead = if mutant!(CutTooFar) { self.applied.index.get() } else { 0 };
-        let durable = self.durable.get().min(self.applied.index.get()).max(ahead);
-        let (entries, bytes) = (self.raft.store().last().index.get() - start, self.raft.store().log_bytes());
-        if entries == 0 {
-            return;
-        }
-        let entry_bytes = (bytes / entries).max(1);
-        let tail = durable.saturating_sub(self.keep_entries.min(limits::LOG_KEEP_BYTES / entry_bytes));
-        let held = if bytes > limits::LOG_HOLD_BYTES_MAX { tail } else { self.slowest_follower(tail) };
-        let index = if mutant!(CutTooFar) { durable } else { tail.min(held) };
-        if index <= start {
-            return;
-        }
+        let store = self.raft.store();
+        let extent = Extent {
+            start: store.start().index.get(),
+            last: store.last().index.get(),
+            bytes: store.log_bytes(),
+            durable: self.durable.get().min(self.applied.index.get()).max(ahead),
+            slowest_follower: self.slowest_follower(),
+            keep_entries: if mutant!(CutTooFar) { 0 } else { self.keep_entries },
+        };
+        let Some(index) = self.holds.cut(&extent).map(LogIndex::get) else { return };
         let Ok(term) = raft::Storage::term(self.raft.store(), index) else { return };
         let position = wal::LogPosition { index: LogIndex(index), term: term.into() };
         self.raft.mut_store().cut(position);
@@ -243,23 +241,16 @@ impl Group {
 
     /// Recent entries stay in memory until they are applied here and acknowledged everywhere.
     fn trim_recent(&mut self) {
-        let needed = self.applied.index.get().min(self.slowest_follower(u64::MAX));
+        let needed = self.applied.index.get().min(self.slowest_follower().unwrap_or(u64::MAX));
         let written = self.written;
         self.raft.mut_store().trim(needed, written);
     }
 
-    /// The least index that a live follower has acknowledged, or `otherwise` when there is none.
-    fn slowest_follower(&self, otherwise: u64) -> u64 {
-        if !self.leads() {
-            return otherwise;
-        }
+    /// The least index that a live follower has acknowledged, on a leader that has one.
+    fn slowest_follower(&self) -> Option<u64> {
         let me = self.record.replica;
-        let others = self.raft.raft.prs().iter().filter(|(id, _)| **id != me);
-        others
-            .filter(|(_, progress)| progress.recent_active)
-            .map(|(_, p)| p.matched)
-            .min()
-            .unwrap_or(otherwise)
+        let others = self.raft.raft.prs().iter().filter(|(id, _)| self.leads() && **id != me);
+        others.filter(|(_, progress)| progress.recent_active).map(|(_, progress)| progress.matched).min()
     }
 
     /// Why a request that waited cannot go on here.

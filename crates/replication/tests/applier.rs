@@ -1,0 +1,196 @@
+//! The applier over a real engine: sessions, seals, digests, the change feed, restarts.
+
+use std::sync::Arc;
+
+use api::entry::{Envelope, Request, RequestKind};
+use api::kv::{IncrBy, Key, KvAnswer, KvOp, KvReply, KvRequest, Set};
+use api::peer::{Member, Membership};
+use bytes::Bytes;
+use engine::records::MemoryRecordStore;
+use engine::{Change, Engine};
+use engine_kv::KvEngine;
+use prost::Message;
+use raft::eraftpb::Entry;
+use replication::{Answer, Applier, ApplyOutcome, Token};
+use types::{ErrorCode, Generation, GroupId, Hlc, StateId};
+
+struct Replica {
+    engine: Arc<dyn Engine>,
+    applier: Applier,
+    next: u64,
+}
+
+impl Replica {
+    fn new() -> Self {
+        let engine: Arc<dyn Engine> = Arc::new(KvEngine::new(Arc::new(MemoryRecordStore::default())));
+        let membership =
+            Membership { epoch: 1, members: vec![Member { replica: 1, node: 1, learner: false }] };
+        let applier = Applier::create(&engine, GroupId(1), StateId(1), Generation(1), membership).unwrap();
+        Self { engine, applier, next: 6 }
+    }
+
+    /// One entry with these requests, and what each was answered.
+    fn apply(&mut self, requests: Vec<Request>) -> (Vec<Answer>, ApplyOutcome) {
+        let tokens = (0..requests.len() as u64).map(Token).collect();
+        let entry = self.entry(requests);
+        let mut outcome = self.applier.apply(vec![(entry, tokens)]).unwrap();
+        let answers = std::mem::take(&mut outcome.answers);
+        (answers.into_iter().map(|(_, answer)| answer).collect(), outcome)
+    }
+
+    fn entry(&mut self, requests: Vec<Request>) -> Entry {
+        let envelope = Envelope {
+            apply_version: 1,
+            hlc: Hlc::from_millis(1_000 + self.next).0,
+            requests,
+            ..Default::default()
+        };
+        let entry = Entry { index: self.next, term: 5, data: envelope.to_bytes(), ..Default::default() };
+        self.next += 1;
+        entry
+    }
+
+    fn restart(&mut self) {
+        self.engine.flush().unwrap();
+        self.applier = Applier::open(GroupId(1), self.engine.open(StateId(1)).unwrap()).unwrap();
+    }
+
+    fn session(&mut self) -> u64 {
+        let register = Request {
+            kind: RequestKind::Register as i32,
+            body: Bytes::from_static(&[0, 0, 0, 0, 0, 0, 0, 9]),
+            ..Default::default()
+        };
+        match &self.apply(vec![register]).0[..] {
+            [Answer::Done(id)] => u64::from_be_bytes(id[..].try_into().unwrap()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn digest(&mut self) -> u128 {
+        self.apply(vec![Request { kind: RequestKind::Digest as i32, ..Default::default() }]);
+        let mut digests = self.applier.take_digests();
+        (digests.pop().unwrap().1)().unwrap().hash
+    }
+}
+
+fn data(session: u64, sequence: u64, op: KvOp) -> Request {
+    Request {
+        session,
+        sequence,
+        floor: sequence.min(1),
+        generation: 1,
+        body: KvRequest::new(op).encode_to_vec().into(),
+        ..Default::default()
+    }
+}
+
+fn set(key: &str, value: &str) -> KvOp {
+    let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    KvOp::Set(Set { key: bytes(key), value: bytes(value), ..Default::default() })
+}
+
+fn increment() -> KvOp {
+    KvOp::IncrBy(IncrBy { key: Bytes::from_static(b"counter"), delta: 1 })
+}
+
+fn number(answer: &Answer) -> i64 {
+    match answer {
+        Answer::Done(reply) => match KvReply::decode(reply.clone()).unwrap().answer {
+            Some(KvAnswer::Integer(number)) => number,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+fn code(answer: &Answer) -> ErrorCode {
+    match answer {
+        Answer::Refused { fault, .. } => fault.code,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_request_that_is_sent_twice_is_carried_out_once_even_across_a_restart() {
+    let mut replica = Replica::new();
+    let session = replica.session();
+    assert_eq!(number(&replica.apply(vec![data(session, 1, increment())]).0[0]), 1);
+    let (answers, outcome) = replica.apply(vec![data(session, 1, increment())]);
+    assert_eq!((number(&answers[0]), outcome.repeated), (1, 1));
+    replica.restart();
+    assert_eq!(number(&replica.apply(vec![data(session, 1, increment())]).0[0]), 1);
+    assert_eq!(number(&replica.apply(vec![data(session, 2, increment())]).0[0]), 2);
+    assert_eq!(code(&replica.apply(vec![data(4711, 1, increment())]).0[0]), ErrorCode::SessionExpired);
+}
+
+#[test]
+fn entries_that_were_applied_before_a_restart_are_skipped() {
+    let mut replica = Replica::new();
+    let entry = replica.entry(vec![data(0, 0, increment())]);
+    replica.applier.apply(vec![(entry.clone(), Vec::new())]).unwrap();
+    replica.restart();
+    replica.applier.apply(vec![(entry, Vec::new())]).unwrap();
+    let read = KvRequest::new(KvOp::Get(Key { key: Bytes::from_static(b"counter") })).encode_to_vec();
+    let reply = replica.applier.state().reader().read(&read, Hlc::from_millis(1)).unwrap();
+    assert_eq!(KvReply::decode(reply).unwrap(), KvReply::value(&b"1"[..]));
+}
+
+#[test]
+fn a_sealed_generation_and_another_generation_refuse_writes() {
+    let mut replica = Replica::new();
+    let other = Request { generation: 2, ..data(0, 0, set("a", "1")) };
+    assert_eq!(code(&replica.apply(vec![other]).0[0]), ErrorCode::StaleRoute);
+    let seal = Request { kind: RequestKind::Seal as i32, ..Default::default() };
+    let (answers, _) = replica.apply(vec![seal, data(0, 0, set("a", "1"))]);
+    assert_eq!(code(&answers[1]), ErrorCode::Sealed, "from this entry on");
+    replica.restart();
+    assert_eq!(code(&replica.apply(vec![data(0, 0, set("a", "1"))]).0[0]), ErrorCode::Sealed);
+}
+
+#[test]
+fn reserved_kinds_are_refused_by_every_replica_alike() {
+    let mut replica = Replica::new();
+    for kind in [RequestKind::Barrier as i32, RequestKind::Outbox as i32, 99] {
+        let request = Request { kind, ..Default::default() };
+        assert_eq!(code(&replica.apply(vec![request]).0[0]), ErrorCode::VersionUnsupported);
+    }
+}
+
+#[test]
+fn the_clock_of_a_group_never_goes_back() {
+    let mut replica = Replica::new();
+    replica.apply(vec![data(0, 0, set("a", "1"))]);
+    let before = replica.applier.hlc();
+    let envelope = Envelope { apply_version: 1, hlc: 5, ..Default::default() };
+    let entry = Entry { index: replica.next, term: 5, data: envelope.to_bytes(), ..Default::default() };
+    replica.applier.apply(vec![(entry, Vec::new())]).unwrap();
+    assert_eq!(replica.applier.hlc(), before);
+}
+
+#[test]
+fn the_change_feed_tells_everything_that_a_copy_needs() {
+    let mut replica = Replica::new();
+    replica.applier.set_feed(true);
+    let mut changes: Vec<Change> = Vec::new();
+    for round in 0..50 {
+        let key = format!("key{}", round % 7);
+        let (_, outcome) = replica.apply(vec![
+            data(0, 0, set(&key, &format!("value{round}"))),
+            data(0, 0, KvOp::Del(api::kv::Keys { keys: vec![Bytes::from(format!("key{}", round % 5))] })),
+        ]);
+        changes.extend(outcome.changes);
+    }
+    let mut copy = std::collections::BTreeMap::new();
+    for change in changes {
+        match change.value {
+            Some(value) => copy.insert(change.key, value),
+            None => copy.remove(&change.key),
+        };
+    }
+    let live = copy.len() as u64;
+    assert_eq!(replica.applier.state().statistics().records, live);
+    let before = replica.digest();
+    replica.restart();
+    assert_eq!(replica.digest(), before);
+}
