@@ -209,3 +209,70 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], EngineError
 fn bad(what: &str) -> EngineError {
     EngineError::BadSnapshot(what.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::records::{MemoryRecordStore, RecordStore};
+    use proptest::prelude::*;
+    use types::{Hlc, StateId};
+
+    fn sink() -> Box<KvSink> {
+        let records = MemoryRecordStore::new().create(StateId(1)).unwrap();
+        Box::new(KvSink::new(records, Arc::default()))
+    }
+
+    fn install(records: &[(Bytes, Bytes)]) -> Result<(), EngineError> {
+        let mut chunk = BytesMut::from(&[FORMAT, 0, 0, 0, 0][..]);
+        for (key, value) in records {
+            put_record(&mut chunk, key, value);
+        }
+        let mut sink = sink();
+        sink.write(&chunk)?;
+        sink.finish().map(|_| ())
+    }
+
+    fn value() -> Bytes {
+        let kind = crate::value::Kind::String;
+        Header { kind, version: Hlc(1), expiry_millis: None, collection: None }.encode(&[b"v"])
+    }
+
+    fn facts(records: u64, epoch: u32) -> (Bytes, Bytes) {
+        let facts = Facts { records, epoch, oldest_epoch: epoch, ..Facts::default() };
+        (Bytes::from_static(FACTS), facts.encode())
+    }
+
+    #[test]
+    fn a_peer_is_not_believed() {
+        let key = |epoch| (layout::data_key(epoch, b"a"), value());
+        assert!(install(&[key(1), facts(1, 1)]).is_ok());
+        let refused = |records: &[(Bytes, Bytes)], why: &str| match install(records) {
+            Err(EngineError::BadSnapshot(text)) => assert!(text.contains(why), "{text}"),
+            other => panic!("not refused: {other:?}"),
+        };
+        refused(&[key(1)], "end is missing");
+        refused(&[key(1), facts(2, 1)], "not those that the facts count");
+        refused(&[key(1), facts(1, 2)], "not those that the facts count");
+        refused(&[key(1), key(2), facts(2, 2)], "two epochs");
+        refused(&[key(1), key(1), facts(2, 1)], "do not ascend");
+        refused(&[facts(0, 1), facts(0, 1)], "do not ascend");
+        refused(&[(Bytes::new(), value()), facts(0, 0)], "do not ascend");
+        refused(&[(layout::data_key(1, b"a"), Bytes::from_static(b"x")), facts(1, 1)], "value does not fit");
+        refused(&[(Bytes::from_static(&[DATA, 0, 0]), value()), facts(1, 0)], "too short");
+        refused(&[(Bytes::from_static(&[EXPIRY, 0]), Bytes::new()), facts(0, 0)], "too short");
+        refused(&[(Bytes::from_static(&[0x55]), Bytes::new()), facts(0, 0)], "unknown kind");
+        refused(&[(Bytes::from_static(FACTS), Bytes::from_static(&[9]))], "version 9");
+    }
+
+    proptest! {
+        #[test]
+        fn damage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..60), number in 0_u8..2) {
+            let mut chunk = vec![FORMAT, 0, 0, 0, number];
+            chunk.extend(&bytes);
+            let mut sink = sink();
+            let _ = sink.write(&chunk);
+            let _ = sink.write(&bytes);
+            let _ = sink.finish();
+        }
+    }
+}

@@ -20,8 +20,8 @@ use crate::{
 
 /// A kind of engine under test, with its language.
 pub trait Subject {
-    /// Opens the engine: the first time empty, later as a clean stop left it. Every state, reader and
-    /// snapshot of before was dropped, and the last flush covered everything.
+    /// Opens the engine: the first time empty, later as the end of its process left it while the machine
+    /// went on. Every state, reader and snapshot of before was dropped.
     fn open(&mut self) -> Arc<dyn Engine>;
 
     /// Ends a running engine as a crash of the machine would, and opens what is left.
@@ -55,6 +55,7 @@ pub fn run<S: Subject>(subject: impl Fn() -> S) {
     staged_writes_are_gone_after_a_stop(&mut subject());
     flush_makes_durable_what_was_committed(&mut subject());
     for seed in 0..4 {
+        what_an_opened_state_calls_durable_is(&mut subject(), seed);
         a_crash_leaves_a_position_that_was_passed(&mut subject(), seed);
     }
     a_snapshot_makes_an_equal_state(&mut subject());
@@ -314,6 +315,26 @@ fn flush_makes_durable_what_was_committed(subject: &mut dyn Subject) {
     assert_eq!(two.applied(), at(7));
     assert_eq!(read(subject, &*two, 1), subject.got(Some(20)));
     assert_eq!(one.durable(), one.applied().index, "what a crash has left is durable");
+}
+
+fn what_an_opened_state_calls_durable_is(subject: &mut dyn Subject, seed: u64) {
+    let engine = subject.open();
+    let history = history(subject, 40);
+    let mut state = good(engine.create(STATE));
+    apply_history(&mut *state, &history, 1, 20);
+    good(engine.flush());
+    apply_history(&mut *state, &history, 21, 40);
+    // The process ends without a flush: what it wrote last may be known to the machine only.
+    drop((state, engine));
+    let engine = subject.open();
+    let state = good(engine.open(STATE));
+    let durable = state.durable();
+    assert!(durable >= LogIndex(20) && durable <= state.applied().index);
+    drop(state);
+    let engine = subject.crash(engine, seed);
+    let state = good(engine.open(STATE));
+    assert!(state.applied().index >= durable, "{durable} was called durable and was lost");
+    check_against_reference(&*engine, &*state, &history);
 }
 
 fn a_crash_leaves_a_position_that_was_passed(subject: &mut dyn Subject, seed: u64) {

@@ -1,6 +1,7 @@
 //! fjall's errors in the reader's categories: the disk refused, or the bytes are damaged.
 
 use std::any::Any;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use engine::EngineError;
@@ -8,13 +9,17 @@ use fjall::{Error, LsmError};
 
 /// Sorts an error of fjall.
 pub(crate) fn sort(error: Error) -> EngineError {
-    match &error {
-        Error::Io(_)
-        | Error::Poisoned
-        | Error::Locked
-        | Error::KeyspaceDeleted
-        | Error::Storage(LsmError::Io(_)) => EngineError::Storage(error.to_string()),
-        _ => EngineError::Damaged(error.to_string()),
+    let is_damage = match &error {
+        Error::Io(io) | Error::Storage(LsmError::Io(io)) => {
+            // A file that ends too soon, or has bytes that make no sense.
+            matches!(io.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::NotFound)
+        }
+        Error::Poisoned | Error::Locked | Error::KeyspaceDeleted => false,
+        _ => true,
+    };
+    match is_damage {
+        true => EngineError::Damaged(error.to_string()),
+        false => EngineError::Storage(error.to_string()),
     }
 }
 

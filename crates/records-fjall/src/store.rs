@@ -10,7 +10,8 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use types::StateId;
 
 use crate::error::{guarded, sort};
-use crate::governor::{Governor, MEMTABLE_BYTES_MAX};
+use crate::governor::{Governor, MEMTABLE_BYTES_MAX, memory_of};
+use crate::journal;
 use crate::records::FjallRecords;
 
 /// Threads that flush and compact. More would take cores from the threads that answer.
@@ -54,6 +55,7 @@ impl FjallStore {
     /// `Storage` when the disk refuses or another process has the store open; `Damaged` when the files
     /// are not what they should be.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, EngineError> {
+        journal::look_over(path)?;
         let database = guarded(|| {
             Database::builder(path)
                 .manual_journal_persist(true)
@@ -72,6 +74,12 @@ impl FjallStore {
         let keyspaces = Arc::new(RwLock::new(keyspaces));
         let governor = Governor::new(options.write_buffer_bytes, keyspaces.clone());
         Ok(Self { database, keyspaces, governor: Arc::new(governor) })
+    }
+
+    /// Memory that the writes not yet being flushed take, of all states together.
+    pub fn memtable_bytes(&self) -> u64 {
+        let keyspaces = self.keyspaces.read().unwrap_or_else(PoisonError::into_inner);
+        keyspaces.values().map(memory_of).sum()
     }
 
     fn records(&self, keyspace: Keyspace) -> Arc<dyn Records> {

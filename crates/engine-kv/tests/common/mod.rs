@@ -49,6 +49,13 @@ impl OnDisk {
     pub fn path(&self) -> &Path {
         self.0.path()
     }
+
+    /// The directory as it is now, in another place.
+    pub fn copy(&self) -> TempDir {
+        let copy = TempDir::new().unwrap();
+        copy_dir(self.0.path(), copy.path());
+        copy
+    }
 }
 
 impl Disk for OnDisk {
@@ -57,9 +64,7 @@ impl Disk for OnDisk {
     }
 
     fn crash(&mut self, _seed: u64) -> Arc<dyn RecordStore> {
-        let copy = TempDir::new().unwrap();
-        copy_dir(self.0.path(), copy.path());
-        self.0 = copy;
+        self.0 = self.copy();
         self.open()
     }
 }
