@@ -16,25 +16,49 @@ use crate::state::{KvState, Shared};
 /// different ids.
 pub struct KvEngine {
     store: Arc<dyn RecordStore>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
     /// Every state that this process has opened, so that `flush` can tell each how far it is durable.
-    states: Mutex<BTreeMap<StateId, Arc<Shared>>>,
+    states: BTreeMap<StateId, Arc<Shared>>,
+    /// Whether what an earlier process wrote has been made durable by this one.
+    has_persisted: bool,
 }
 
 impl KvEngine {
     /// An engine over a store of records.
     pub fn new(store: Arc<dyn RecordStore>) -> Self {
-        Self { store, states: Mutex::default() }
+        Self { store, known: Mutex::default() }
     }
 
-    fn states(&self) -> MutexGuard<'_, BTreeMap<StateId, Arc<Shared>>> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A new place for what is shared about a state.
     fn register(&self, state: StateId) -> Arc<Shared> {
         let shared = Arc::<Shared>::default();
-        self.states().insert(state, shared.clone());
+        self.known().states.insert(state, shared.clone());
         shared
+    }
+
+    /// What is shared about a state that is found at an index: as this process knows it, or new.
+    fn find(&self, state: StateId, applied: u64) -> Result<Arc<Shared>, EngineError> {
+        let mut known = self.known();
+        if let Some(shared) = known.states.get(&state) {
+            return Ok(shared.clone());
+        }
+        if !known.has_persisted {
+            // What a dead process wrote may be in the page cache only, and look as if it was safe.
+            self.store.persist()?;
+            known.has_persisted = true;
+        }
+        let shared = Arc::<Shared>::default();
+        shared.durable.store(applied, Ordering::Release);
+        known.states.insert(state, shared.clone());
+        Ok(shared)
     }
 }
 
@@ -54,17 +78,7 @@ impl Engine for KvEngine {
         let records = self.store.open(state)?;
         let facts = records.get(FACTS)?.ok_or(EngineError::Missing(state))?;
         let facts = Facts::decode(&facts)?;
-        let known = self.states().get(&state).cloned();
-        let shared = match known {
-            Some(shared) => shared,
-            None => {
-                // What a dead process wrote may be in the page cache only, and look as if it was safe.
-                self.store.persist()?;
-                let shared = self.register(state);
-                shared.durable.store(facts.applied.index.get(), Ordering::Release);
-                shared
-            }
-        };
+        let shared = self.find(state, facts.applied.index.get())?;
         Ok(Box::new(KvState::new(records, facts, shared)))
     }
 
@@ -73,7 +87,7 @@ impl Engine for KvEngine {
     }
 
     fn remove(&self, state: StateId) -> Result<(), EngineError> {
-        self.states().remove(&state);
+        self.known().states.remove(&state);
         self.store.remove(state)
     }
 
@@ -84,7 +98,8 @@ impl Engine for KvEngine {
 
     fn flush(&self) -> Result<(), EngineError> {
         let reached: Vec<(Arc<Shared>, u64)> = self
-            .states()
+            .known()
+            .states
             .values()
             .map(|shared| (shared.clone(), shared.applied.load(Ordering::Acquire)))
             .collect();

@@ -36,7 +36,8 @@ pub(crate) fn flag(yes: bool) -> Bytes {
 
 /// Bytes.
 pub(crate) fn value(value: &[u8]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(11 + value.len());
+    let length_bytes = (70 - (value.len() as u64 | 1).leading_zeros() as usize) / 7;
+    let mut bytes = BytesMut::with_capacity(1 + length_bytes + value.len());
     bytes.put_u8(0x22);
     put_varint(value.len() as u64, &mut bytes);
     bytes.put_slice(value);
@@ -79,6 +80,9 @@ mod tests {
         }
         for length in [0, 1, 127, 128, 70_000] {
             assert_eq!(value(&vec![7; length]), KvReply::value(vec![7; length]).encode_to_vec());
+            assert!(
+                value(&vec![7; length]).try_into_mut().is_ok_and(|bytes| bytes.capacity() == bytes.len())
+            );
         }
         for refusal in [KvError::Unsupported, KvError::WrongType, KvError::InvalidExpiry] {
             assert_eq!(error(refusal), KvReply::error(refusal).encode_to_vec());

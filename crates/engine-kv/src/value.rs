@@ -62,8 +62,10 @@ pub struct Header {
 impl Header {
     /// A value's bytes: this header, then the body's pieces.
     pub(crate) fn encode(&self, body: &[&[u8]]) -> Bytes {
+        let optional = usize::from(self.expiry_millis.is_some()) + usize::from(self.collection.is_some());
         let body_bytes: usize = body.iter().map(|piece| piece.len()).sum();
-        let mut bytes = BytesMut::with_capacity(FIXED_BYTES + 16 + body_bytes);
+        // The exact size: bytes with room to spare cost another allocation when they are shared.
+        let mut bytes = BytesMut::with_capacity(FIXED_BYTES + 8 * optional + body_bytes);
         let mut flags = 0;
         if self.expiry_millis.is_some() {
             flags |= HAS_EXPIRY;

@@ -1,6 +1,7 @@
 //! Random requests against the engine and against a model that is an ordered map: replies, counts, pages
 //! and digests must agree, whatever stops, crashes of a clean kind and snapshots happen in between, on
 //! the simulator's store and on the real one.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -337,32 +338,70 @@ impl Model {
     }
 
     fn try_write(&mut self, op: &KvOp) -> Result<KvReply, KvReply> {
-        Ok(match op {
-            KvOp::Set(set) => {
-                if Self::bad_for_set(set.expiry) {
-                    return Err(KvReply::error(KvError::InvalidExpiry));
-                }
-                // Overflow is a mistake before the key is looked at.
-                if let Some(expiry) = set.expiry {
-                    self.resolve(expiry, None)?;
-                }
-                let old = self.touch(&set.key);
-                let stored = match set.condition() {
-                    Condition::IfAbsent => old.is_none(),
-                    Condition::IfPresent => old.is_some(),
-                    _ => true,
-                };
-                if stored {
-                    let kept = old.as_ref().and_then(|old| old.expiry);
-                    let expiry = set.expiry.map_or(Ok(None), |expiry| self.resolve(expiry, kept))?;
-                    self.store(&set.key, set.value.clone(), expiry);
-                }
-                match (set.return_old, stored) {
-                    (true, _) => old.map_or(KvReply::nil(), |old| KvReply::value(old.value)),
-                    (false, true) => KvReply::ok(),
-                    (false, false) => KvReply::nil(),
-                }
+        match op {
+            KvOp::Set(set) => self.set(set),
+            KvOp::IncrBy(_) | KvOp::IncrByFloat(_) => self.add(op),
+            KvOp::Del(_) | KvOp::Rename(_) | KvOp::Copy(_) | KvOp::Flush(_) | KvOp::RemoveExpired(_) => {
+                self.write_keys(op)
             }
+            KvOp::Expire(expire) => self.expire(expire),
+            _ => self.write_strings(op),
+        }
+    }
+
+    fn set(&mut self, set: &Set) -> Result<KvReply, KvReply> {
+        if Self::bad_for_set(set.expiry) {
+            return Err(KvReply::error(KvError::InvalidExpiry));
+        }
+        // Overflow is a mistake before the key is looked at.
+        if let Some(expiry) = set.expiry {
+            self.resolve(expiry, None)?;
+        }
+        let old = self.touch(&set.key);
+        let stored = match set.condition() {
+            Condition::IfAbsent => old.is_none(),
+            Condition::IfPresent => old.is_some(),
+            _ => true,
+        };
+        if stored {
+            let kept = old.as_ref().and_then(|old| old.expiry);
+            let expiry = set.expiry.map_or(Ok(None), |expiry| self.resolve(expiry, kept))?;
+            self.store(&set.key, set.value.clone(), expiry);
+        }
+        Ok(match (set.return_old, stored) {
+            (true, _) => old.map_or(KvReply::nil(), |old| KvReply::value(old.value)),
+            (false, true) => KvReply::ok(),
+            (false, false) => KvReply::nil(),
+        })
+    }
+
+    fn add(&mut self, op: &KvOp) -> Result<KvReply, KvReply> {
+        Ok(match op {
+            KvOp::IncrBy(IncrBy { key, delta }) => {
+                let old = self.touch(key);
+                let text =
+                    old.as_ref().map_or("0".into(), |old| String::from_utf8_lossy(&old.value).into_owned());
+                let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
+                let number = number.ok_or(KvReply::error(KvError::NotInteger))?;
+                let sum = number.checked_add(*delta).ok_or(KvReply::error(KvError::Overflow))?;
+                self.put(key, sum.to_string(), old.and_then(|old| old.expiry));
+                KvReply::integer(sum)
+            }
+            KvOp::IncrByFloat(Pair { key, value }) => {
+                let number = |bytes: &[u8]| std::str::from_utf8(bytes).unwrap().parse::<f64>().unwrap();
+                let old = self.touch(key);
+                let start = old.as_ref().map_or(0.0, |old| number(&old.value));
+                // Adding zero makes a positive zero of a negative one.
+                let sum = (start + number(value) + 0.0).to_string();
+                self.put(key, sum.clone(), old.and_then(|old| old.expiry));
+                KvReply::value(sum)
+            }
+            other => panic!("not an addition: {other:?}"),
+        })
+    }
+
+    fn write_strings(&mut self, op: &KvOp) -> Result<KvReply, KvReply> {
+        Ok(match op {
             KvOp::MSet(set) => {
                 if set.only_if_none {
                     for pair in &set.pairs {
@@ -394,7 +433,7 @@ impl Model {
                 }
                 None => KvReply::nil(),
             },
-            KvOp::Append(Pair { key, value }) => self.edit(key, |old| [&old[..], &value[..]].concat()),
+            KvOp::Append(Pair { key, value }) => self.edit(key, |old| [old, &value[..]].concat()),
             KvOp::SetRange(SetRange { key, offset, value }) => {
                 if value.is_empty() {
                     return Ok(KvReply::integer(self.touch(key).map_or(0, |old| old.value.len() as i64)));
@@ -407,25 +446,12 @@ impl Model {
                     new
                 })
             }
-            KvOp::IncrBy(IncrBy { key, delta }) => {
-                let old = self.touch(key);
-                let text =
-                    old.as_ref().map_or("0".into(), |old| String::from_utf8_lossy(&old.value).into_owned());
-                let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
-                let number = number.ok_or(KvReply::error(KvError::NotInteger))?;
-                let sum = number.checked_add(*delta).ok_or(KvReply::error(KvError::Overflow))?;
-                self.put(key, sum.to_string(), old.and_then(|old| old.expiry));
-                KvReply::integer(sum)
-            }
-            KvOp::IncrByFloat(Pair { key, value }) => {
-                let number = |bytes: &[u8]| std::str::from_utf8(bytes).unwrap().parse::<f64>().unwrap();
-                let old = self.touch(key);
-                let start = old.as_ref().map_or(0.0, |old| number(&old.value));
-                // Adding zero makes a positive zero of a negative one.
-                let sum = (start + number(value) + 0.0).to_string();
-                self.put(key, sum.clone(), old.and_then(|old| old.expiry));
-                KvReply::value(sum)
-            }
+            other => panic!("not a write of strings: {other:?}"),
+        })
+    }
+
+    fn write_keys(&mut self, op: &KvOp) -> Result<KvReply, KvReply> {
+        Ok(match op {
             KvOp::Del(Keys { keys }) => {
                 let mut removed = 0;
                 for key in keys {
@@ -434,7 +460,6 @@ impl Model {
                 }
                 KvReply::integer(removed)
             }
-            KvOp::Expire(expire) => return self.expire(expire),
             KvOp::Rename(Rename { from, to, only_if_absent }) => {
                 let old = self.touch(from).ok_or(KvReply::error(KvError::NoSuchKey))?;
                 match (only_if_absent, from == to) {

@@ -1,4 +1,5 @@
 //! The shared suite of engines, on the simulator's store and on the real one.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

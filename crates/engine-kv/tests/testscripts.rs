@@ -12,6 +12,7 @@
 //! Replies: `OK`, `nil`, `5`, `"text"`, `["a" nil]`, `next 77 ["a"]`, `error WrongType`. Arguments may be
 //! quoted, with `\xNN` for any byte. `UPDATE_TESTSCRIPTS=1 cargo test` writes the replies that came into
 //! the scripts; read the difference before committing it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -19,14 +19,14 @@
 //!
 //! # Memory
 //!
-//! fjall gives each keyspace a memtable and bounds each, but not their sum; the [`governor`] does.
+//! fjall gives each keyspace a memtable and bounds each, but not their sum; the `governor` does.
 //!
 //! # What fjall 3.1.13 does that must be known here
 //!
 //! - A plain read sees writes of a batch that is not complete. All reads go through a snapshot.
 //! - Ingestion panics on keys that do not ascend; they are checked before.
 //! - It cannot open a journal that was torn in an unlucky place, and leaves holes after a bad place in an
-//!   earlier one. [`journal`] looks them over first.
+//!   earlier one. `journal` looks them over first.
 //! - Damaged files can make it panic while it opens; that is caught and called damage.
 //! - A dead worker thread would leave writers asleep for ever; the governor gives up instead.
 //! - A failed fsync poisons the database. That is `Storage`: the process must end.

@@ -1,4 +1,5 @@
 //! Journals that a crash tore or that were damaged later, and the lock on a store that is in use.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

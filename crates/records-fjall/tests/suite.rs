@@ -1,5 +1,6 @@
 //! The shared suite of record stores on fjall. A crash is a copy of the directory, taken while the store
 //! is running and opened instead of it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
