@@ -10,5 +10,8 @@
 //!
 //! This crate knows sockets, connections, limits and text; it knows nothing of Raft, engines or routing.
 
+pub mod http;
 pub mod listen;
 pub mod peers;
+pub mod process;
+pub mod redis;

@@ -142,5 +142,13 @@ pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 pub const CLIENT_CONNECTIONS_MAX: usize = 10_000;
 /// Most bytes of replies waiting for one slow client; then it is disconnected.
 pub const CLIENT_OUTPUT_BYTES_MAX: usize = 64 * MIB;
+/// A client with this many bytes of replies waiting is not read from until it has read some of them.
+pub const CLIENT_OUTPUT_PAUSE_BYTES: usize = MIB;
+/// Most commands of one client that are in flight at once; further ones are not read yet.
+pub const CLIENT_COMMANDS_OPEN_MAX: usize = 1024;
+/// Bytes asked of a client's socket at once; enough for many small commands.
+pub const CLIENT_READ_BYTES: usize = 16 * KIB;
+/// Bytes asked of a client's socket at once in the middle of a large value.
+pub const CLIENT_READ_BYTES_MAX: usize = MIB;
 /// Most bytes of one HTTP request body.
 pub const HTTP_BODY_BYTES_MAX: usize = 4 * MIB;

@@ -60,7 +60,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use api::auth::Secret;
 use api::frame::{Channel, Frame};
 use api::peer::{RaftMessage, Reply, Report, Request, TransferLeader};
-use tokio::net::TcpListener;
+use std::net::TcpListener;
 use tokio::task::AbortHandle;
 use types::{BootId, ClusterId, Endpoint, ErrorCode, NodeId};
 
@@ -143,8 +143,13 @@ struct PeerLinks {
 
 impl Peers {
     /// Begins to answer at a listener: probes at once, everything else once [`Peers::start`] was called.
-    /// To be called inside a Tokio runtime, on which all connections will live.
-    pub fn listen(config: PeerConfig, listener: TcpListener) -> Self {
+    /// To be called inside a Tokio runtime, on which all connections will live; the listener is one of
+    /// [`crate::listen::bind`].
+    ///
+    /// # Errors
+    /// The runtime cannot take the listener.
+    pub fn listen(config: PeerConfig, listener: TcpListener) -> std::io::Result<Self> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
         let shared = Arc::new(Shared {
             me: config,
             registry: Arc::default(),
@@ -154,7 +159,7 @@ impl Peers {
             refused: AtomicU64::new(0),
         });
         let acceptor = tokio::spawn(accept::run(shared.clone(), listener)).abort_handle();
-        Self { shared, acceptor }
+        Ok(Self { shared, acceptor })
     }
 
     /// Asks whether another run of this node is alive: whoever answers at the endpoint that the cluster has

@@ -80,7 +80,7 @@ impl Node {
         let endpoint = listener.local_addr().unwrap().to_string();
         let config = PeerConfig { endpoint, ..config };
         let (sender, events) = mpsc::unbounded_channel();
-        (Self { peers: Peers::listen(config.clone(), listener), config, events }, sender)
+        (Self { peers: Peers::listen(config.clone(), listener).unwrap(), config, events }, sender)
     }
 
     fn start(config: PeerConfig) -> Self {
@@ -184,7 +184,7 @@ async fn a_peer_that_went_away_is_told_and_found_again_at_once_when_it_calls() {
     let listener = listen::bind(&endpoint).unwrap();
     let (sender, events) = mpsc::unbounded_channel();
     let config = PeerConfig { endpoint, ..config(2, 23) };
-    let peers = Peers::listen(config.clone(), listener);
+    let peers = Peers::listen(config.clone(), listener).unwrap();
     peers.start(Arc::new(Recorder(sender)));
     two = Node { peers, config, events };
     two.knows(&[&one]);
@@ -324,6 +324,7 @@ async fn whoever_answers_at_the_recorded_address_is_asked() {
     // Some program that is no node: it sees the end of the input and closes.
     let foreign = listen::bind("127.0.0.1:0").unwrap();
     let address = foreign.local_addr().unwrap().to_string();
+    let foreign = tokio::net::TcpListener::from_std(foreign).unwrap();
     tokio::spawn(async move {
         let (mut stream, _) = foreign.accept().await.unwrap();
         let mut bytes = Vec::new();

@@ -1,0 +1,236 @@
+//! What the face knows of one client, and what it counts.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use proto_redis::Session;
+use proto_redis::client::ClientFacts;
+
+use super::pipeline::{CallName, Outcome};
+use super::worker::lock;
+use super::{Addressing, RedisCounters};
+
+/// One client, as others see it.
+pub(crate) struct Client {
+    /// `CLIENT ID`.
+    pub(crate) id: u64,
+    /// How its port addresses.
+    pub(crate) addressing: Addressing,
+    /// Outcomes for it.
+    pub(crate) mailbox: Mailbox,
+    local: Option<SocketAddr>,
+    since: Instant,
+    /// Milliseconds after `since` of its last command.
+    active_millis: AtomicU64,
+    killed: AtomicBool,
+    facts: Mutex<ClientFacts>,
+}
+
+/// Outcomes on their way to one client.
+#[derive(Default)]
+pub(crate) struct Mailbox(Mutex<MailboxState>);
+
+#[derive(Default)]
+struct MailboxState {
+    waiting: VecDeque<(CallName, Outcome)>,
+    waker: Option<Waker>,
+}
+
+/// Counters of the face. Clients count in batches, once per look at their socket.
+#[derive(Default)]
+pub(crate) struct Counters {
+    commands: AtomicU64,
+    errors: AtomicU64,
+    connections_total: AtomicU64,
+    connections_refused: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    /// Commands at the last look, and commands in the second before it.
+    rate: Mutex<(u64, u64)>,
+}
+
+impl Mailbox {
+    /// Whom to wake.
+    pub(crate) fn register(&self, waker: &Waker) {
+        let mut state = lock(&self.0);
+        if !state.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            state.waker = Some(waker.clone());
+        }
+    }
+
+    /// The next outcome.
+    pub(crate) fn take(&self) -> Option<(CallName, Outcome)> {
+        lock(&self.0).waiting.pop_front()
+    }
+
+    /// Takes an outcome and wakes the client.
+    pub(crate) fn put(&self, call: CallName, outcome: Outcome) {
+        let mut state = lock(&self.0);
+        state.waiting.push_back((call, outcome));
+        if let Some(waker) = &state.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &lock(&self.0).waker {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl Client {
+    /// A client that has just connected.
+    pub(crate) fn new(id: u64, addressing: Addressing, peer: SocketAddr, local: Option<SocketAddr>) -> Self {
+        let facts = ClientFacts {
+            id,
+            address: peer.to_string(),
+            local_address: local.map_or_else(String::new, |local| local.to_string()),
+            ..ClientFacts::default()
+        };
+        Self {
+            id,
+            addressing,
+            mailbox: Mailbox::default(),
+            local,
+            since: Instant::now(),
+            active_millis: AtomicU64::new(0),
+            killed: AtomicBool::new(false),
+            facts: Mutex::new(facts),
+        }
+    }
+
+    /// Notes what a command may have changed.
+    pub(crate) fn note(&self, session: &Session, input_bytes: usize, output_bytes: usize) {
+        let now = self.since.elapsed().as_millis() as u64;
+        self.active_millis.store(now, Ordering::Relaxed);
+        let mut facts = lock(&self.facts);
+        facts.last_command = session.last_command();
+        facts.protocol = session.protocol();
+        facts.no_evict = session.no_evict();
+        (facts.input_bytes, facts.output_bytes) = (input_bytes as u64, output_bytes as u64);
+        let (library_name, library_version) = session.library();
+        keep_equal(&mut facts.name, session.name());
+        keep_equal(&mut facts.library_name, library_name);
+        keep_equal(&mut facts.library_version, library_version);
+    }
+
+    /// What `CLIENT LIST` shows.
+    pub(crate) fn facts(&self) -> ClientFacts {
+        ClientFacts {
+            age_seconds: self.since.elapsed().as_secs(),
+            idle_seconds: self.idle().as_secs(),
+            ..lock(&self.facts).clone()
+        }
+    }
+
+    /// Ends the connection, after the replies that are ready.
+    pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::Relaxed);
+        self.mailbox.wake();
+    }
+
+    /// Whether somebody wants the connection to end.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Relaxed)
+    }
+
+    /// The port that it is connected to.
+    pub(crate) fn port(&self) -> u16 {
+        self.local.map_or(0, |local| local.port())
+    }
+
+    /// The address that it is connected to.
+    pub(crate) fn local_ip(&self) -> String {
+        self.local.map_or_else(String::new, |local| local.ip().to_string())
+    }
+
+    /// Time since its last command.
+    pub(crate) fn idle(&self) -> Duration {
+        let active = Duration::from_millis(self.active_millis.load(Ordering::Relaxed));
+        self.since.elapsed().saturating_sub(active)
+    }
+}
+
+impl Counters {
+    /// All of them; open connections are counted elsewhere.
+    pub(crate) fn read(&self) -> RedisCounters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        RedisCounters {
+            commands: read(&self.commands),
+            errors: read(&self.errors),
+            connections: 0,
+            connections_total: read(&self.connections_total),
+            connections_refused: read(&self.connections_refused),
+            bytes_in: read(&self.bytes_in),
+            bytes_out: read(&self.bytes_out),
+        }
+    }
+
+    /// Counts a connection that was accepted.
+    pub(crate) fn add_connection(&self) {
+        self.connections_total.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection that found no place.
+    pub(crate) fn add_refused(&self) {
+        self.connections_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// To be called once a second.
+    pub(crate) fn measure_rate(&self) {
+        let commands = self.commands.load(Ordering::Relaxed);
+        let mut rate = lock(&self.rate);
+        *rate = (commands, commands.saturating_sub(rate.0));
+    }
+
+    /// Counts a batch of commands.
+    pub(crate) fn add_commands(&self, commands: u64, errors: u64) {
+        self.commands.fetch_add(commands, Ordering::Relaxed);
+        if errors > 0 {
+            self.errors.fetch_add(errors, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts bytes received.
+    pub(crate) fn add_bytes_in(&self, bytes: usize) {
+        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts bytes sent.
+    pub(crate) fn add_bytes_out(&self, bytes: usize) {
+        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Commands in the last second, about.
+    pub(crate) fn commands_per_second(&self) -> u64 {
+        lock(&self.rate).1
+    }
+
+    /// `CONFIG RESETSTAT`.
+    pub(crate) fn reset(&self) {
+        for counter in [
+            &self.commands,
+            &self.errors,
+            &self.connections_total,
+            &self.connections_refused,
+            &self.bytes_in,
+            &self.bytes_out,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        *lock(&self.rate) = (0, 0);
+    }
+}
+
+/// Copies a text only when it has changed; nearly always it has not.
+fn keep_equal(known: &mut Bytes, now: &Bytes) {
+    if known != now {
+        *known = now.clone();
+    }
+}

@@ -1,0 +1,224 @@
+//! Where keys live, by the addressing of a port.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use catalog::{DEFAULT_NAMESPACE, DEFAULT_TABLE, TableRoute};
+use proto_redis::{ErrorText, Place, Target, fault_error};
+use types::hash::HashRule;
+use types::{ErrorCode, Fault, GroupId};
+
+use super::{Addressing, Backend, NamedRoute};
+
+/// All tables at one version of the routes. A [`Target`] names a table by its place in `tables`.
+pub(crate) struct Directory {
+    version: u64,
+    tables: Vec<NamedRoute>,
+    /// Places in `tables` by namespace and name.
+    names: BTreeMap<String, BTreeMap<String, usize>>,
+    /// The place of the default table.
+    plain: Option<usize>,
+    /// Every partition that commands about everything mean, by port.
+    plain_targets: Vec<Target>,
+    zankv_targets: Vec<Target>,
+}
+
+impl Directory {
+    fn new(version: u64, mut tables: Vec<NamedRoute>) -> Self {
+        // By id: a table that is made during a scan comes after all that were there.
+        tables.sort_by_key(|named| named.route.table);
+        let mut names: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+        for (place, named) in tables.iter().enumerate() {
+            names.entry(named.namespace.clone()).or_default().insert(named.name.clone(), place);
+        }
+        let plain = names.get(DEFAULT_NAMESPACE).and_then(|tables| tables.get(DEFAULT_TABLE)).copied();
+        let targets = |place: usize| {
+            let partitions = tables[place].route.partitions.len() as u32;
+            (0..partitions).map(move |partition| Target { table: place as u64, partition })
+        };
+        let named = (0..tables.len()).filter(|&place| tables[place].namespace != DEFAULT_NAMESPACE);
+        let (plain_targets, zankv_targets) =
+            (plain.into_iter().flat_map(targets).collect(), named.flat_map(targets).collect());
+        Self { version, tables, names, plain, plain_targets, zankv_targets }
+    }
+
+    /// Where a key lives.
+    ///
+    /// # Errors
+    /// There is no such table, or the key does not name one.
+    pub(crate) fn place(&self, addressing: Addressing, key: &Bytes) -> Result<Place, ErrorText> {
+        let (table, stored) = match addressing {
+            Addressing::Plain => (self.plain.ok_or_else(no_default)?, key.clone()),
+            Addressing::Zankv => self.named(key)?,
+        };
+        let partition = self.tables[table].route.partition_of(&stored).get() as u32;
+        Ok(Place { target: Target { table: table as u64, partition }, key: stored })
+    }
+
+    /// The group of a partition.
+    pub(crate) fn group(&self, target: Target) -> GroupId {
+        self.tables[target.table as usize].route.partitions[target.partition as usize].group
+    }
+
+    /// Every partition that commands about everything mean: those of the default table on the plain port,
+    /// those of all namespaces on the other.
+    pub(crate) fn targets(&self, addressing: Addressing) -> &[Target] {
+        match addressing {
+            Addressing::Plain => &self.plain_targets,
+            Addressing::Zankv => &self.zankv_targets,
+        }
+    }
+
+    /// A stored key of a partition as clients of a port write it.
+    pub(crate) fn shown(&self, addressing: Addressing, target: Target, stored: Bytes) -> Bytes {
+        match addressing {
+            Addressing::Plain => stored,
+            Addressing::Zankv => {
+                let namespace = &self.tables[target.table as usize].namespace;
+                [namespace.as_bytes(), b":", &stored].concat().into()
+            }
+        }
+    }
+
+    /// Replicas besides the leader on which every acknowledged write of the default table is: a quorum's.
+    pub(crate) fn followers_in_quorum(&self) -> u64 {
+        let replicas = self.plain.map_or(0, |place| replicas_of(&self.tables[place].route));
+        replicas / 2
+    }
+
+    /// Replicas of each partition of the default table besides its leader.
+    pub(crate) fn followers(&self) -> u64 {
+        self.plain.map_or(0, |place| replicas_of(&self.tables[place].route)).saturating_sub(1)
+    }
+
+    /// The table that a ZanKV key names, and the key as it is stored there: `table:rest`, which is also
+    /// what ZanKV hashes. Tables of the default namespace hash by tag; their keys are stored as the plain
+    /// port knows them.
+    fn named(&self, key: &Bytes) -> Result<(usize, Bytes), ErrorText> {
+        let mut colons = key.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(place, _)| place);
+        let (Some(first), Some(second)) = (colons.next(), colons.next()) else {
+            return Err(no_table("a key of this port is namespace:table:rest"));
+        };
+        let text = |range| std::str::from_utf8(&key[range]).ok();
+        let found = text(0..first)
+            .and_then(|namespace| self.names.get(namespace))
+            .and_then(|tables| tables.get(text(first + 1..second)?));
+        let Some(&table) = found else {
+            return Err(no_table(&String::from_utf8_lossy(&key[..second])));
+        };
+        let stored = match self.tables[table].route.hash {
+            HashRule::Whole => key.slice(first + 1..),
+            HashRule::Tag => key.slice(second + 1..),
+        };
+        Ok((table, stored))
+    }
+}
+
+/// The newest directory, shared by the workers.
+pub(crate) struct Directories(Mutex<Arc<Directory>>);
+
+impl Directories {
+    /// Knows no table yet.
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Arc::new(Directory::new(u64::MAX, Vec::new()))))
+    }
+
+    /// Brings a worker's copy up to date. Costs one comparison while nothing has changed.
+    pub(crate) fn refresh(&self, known: &mut Arc<Directory>, backend: &dyn Backend) {
+        let version = backend.routes_version();
+        if known.version == version {
+            return;
+        }
+        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.version != version {
+            // Read after its version: it may be newer than that, then it is read once more.
+            *newest = Arc::new(Directory::new(version, backend.tables()));
+        }
+        *known = newest.clone();
+    }
+
+    /// The newest one that some worker has asked for.
+    pub(crate) fn latest(&self) -> Arc<Directory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn replicas_of(route: &TableRoute) -> u64 {
+    route.partitions.first().map_or(0, |partition| partition.replicas.len() as u64)
+}
+
+fn no_default() -> ErrorText {
+    fault_error(&Fault::new(ErrorCode::NotReady, "the cluster has no default table yet"))
+}
+
+fn no_table(detail: &str) -> ErrorText {
+    fault_error(&Fault::new(ErrorCode::UnknownTable, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use api::catalog::EngineKind;
+    use catalog::PartitionRoute;
+    use types::{Generation, RouteEpoch, TableId};
+
+    use super::*;
+
+    pub(crate) fn table(namespace: &str, name: &str, id: u64, partitions: u64, hash: HashRule) -> NamedRoute {
+        let partition = |index| PartitionRoute {
+            group: GroupId(100 * id + index),
+            route_epoch: RouteEpoch(1),
+            replicas: vec![],
+        };
+        let route = TableRoute {
+            table: TableId(id),
+            engine: EngineKind::Kv,
+            generation: Generation(1),
+            hash,
+            partitions: (0..partitions).map(partition).collect(),
+        };
+        NamedRoute { namespace: namespace.into(), name: name.into(), route: Arc::new(route) }
+    }
+
+    #[test]
+    fn addressing_belongs_to_the_port() {
+        let directory = Directory::new(
+            1,
+            vec![
+                table("cp", "table", 2, 16, HashRule::Whole),
+                table(DEFAULT_NAMESPACE, DEFAULT_TABLE, 1, 8, HashRule::Tag),
+            ],
+        );
+        let place = |addressing, key: &'static str| {
+            let key = Bytes::from_static(key.as_bytes());
+            directory.place(addressing, &key).map(|place| (directory.group(place.target), place.key))
+        };
+        let (group, stored) = place(Addressing::Zankv, "cp:table:key1").unwrap();
+        assert_eq!((group, &stored[..]), (GroupId(202), &b"table:key1"[..]), "ZanKV's own partition");
+        let (group, stored) = place(Addressing::Plain, "cp:table:key1").unwrap();
+        assert!(group.get() < 200 && stored == "cp:table:key1", "a colon means nothing on the plain port");
+        assert_eq!(
+            place(Addressing::Zankv, "default:default:{a}b").unwrap(),
+            place(Addressing::Plain, "{a}b").unwrap(),
+            "the default table has the same keys on both ports"
+        );
+        for bad in ["cp", "cp:table", "cp:other:key", "x:table:key", ""] {
+            let error = place(Addressing::Zankv, bad).unwrap_err();
+            assert!(error.to_string().contains("unknown-table"), "{bad}: {error}");
+        }
+        assert_eq!(directory.targets(Addressing::Plain).len(), 8);
+        let zankv = directory.targets(Addressing::Zankv);
+        assert_eq!(zankv.len(), 16);
+        assert_eq!(
+            directory.shown(Addressing::Zankv, zankv[0], Bytes::from_static(b"table:x")),
+            "cp:table:x"
+        );
+    }
+
+    #[test]
+    fn without_a_default_table_the_node_is_still_loading() {
+        let directory = Directory::new(1, Vec::new());
+        let error = directory.place(Addressing::Plain, &Bytes::from_static(b"a")).unwrap_err();
+        assert!(error.to_string().starts_with("LOADING "), "{error}");
+    }
+}

@@ -1,0 +1,397 @@
+//! Replies in the order of commands, and which commands may be in flight together.
+//!
+//! ```text
+//!   commands    SET a   SET b   GET c   GET a
+//!                 │       │       │       ✋ waits: SET a is not answered
+//!   slots      [open 7][open 8][ready ]
+//!                          │
+//!   out  ◀── nothing may leave before slot 7
+//! ```
+//!
+//! A reply that is known while nothing is open before it goes straight to `out`; that is every reply of a
+//! client that only reads. Otherwise it waits in a slot.
+
+use std::collections::VecDeque;
+
+use api::kv::KvReply;
+use api::peer::Access;
+use bytes::{Bytes, BytesMut};
+use prost::Message;
+use proto_redis::info::Sections;
+use proto_redis::{Form, Gather, Reply, ReplyMode, Target, Walk, fault_error};
+use types::limits::CLIENT_OUTPUT_BYTES_MAX;
+use types::{ErrorCode, Fault, GroupId};
+
+/// What became of a request.
+pub(crate) type Outcome = Result<Bytes, Fault>;
+
+/// Names a request of a connection: the slot of its command, and the part of the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallName {
+    /// The slot.
+    pub(crate) slot: u64,
+    /// The part.
+    pub(crate) part: u32,
+}
+
+/// What an unfinished command waits for.
+pub(crate) enum Work {
+    /// One request.
+    Keyed { group: GroupId, access: Access, form: Form },
+    /// One request per part.
+    Parts(Parts),
+    /// One request after another.
+    Walk { walk: Walk, targets: Vec<Target>, at: u32 },
+}
+
+/// The parts of a command, those answered and those not.
+pub(crate) struct Parts {
+    /// Where each part went.
+    pub(crate) calls: Vec<(GroupId, Access)>,
+    /// By part.
+    pub(crate) outcomes: Vec<Option<Result<KvReply, Fault>>>,
+    /// What becomes of them.
+    pub(crate) finish: Finish,
+}
+
+/// What becomes of the outcomes of all parts.
+pub(crate) enum Finish {
+    /// A reply that is put together from them.
+    Gather(Gather),
+    /// `INFO`; they are the numbers of keys.
+    Info(Sections),
+}
+
+/// What a completed request leads to.
+pub(crate) enum Next {
+    /// Others are still open, or the command is answered.
+    Nothing,
+    /// All parts of this command are there: make its reply and [`Pipeline::answer`] it.
+    Finish { slot: u64, parts: Parts },
+    /// Take the next step of a walk and call [`Pipeline::walk_on`] or [`Pipeline::answer`].
+    Walk { slot: u64, walk: Walk, targets: Vec<Target>, at: u32, outcome: Result<KvReply, Fault> },
+}
+
+enum Slot {
+    /// Encoded replies of one or several commands.
+    Ready(BytesMut),
+    /// A command without its reply. `None`: its work is with the caller for a moment.
+    Open { number: u64, mode: ReplyMode, work: Option<Work> },
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Pipeline {
+    /// Replies that may leave.
+    out: BytesMut,
+    slots: VecDeque<Slot>,
+    /// The number of the next slot that is opened.
+    next: u64,
+    open: OpenCalls,
+    /// Bytes in ready slots.
+    waiting_bytes: usize,
+    errors: u64,
+}
+
+/// Requests that are not answered, by group.
+#[derive(Default)]
+struct OpenCalls {
+    groups: Vec<OpenGroup>,
+    /// A walk is under way; it goes everywhere.
+    walks: usize,
+}
+
+struct OpenGroup {
+    group: GroupId,
+    reads: u32,
+    writes: u32,
+}
+
+impl Pipeline {
+    /// Whether a request may begin now without changing the order that the client sees.
+    pub(crate) fn may_start(&self, group: GroupId, access: Access) -> bool {
+        self.open.walks == 0
+            && self.open.groups.iter().find(|open| open.group == group).is_none_or(|open| match access {
+                Access::Write => open.reads == 0,
+                Access::Read | Access::StaleRead => open.writes == 0,
+            })
+    }
+
+    /// Whether nothing is open.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open.walks == 0 && self.open.groups.is_empty()
+    }
+
+    /// How many commands are open or wait for one that is, at most.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Bytes of replies that are not sent.
+    pub(crate) fn bytes(&self) -> usize {
+        self.out.len() + self.waiting_bytes
+    }
+
+    /// What may be sent; the caller removes from its front what it has sent.
+    pub(crate) fn out(&mut self) -> &mut BytesMut {
+        &mut self.out
+    }
+
+    /// Error replies since the last call.
+    pub(crate) fn take_errors(&mut self) -> u64 {
+        std::mem::take(&mut self.errors)
+    }
+
+    /// Adds the reply of the newest command.
+    pub(crate) fn reply(&mut self, reply: &Reply, mode: ReplyMode) {
+        self.errors += u64::from(reply.is_error());
+        if self.slots.is_empty() {
+            encode(reply, mode, &mut self.out);
+            return;
+        }
+        if !matches!(self.slots.back(), Some(Slot::Ready(_))) {
+            self.slots.push_back(Slot::Ready(BytesMut::new()));
+        }
+        if let Some(Slot::Ready(bytes)) = self.slots.back_mut() {
+            let before = bytes.len();
+            encode(reply, mode, bytes);
+            self.waiting_bytes += bytes.len() - before;
+        }
+    }
+
+    /// Opens a slot for the newest command. Its requests are named by the returned number.
+    pub(crate) fn open(&mut self, mode: ReplyMode, work: Work) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.open.add(&work);
+        self.slots.push_back(Slot::Open { number, mode, work: Some(work) });
+        number
+    }
+
+    /// Takes the outcome of a request.
+    pub(crate) fn complete(&mut self, call: CallName, outcome: Outcome) -> Next {
+        let outcome = outcome.and_then(|bytes| decode(&bytes));
+        let Some(Slot::Open { work, .. }) = self.slot(call.slot) else { return Next::Nothing };
+        match work.take() {
+            Some(Work::Keyed { group, access, form }) => {
+                self.open.remove(group, access);
+                self.answer(call.slot, &form.reply(outcome));
+                Next::Nothing
+            }
+            Some(Work::Parts(mut parts)) => {
+                let Some((&(group, access), place)) =
+                    parts.calls.get(call.part as usize).zip(parts.outcomes.get_mut(call.part as usize))
+                else {
+                    return Next::Nothing;
+                };
+                *place = Some(outcome);
+                if parts.outcomes.iter().all(Option::is_some) {
+                    self.open.remove(group, access);
+                    return Next::Finish { slot: call.slot, parts };
+                }
+                *work = Some(Work::Parts(parts));
+                self.open.remove(group, access);
+                Next::Nothing
+            }
+            Some(Work::Walk { walk, targets, at }) => {
+                Next::Walk { slot: call.slot, walk, targets, at, outcome }
+            }
+            None => Next::Nothing,
+        }
+    }
+
+    /// Puts a walk back that asks its next question.
+    pub(crate) fn walk_on(&mut self, slot: u64, walk: Walk, targets: Vec<Target>, at: u32) {
+        if let Some(Slot::Open { work, .. }) = self.slot(slot) {
+            *work = Some(Work::Walk { walk, targets, at });
+        }
+    }
+
+    /// The walk of a slot is over.
+    pub(crate) fn end_walk(&mut self, slot: u64, reply: &Reply) {
+        self.open.walks -= 1;
+        self.answer(slot, reply);
+    }
+
+    /// The reply of an open command; whatever it held up moves on.
+    pub(crate) fn answer(&mut self, number: u64, reply: &Reply) {
+        let Some(place) = self.place(number) else { return };
+        let Slot::Open { mode, .. } = self.slots[place] else { return };
+        self.errors += u64::from(reply.is_error());
+        if place == 0 {
+            self.slots.pop_front();
+            encode(reply, mode, &mut self.out);
+            self.advance();
+        } else {
+            let mut bytes = BytesMut::new();
+            encode(reply, mode, &mut bytes);
+            self.waiting_bytes += bytes.len();
+            self.slots[place] = Slot::Ready(bytes);
+        }
+    }
+
+    /// Moves ready replies at the front to `out`.
+    fn advance(&mut self) {
+        while let Some(Slot::Ready(bytes)) = self.slots.front() {
+            self.waiting_bytes -= bytes.len();
+            self.out.extend_from_slice(bytes);
+            self.slots.pop_front();
+        }
+    }
+
+    fn slot(&mut self, number: u64) -> Option<&mut Slot> {
+        let place = self.place(number)?;
+        self.slots.get_mut(place)
+    }
+
+    /// Where an open slot is. Near the front, most often.
+    fn place(&self, number: u64) -> Option<usize> {
+        self.slots.iter().position(|slot| matches!(slot, Slot::Open { number: n, .. } if *n == number))
+    }
+}
+
+impl OpenCalls {
+    fn add(&mut self, work: &Work) {
+        match work {
+            Work::Keyed { group, access, .. } => self.count(*group, *access),
+            Work::Parts(parts) => {
+                // Parts that are answered already are not open.
+                for (call, outcome) in parts.calls.iter().zip(&parts.outcomes) {
+                    if outcome.is_none() {
+                        self.count(call.0, call.1);
+                    }
+                }
+            }
+            Work::Walk { .. } => self.walks += 1,
+        }
+    }
+
+    fn count(&mut self, group: GroupId, access: Access) {
+        let place = self.groups.iter().position(|open| open.group == group).unwrap_or_else(|| {
+            self.groups.push(OpenGroup { group, reads: 0, writes: 0 });
+            self.groups.len() - 1
+        });
+        *self.groups[place].counter(access) += 1;
+    }
+
+    fn remove(&mut self, group: GroupId, access: Access) {
+        if let Some(place) = self.groups.iter().position(|open| open.group == group) {
+            *self.groups[place].counter(access) -= 1;
+            if self.groups[place].reads == 0 && self.groups[place].writes == 0 {
+                self.groups.swap_remove(place);
+            }
+        }
+    }
+}
+
+impl OpenGroup {
+    fn counter(&mut self, access: Access) -> &mut u32 {
+        match access {
+            Access::Write => &mut self.writes,
+            Access::Read | Access::StaleRead => &mut self.reads,
+        }
+    }
+}
+
+/// Appends a reply. One that no client could be sent becomes an error.
+fn encode(reply: &Reply, mode: ReplyMode, out: &mut BytesMut) {
+    if mode.silent {
+        return;
+    }
+    let before = out.len();
+    reply.encode(mode.protocol, out);
+    let bytes = out.len() - before;
+    if bytes > CLIENT_OUTPUT_BYTES_MAX {
+        out.truncate(before);
+        let detail = format!("a reply of {bytes} bytes, at most {CLIENT_OUTPUT_BYTES_MAX} are sent at once");
+        let fault = Fault::new(ErrorCode::RequestTooLarge, detail);
+        Reply::Error(fault_error(&fault)).encode(mode.protocol, out);
+    }
+}
+
+/// The engine's reply in the bytes that the backend gave.
+pub(crate) fn decode(bytes: &Bytes) -> Result<KvReply, Fault> {
+    KvReply::decode(bytes.clone())
+        .map_err(|error| Fault::new(ErrorCode::Internal, format!("a reply that cannot be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proto_redis::Protocol;
+    use proto_redis::form::Shape;
+
+    use super::*;
+
+    const MODE: ReplyMode = ReplyMode { protocol: Protocol::Resp2, silent: false, close: false };
+    const A: GroupId = GroupId(1);
+    const B: GroupId = GroupId(2);
+
+    fn keyed(group: GroupId, access: Access) -> Work {
+        Work::Keyed { group, access, form: Form { shape: Shape::Plain, command: "x" } }
+    }
+
+    fn number(n: i64) -> Result<Bytes, Fault> {
+        Ok(KvReply::integer(n).encode_to_vec().into())
+    }
+
+    fn name(slot: u64) -> CallName {
+        CallName { slot, part: 0 }
+    }
+
+    fn sent(pipeline: &mut Pipeline) -> String {
+        String::from_utf8(pipeline.out().split().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn replies_leave_in_the_order_of_commands() {
+        let mut pipeline = Pipeline::default();
+        pipeline.reply(&Reply::Integer(0), MODE);
+        let one = pipeline.open(MODE, keyed(A, Access::Write));
+        let two = pipeline.open(MODE, keyed(A, Access::Write));
+        pipeline.reply(&Reply::Integer(3), MODE);
+        pipeline.reply(&Reply::Integer(4), ReplyMode { silent: true, ..MODE });
+        let five = pipeline.open(ReplyMode { silent: true, ..MODE }, keyed(B, Access::Write));
+        pipeline.reply(&Reply::Integer(6), MODE);
+        assert_eq!(sent(&mut pipeline), ":0\r\n");
+        pipeline.complete(name(two), number(2));
+        assert_eq!((sent(&mut pipeline).as_str(), pipeline.bytes()), ("", 12));
+        pipeline.complete(name(one), number(1));
+        assert_eq!(sent(&mut pipeline), ":1\r\n:2\r\n:3\r\n");
+        pipeline.complete(name(five), number(5));
+        pipeline.complete(name(five), number(5));
+        assert_eq!((sent(&mut pipeline).as_str(), pipeline.bytes(), pipeline.len()), (":6\r\n", 0, 0));
+        assert!(pipeline.is_idle());
+    }
+
+    #[test]
+    fn only_what_keeps_the_order_may_start() {
+        let mut pipeline = Pipeline::default();
+        let write = pipeline.open(MODE, keyed(A, Access::Write));
+        assert!(pipeline.may_start(A, Access::Write) && pipeline.may_start(B, Access::Read));
+        assert!(!pipeline.may_start(A, Access::Read), "it would not see the write");
+        pipeline.complete(name(write), number(1));
+        let read = pipeline.open(MODE, keyed(A, Access::Read));
+        assert!(pipeline.may_start(A, Access::Read));
+        assert!(!pipeline.may_start(A, Access::Write), "the read would see it");
+        pipeline.complete(name(read), Err(ErrorCode::NoLeader.into()));
+        assert!(pipeline.may_start(A, Access::Write));
+        assert_eq!(pipeline.take_errors(), 1);
+    }
+
+    #[test]
+    fn parts_are_answered_when_all_are_there() {
+        let mut pipeline = Pipeline::default();
+        let parts = Parts {
+            calls: vec![(A, Access::Write), (B, Access::Write)],
+            outcomes: vec![None, None],
+            finish: Finish::Gather(proto_redis::Everywhere::Flush.parts([]).1),
+        };
+        let slot = pipeline.open(MODE, Work::Parts(parts));
+        assert!(matches!(pipeline.complete(CallName { slot, part: 1 }, number(1)), Next::Nothing));
+        assert!(pipeline.may_start(B, Access::Read) && !pipeline.may_start(A, Access::Read));
+        assert!(matches!(pipeline.complete(CallName { slot, part: 0 }, number(1)), Next::Finish { .. }));
+        pipeline.answer(slot, &Reply::OK);
+        assert_eq!(sent(&mut pipeline), "+OK\r\n");
+        assert!(pipeline.is_idle());
+    }
+}

@@ -1,0 +1,201 @@
+//! The HTTP face over real sockets: who may ask, and what errors look like.
+
+#![allow(clippy::unwrap_used)] // the whole file is a test
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use api::admin::{
+    CreateTable, DigestReport, ErrorBody, Identity, MoveLeader, Status, Table, TablePartition, Verdict,
+};
+use api::auth::Secret;
+use serve::http::{Admin, Answer, HttpServer};
+use serve::listen;
+use types::limits::HTTP_BODY_BYTES_MAX;
+use types::metrics::{self, Metric};
+use types::{ErrorCode, Fault};
+
+/// Knows one table, makes others, and moves no leader.
+struct Dummy;
+
+fn table(namespace: &str, name: &str) -> Table {
+    Table {
+        tid: 1,
+        namespace: namespace.into(),
+        name: name.into(),
+        engine: "kv".into(),
+        partitions: 8,
+        replicas: 3,
+        generation: 1,
+        hash: "tag".into(),
+    }
+}
+
+impl Admin for Dummy {
+    fn identity(&self) -> Identity {
+        Identity {
+            cluster: "2a".into(),
+            node: 1,
+            boot: "7".into(),
+            pid: 9,
+            version: "0".into(),
+            ready: false,
+        }
+    }
+    fn ready(&self) -> Result<(), String> {
+        Err("waits for a quorum".into())
+    }
+    fn metrics(&self) -> Vec<(&'static Metric, f64)> {
+        vec![(&metrics::COMMANDS, 12.0)]
+    }
+    fn status(&self) -> Result<Status, Fault> {
+        Ok(Status {
+            verdict: Verdict::Healthy,
+            summary: String::new(),
+            cluster: "2a".into(),
+            fault_tolerance: 1,
+            leader: Some(1),
+            catalog_version: 5,
+            nodes: Vec::new(),
+            partitions: Vec::new(),
+        })
+    }
+    fn tables(&self) -> Vec<Table> {
+        vec![table("default", "default")]
+    }
+    fn table(&self, namespace: &str, name: &str) -> Result<Table, Fault> {
+        if name == "default" {
+            Ok(table(namespace, name))
+        } else {
+            Err(Fault::new(ErrorCode::UnknownTable, name))
+        }
+    }
+    fn create_table(&self, wish: CreateTable) -> Answer<Table> {
+        Box::pin(async move { Ok(table("default", &wish.name)) })
+    }
+    fn drop_table(&self, _: String, _: String) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
+    fn move_leader(&self, _: MoveLeader) -> Answer<()> {
+        Box::pin(async { Err(ErrorCode::NoLeader.into()) })
+    }
+    fn digest(&self, _: TablePartition) -> Answer<DigestReport> {
+        Box::pin(async { Ok(DigestReport { index: 1, equal: true, replicas: Vec::new() }) })
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    secret: Secret,
+    _http: HttpServer,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Server {
+    fn start() -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = listen::bind("127.0.0.1:0").unwrap();
+        let (address, secret) = (listener.local_addr().unwrap(), Secret::new([3; 32]));
+        let http = {
+            let _inside = runtime.enter();
+            HttpServer::start(listener, secret.clone(), Arc::new(Dummy)).unwrap()
+        };
+        Self { address, secret, _http: http, _runtime: runtime }
+    }
+
+    /// Status and body of a request.
+    fn ask(&self, token: Option<&str>, method: &str, path: &str, body: &[u8]) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        let token = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{token}\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        // The server may refuse in the middle of a body that is too long.
+        let _ = stream.write_all(body);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    fn with_token(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.ask(Some(&self.secret.admin_token()), method, path, body.as_bytes())
+    }
+}
+
+fn error(body: &str) -> ErrorBody {
+    serde_json::from_str(body).unwrap()
+}
+
+#[test]
+fn what_needs_no_secret_is_open_and_the_rest_is_not() {
+    let server = Server::start();
+    assert_eq!(server.ask(None, "GET", "/health", b""), (503, "waits for a quorum\n".into()));
+    let (status, text) = server.ask(None, "GET", "/metrics", b"");
+    assert!(status == 200 && text.contains("\nskein_commands_total 12\n"), "{text}");
+    let (status, identity) = server.ask(None, "GET", "/v1/identity", b"");
+    assert!(status == 200 && serde_json::from_str::<Identity>(&identity).unwrap().pid == 9);
+
+    for (method, path) in [
+        ("GET", "/v1/status"),
+        ("GET", "/v1/nodes"),
+        ("GET", "/v1/tables"),
+        ("POST", "/v1/tables"),
+        ("DELETE", "/v1/tables/default/default"),
+        ("POST", "/v1/leader"),
+        ("POST", "/v1/digest"),
+    ] {
+        for token in [None, Some(""), Some("wrong")] {
+            let (status, body) = server.ask(token, method, path, b"{}");
+            assert_eq!(
+                (status, error(&body).code.as_str()),
+                (401, "unauthorized"),
+                "{method} {path} {token:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn routes_translate_to_the_admin_and_back() {
+    let server = Server::start();
+    let (status, body) = server.with_token("GET", "/v1/status", "");
+    assert!(status == 200 && serde_json::from_str::<Status>(&body).unwrap().catalog_version == 5);
+    let (_, body) = server.with_token("GET", "/v1/tables", "");
+    assert_eq!(serde_json::from_str::<Vec<Table>>(&body).unwrap(), [table("default", "default")]);
+    let (status, body) = server.with_token("POST", "/v1/tables", r#"{"name":"orders"}"#);
+    assert!(status == 200 && serde_json::from_str::<Table>(&body).unwrap().name == "orders");
+    assert_eq!(server.with_token("DELETE", "/v1/tables/default/orders", ""), (200, "{}".into()));
+    let (status, body) = server.with_token("POST", "/v1/digest", r#"{"table":"default","partition":0}"#);
+    assert!(status == 200 && serde_json::from_str::<DigestReport>(&body).unwrap().equal);
+}
+
+#[test]
+fn every_error_is_json_with_a_code() {
+    let server = Server::start();
+    let moved = r#"{"table":"default","partition":0,"to":2}"#;
+    for (method, path, body, status, code) in [
+        ("GET", "/v1/tables/default/no", "", 404, "unknown-table"),
+        ("POST", "/v1/leader", moved, 503, "no-leader"),
+        ("POST", "/v1/leader", "{", 400, "bad-argument"),
+        ("POST", "/v1/leader", "{}", 400, "bad-argument"),
+        ("GET", "/v1/tables/%ff/x", "", 400, "bad-argument"),
+        ("GET", "/nothing", "", 404, "bad-argument"),
+        ("GET", "/v1/nothing", "", 404, "bad-argument"),
+        ("DELETE", "/health", "", 405, "bad-argument"),
+        ("PUT", "/v1/tables", "{}", 405, "bad-argument"),
+    ] {
+        let (got, text) = server.with_token(method, path, body);
+        assert_eq!((got, error(&text).code.as_str()), (status, code), "{method} {path}: {text}");
+        assert!(!error(&text).hint.is_empty());
+    }
+    let large = " ".repeat(HTTP_BODY_BYTES_MAX + 1);
+    let (status, text) = server.with_token("POST", "/v1/tables", &large);
+    assert_eq!((status, error(&text).code.as_str()), (413, "request-too-large"));
+}
