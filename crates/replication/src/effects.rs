@@ -13,6 +13,7 @@ use bytes::Bytes;
 use engine::{Applied, Change};
 use env::Moment;
 use raft::eraftpb::Entry;
+pub use raft::eraftpb::Entry as RaftEntry;
 use types::{Fault, GroupId, Hlc, LogIndex, NodeId, ReplicaId, StateId};
 use wal::GroupWrite;
 
@@ -336,6 +337,11 @@ impl fmt::Display for Effect {
             Effect::Stopped { group, fault } => write!(f, "stopped group {group}: {fault}"),
         }
     }
+}
+
+/// A message on one line, for traces.
+pub fn describe(message: &RaftMessage) -> impl fmt::Display + '_ {
+    Line(message)
 }
 
 /// A message on one line.

@@ -1,0 +1,207 @@
+//! The checkers: each watches one promise, in its own file, and the first that is broken ends the run.
+//!
+//! | file | promise |
+//! |---|---|
+//! | `leaders` | at most one leader per group and term |
+//! | `logs` | a committed entry never changes, on no replica |
+//! | `digests` | replicas at equal positions are equal |
+//! | `positions` | applied positions and stamps never go back, but by a crash to what was durable |
+//! | `promises` | what was written durably is there after every crash |
+//! | `memberships` | a config epoch means the same membership everywhere |
+//! | `lost` | no acknowledged write is lost, none is carried out twice |
+//! | `liveness` | when the faults have stopped, everything becomes well soon |
+//! | `crate::linearizability` | the clients' history is that of one copy |
+
+use std::fmt;
+
+use api::peer::Membership;
+use engine::Applied;
+use replication::group::Group;
+use replication::{Applier, GroupStart};
+use types::{Fault, GroupId, Hlc, LogIndex, ReplicaId};
+use wal::GroupWrite;
+
+use crate::event::Place;
+
+pub mod digests;
+pub mod leaders;
+pub mod liveness;
+pub mod logs;
+pub mod lost;
+pub mod memberships;
+pub mod positions;
+pub mod promises;
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Who saw it.
+    pub checker: &'static str,
+    /// What was seen.
+    pub detail: String,
+    /// When, in nanoseconds of the world.
+    pub at: u64,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {:.3} s: {}", self.checker, self.at as f64 / 1e9, self.detail)
+    }
+}
+
+/// The checkers that watch a world while it runs.
+pub struct Checks {
+    violation: Option<Violation>,
+    leaders: leaders::Leaders,
+    logs: logs::Logs,
+    digests: digests::Digests,
+    positions: positions::Positions,
+    promises: Vec<promises::Promises>,
+    memberships: memberships::Memberships,
+}
+
+impl Checks {
+    /// Checkers of a world with this many nodes.
+    pub fn new(nodes: usize) -> Self {
+        Self {
+            violation: None,
+            leaders: Default::default(),
+            logs: Default::default(),
+            digests: Default::default(),
+            positions: Default::default(),
+            promises: (0..nodes).map(|_| Default::default()).collect(),
+            memberships: Default::default(),
+        }
+    }
+
+    /// The first broken promise.
+    pub fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// A promise is broken.
+    pub fn fail(&mut self, checker: &'static str, detail: String, at: u64) {
+        self.violation.get_or_insert(Violation { checker, detail, at });
+    }
+
+    /// How many digests were compared.
+    pub fn digests_compared(&self) -> u64 {
+        self.digests.compared()
+    }
+
+    /// A worker's turn is over.
+    pub fn role(&mut self, place: Place, group: &Group, now: u64) {
+        if group.leads() {
+            let found = self.leaders.leads(place, group.id(), group.term(), group.replica());
+            self.note("leaders", found, now);
+        }
+    }
+
+    /// A worker says that entries are committed.
+    pub fn committed<T>(&mut self, place: Place, group: GroupId, entries: &[(logs::Entry, T)], now: u64) {
+        for (entry, _) in entries {
+            let found = self.logs.committed(place, group, entry);
+            self.note("logs", found, now);
+        }
+    }
+
+    /// A replica has applied entries or adopted a state.
+    pub fn applied(
+        &mut self,
+        place: Place,
+        (group, replica): (GroupId, ReplicaId),
+        applier: &Applier,
+        before: (Applied, Hlc),
+        now: u64,
+    ) {
+        let found = self.positions.applied(place, (group, replica), before, applier);
+        self.note("positions", found, now);
+        let found = self.digests.applied(place, group, applier);
+        self.note("digests", found, now);
+    }
+
+    /// Memberships were applied; this one is in force.
+    pub fn memberships(&mut self, place: Place, group: GroupId, membership: &Membership, now: u64) {
+        let found = self.memberships.seen(place, group, membership);
+        self.note("memberships", found, now);
+    }
+
+    /// A state is durable up to an index.
+    pub fn durable(&mut self, place: Place, group: GroupId, index: LogIndex) {
+        self.positions.durable(place, group, index);
+    }
+
+    /// A replica was made.
+    pub fn created(&mut self, place: Place, start: &GroupStart) {
+        self.promises[place].created(start);
+        self.positions.removed(place, start.group);
+    }
+
+    /// A replica is gone.
+    pub fn removed(&mut self, place: Place, group: GroupId) {
+        self.positions.removed(place, group);
+    }
+
+    /// A write to the log is under way.
+    pub fn writing(&mut self, place: Place, batch: &[GroupWrite]) {
+        self.promises[place].writing(batch);
+    }
+
+    /// It is durable.
+    pub fn written(&mut self, place: Place) {
+        self.promises[place].written();
+    }
+
+    /// A replica was opened at the start of a process. Returns whether its disk has lost what it had
+    /// promised, which only a disk that `lied` may do.
+    pub fn opened(
+        &mut self,
+        place: Place,
+        lied: bool,
+        start: &GroupStart,
+        applier: &Applier,
+        now: u64,
+    ) -> bool {
+        let kept = self.promises[place].opened(start);
+        if lied {
+            return kept.is_err();
+        }
+        self.note("promises", kept, now);
+        let found = self.positions.opened(place, start.group, applier);
+        self.note("positions", found, now);
+        let found = self.digests.applied(place, start.group, applier);
+        self.note("digests", found, now);
+        self.memberships(place, start.group, applier.membership(), now);
+        false
+    }
+
+    /// A replica was refused at the start of a process, which only a disk that lied, or a state that was
+    /// taken away, is a reason for.
+    pub fn damaged(&mut self, place: Place, expected: bool, group: GroupId, fault: &Fault, now: u64) {
+        if !expected {
+            let detail = format!("node {}: group {group} is damaged without a reason: {fault}", place + 1);
+            self.fail("promises", detail, now);
+        }
+    }
+
+    /// All replicas of a node's start were seen. Returns whether one is missing, which only a disk that
+    /// `lied` may do.
+    pub fn all_opened(&mut self, place: Place, lied: bool, found: &promises::Found, now: u64) -> bool {
+        let missing = self.promises[place].all_opened(found);
+        if let (Err(_), false) = (&missing, lied) {
+            self.note("promises", missing.clone(), now);
+        }
+        missing.is_err()
+    }
+
+    /// A replica stopped while it ran.
+    pub fn stopped(&mut self, place: Place, group: GroupId, fault: &Fault, now: u64) {
+        self.fail("stopped", format!("node {}: group {group} stopped: {fault}", place + 1), now);
+    }
+
+    fn note(&mut self, checker: &'static str, found: Result<(), String>, now: u64) {
+        if let Err(detail) = found {
+            self.fail(checker, detail, now);
+        }
+    }
+}

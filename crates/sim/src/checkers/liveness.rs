@@ -1,0 +1,104 @@
+//! When the faults have stopped, everything becomes well: each group has its wished members and a
+//! leader, and all replicas have applied what is committed.
+
+use catalog::Catalog;
+use types::{GroupId, NodeId, ReplicaId};
+
+use super::memberships::shown;
+use crate::world::Node;
+
+/// Whether everything is well.
+///
+/// # Errors
+/// What is not, in words.
+pub fn check(nodes: &[Node]) -> Result<(), String> {
+    let newest = nodes.iter().filter_map(|node| node.process.as_ref()).map(|process| process.catalog());
+    let Some(catalog) = newest.max_by_key(|catalog| catalog.version()) else {
+        return Err("no node runs".into());
+    };
+    if catalog.cluster().is_none() {
+        return Err("there is no catalog".into());
+    }
+    for (place, node) in nodes.iter().enumerate() {
+        match &node.process {
+            None if !node.lost => return Err(format!("node {} does not run", place + 1)),
+            Some(process) if process.catalog().version() != catalog.version() => {
+                let (has, newest) = (process.catalog().version(), catalog.version());
+                return Err(format!("node {} has catalog {has}, the newest is {newest}", place + 1));
+            }
+            _ => {}
+        }
+    }
+    let groups: Vec<GroupId> = catalog.partitions().map(|partition| GroupId(partition.group)).collect();
+    groups.into_iter().try_for_each(|group| check_group(nodes, &catalog, group))
+}
+
+fn check_group(nodes: &[Node], catalog: &Catalog, group: GroupId) -> Result<(), String> {
+    let wish = catalog.wish(group).ok_or_else(|| format!("group {group} is gone"))?;
+    let leader = nodes
+        .iter()
+        .filter_map(|node| node.process.as_ref())
+        .filter_map(|process| Some((process.worker().group(group)?, process)))
+        .filter(|(running, _)| running.leads())
+        .max_by_key(|(running, _)| running.term());
+    let Some((leader, process)) = leader else { return Err(format!("group {group} has no leader")) };
+    let membership = process.applier(group).map(|applier| applier.membership().clone()).unwrap_or_default();
+    let members: Vec<(ReplicaId, NodeId)> = membership
+        .members
+        .iter()
+        .filter(|member| !member.learner)
+        .map(|member| (member.replica.into(), member.node.into()))
+        .collect();
+    if members != wish.replicas.iter().map(|(replica, node)| (*replica, *node)).collect::<Vec<_>>() {
+        let wished: Vec<String> =
+            wish.replicas.iter().map(|(replica, node)| format!("{replica}@{node}")).collect();
+        return Err(format!("group {group} is {}, should be {}", shown(&membership), wished.join(" ")));
+    }
+    for (replica, node) in wish.replicas {
+        let place = node.get() as usize - 1;
+        if nodes[place].lost {
+            continue;
+        }
+        let process = nodes[place].process.as_ref();
+        let running =
+            process.and_then(|process| Some((process.worker().group(group)?, process.applier(group)?)));
+        let Some((running, applier)) = running.filter(|(running, _)| running.replica() == replica) else {
+            return Err(format!("replica {replica} of group {group} does not run on node {node}"));
+        };
+        let applied = applier.applied().index.get();
+        if running.commit() != leader.commit() || applied != leader.commit() {
+            let detail = format!(
+                "applied {applied} of commit {}, the leader's is {}",
+                running.commit(),
+                leader.commit()
+            );
+            return Err(format!("replica {replica} of group {group} on node {node} has {detail}"));
+        }
+    }
+    Ok(())
+}
+
+/// At the end: all replicas of a group, which stand at one position, have one digest.
+///
+/// # Errors
+/// Two that differ, in words.
+pub fn replicas_equal(nodes: &[Node]) -> Result<(), String> {
+    let mut known = std::collections::BTreeMap::new();
+    for (place, node) in nodes.iter().enumerate() {
+        let Some(process) = &node.process else { continue };
+        for group in process.replicas().into_keys() {
+            let Some(applier) = process.applier(group) else { continue };
+            let index = applier.applied().index;
+            let digest = applier.state().digest(applier.hlc()).and_then(|work| work());
+            let digest = digest.map_err(|error| format!("node {}: group {group}: {error}", place + 1))?;
+            let (first, there) = *known.entry((group, index)).or_insert((digest, place));
+            if first != digest {
+                let (a, b) = (there + 1, place + 1);
+                return Err(format!(
+                    "group {group} at {index}: node {a} has {first:?}, node {b} has {digest:?}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}

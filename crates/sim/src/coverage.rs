@@ -1,0 +1,82 @@
+//! Coverage: what the runs went through, so that a quiet run is not taken for a good one.
+
+use replication::Counters;
+
+macro_rules! coverage {
+    ($($name:ident $about:literal;)*) => {
+        /// How often things happened.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Coverage {
+            $(#[doc = $about] pub $name: u64,)*
+        }
+
+        impl Coverage {
+            /// Adds another run's.
+            pub fn add(&mut self, other: &Coverage) {
+                $(self.$name += other.$name;)*
+            }
+
+            /// Every line of the table.
+            pub fn lines(&self) -> Vec<(&'static str, u64)> {
+                vec![$(($about, self.$name)),*]
+            }
+        }
+    };
+}
+
+coverage! {
+    elections "elections won";
+    transfers "leader transfers asked for";
+    truncations "log suffixes replaced by a new leader";
+    log_cuts "logs cut at their front";
+    snapshots_sent "snapshots sent";
+    snapshots_installed "snapshots installed";
+    membership_changes "membership changes applied";
+    replicas_replaced "replicas replaced by new ones";
+    replicas_damaged "replicas found damaged at start";
+    lease_expiries "leases that ran out";
+    reads_by_lease "reads by lease";
+    reads_by_quorum "reads by quorum";
+    sessions_repeated "requests answered from a session's memory";
+    operations "client operations";
+    outcomes_unknown "operations of unknown outcome";
+    retries "attempts repeated by gateways";
+    forwarded "requests forwarded to another node";
+    kills "processes killed";
+    power_cuts "power cuts";
+    cluster_stops "stops of the whole cluster";
+    torn_writes "power cuts in the middle of a log write";
+    lying_disks "power cuts of a disk whose syncs lie";
+    promises_lost "replicas given up because their disk lied";
+    partitions "partitions of the network";
+    one_way "ways blocked in one direction";
+    resets "connections reset";
+    pauses "processes paused";
+    slow_disks "disks slow for a while";
+    slow_networks "networks slow or lossy for a while";
+    clock_jumps "wall clocks set";
+    clock_rates "clocks made faster or slower";
+    packets_dropped "packets dropped";
+    packets_repeated "packets repeated";
+    packets_reordered "packets overtaken";
+    packets_encoded "packets through the wire codec";
+    messages_refused "Raft messages refused by validation";
+    digests_compared "digests compared at equal positions";
+    catalog_copies "catalog copies sent to nodes without a replica of it";
+}
+
+impl Coverage {
+    /// Adds what a worker counted.
+    pub fn add_counters(&mut self, counters: &Counters) {
+        self.elections += counters.elections;
+        self.truncations += counters.truncations;
+        self.log_cuts += counters.log_cuts;
+        self.snapshots_sent += counters.snapshots_sent;
+        self.snapshots_installed += counters.snapshots_installed;
+        self.membership_changes += counters.membership_changes;
+        self.lease_expiries += counters.lease_expiries;
+        self.reads_by_quorum += counters.reads_by_quorum;
+        self.sessions_repeated += counters.sessions_repeated;
+        self.messages_refused += counters.messages_refused;
+    }
+}

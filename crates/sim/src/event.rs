@@ -1,0 +1,85 @@
+//! Events: everything that can happen at a moment of the world's time.
+
+use api::frame::CatalogCopy;
+use api::peer::{RaftMessage, Reply, Report, Request, SnapshotAck, SnapshotChunk};
+use types::GroupId;
+
+use crate::faults::{Fault, Repair};
+use crate::network::Channel;
+use crate::process::Purpose;
+
+/// The place of a node in the world, from 0. Its `NodeId` is one more.
+pub type Place = usize;
+
+/// Something that happens.
+pub enum Event {
+    /// A thread of a process has something to do. Void when the process is another run by then.
+    Work(Place, u64, Work),
+    /// A packet arrives over a connection. Void when the connection is another one by then.
+    Arrive(usize, u32, Packet),
+    /// The same once it is at its receiver, which may be paused: from a node to a run of a node.
+    Received(Place, u64, Place, Packet),
+    /// A run of a node notices that a connection to another node is gone.
+    Disconnected(Place, u64, Place, Channel),
+    /// A call reaches a run of a node.
+    Submit(Place, u64, node::Call, Purpose),
+    /// A client does its next thing.
+    Client(usize),
+    /// A client loses patience with the operation that it has made under this number.
+    Impatient(usize, u64),
+    /// A fault strikes.
+    Strike(Fault),
+    /// A fault ends.
+    Repair(Repair),
+    /// All faults end; from here on everything must become well.
+    Heal,
+    /// The world looks whether everything is well.
+    Inspect,
+}
+
+/// What a process does, by the thread that does it in the product.
+pub enum Work {
+    /// Worker: inputs wait.
+    Turn,
+    /// Worker: a tick is due.
+    Tick,
+    /// Log: the write that was begun is durable.
+    Written,
+    /// Log: space is given back.
+    Reclaim,
+    /// Apply: the next command of a group.
+    Apply(GroupId),
+    /// Bulk: transfers look at the time.
+    Transfers,
+    /// Flush: applied state becomes durable.
+    Flush,
+    /// Upkeep: compare the catalog with this node.
+    Look,
+    /// Upkeep: report to the meta nodes.
+    Report,
+    /// Upkeep: remove what has expired.
+    Sweep,
+    /// Upkeep: time for the gateway.
+    Gateway,
+}
+
+/// What travels between nodes.
+#[derive(Clone)]
+pub enum Packet {
+    /// On the Raft connection.
+    Raft(RaftMessage),
+    /// On the Raft connection.
+    Report(Report),
+    /// On the Raft connection: a wish for another leader.
+    Transfer(api::peer::TransferLeader),
+    /// On the request connection.
+    Request(Request),
+    /// On the request connection, to the run of the process that asked.
+    Reply(u64, Reply),
+    /// On the bulk connection.
+    Chunk(SnapshotChunk),
+    /// On the bulk connection.
+    Ack(SnapshotAck),
+    /// On the bulk connection.
+    Catalog(CatalogCopy),
+}

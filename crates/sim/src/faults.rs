@@ -1,0 +1,85 @@
+//! Faults: what can go wrong, as data, and what ends it again.
+
+use crate::event::Place;
+use crate::network::{Channel, Weather};
+
+/// Something goes wrong.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// `kill -9`; the process starts again after so many nanoseconds.
+    Kill(Place, u64),
+    /// The machine loses power, and has it again after so many nanoseconds.
+    PowerCut(Place, u64),
+    /// All processes are killed, or all machines lose power, and each starts again within this time.
+    StopAll {
+        /// Power instead of processes.
+        power: bool,
+        /// The longest time until one starts again.
+        within: u64,
+    },
+    /// The process stands still, and goes on after so many nanoseconds.
+    Pause(Place, u64),
+    /// Nodes whose bit is set hear nothing from the others, and the other way round.
+    Partition(u32, u64),
+    /// Nothing arrives from the first at the second.
+    OneWay(Place, Place, u64),
+    /// Both ends of a blocked connection notice that it is dead.
+    Notice(Place, Place),
+    /// A connection breaks and comes back at once.
+    Reset(Place, Place, Channel),
+    /// Writes to the log take this long for a while.
+    SlowDisk(Place, u64, u64),
+    /// The network is like this for a while.
+    Weather(Weather, u64),
+    /// The wall clock is off by so many milliseconds from now on.
+    ClockJump(Place, i64),
+    /// The clocks run at this rate, in parts per million.
+    ClockRate(Place, u64),
+    /// Somebody who runs the cluster moves a leader.
+    Transfer,
+    /// Somebody who runs the cluster replaces a healthy replica on this node.
+    Replace(Place),
+    /// The process is killed, and one replica's state is gone when it starts again.
+    Harm(Place, u64),
+    /// Syncs of the log's disk do nothing for so many nanoseconds; then the machine loses power.
+    Lie(Place, u64, u64),
+}
+
+/// A fault ends.
+#[derive(Clone, Debug)]
+pub enum Repair {
+    /// The process starts.
+    Start(Place),
+    /// The process goes on.
+    Resume(Place),
+    /// The ways are free.
+    Unblock(Vec<(Place, Place)>),
+    /// The disk is as fast as before.
+    Disk(Place),
+    /// The network is as before.
+    Weather,
+}
+
+impl Fault {
+    /// Which kind it is: for the rule that every run has several.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Fault::Kill(..) => "kill",
+            Fault::PowerCut(..) => "power cut",
+            Fault::StopAll { .. } => "stop of all",
+            Fault::Pause(..) => "pause",
+            Fault::Partition(..) => "partition",
+            Fault::OneWay(..) => "one-way block",
+            Fault::Notice(..) => "notice",
+            Fault::Reset(..) => "reset",
+            Fault::SlowDisk(..) => "slow disk",
+            Fault::Weather(..) => "bad network",
+            Fault::ClockJump(..) => "clock jump",
+            Fault::ClockRate(..) => "clock rate",
+            Fault::Transfer => "transfer",
+            Fault::Replace(_) => "replacement",
+            Fault::Harm(..) => "lost state",
+            Fault::Lie(..) => "lying disk",
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Everything outside of a process that its steps touch: time, agenda, network, checkers.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use engine::Applied;
+use replication::Applier;
+use replication::Input;
+use types::{GroupId, Hlc, NodeId, ReplicaId};
+
+use crate::agenda::Agenda;
+use crate::checkers::Checks;
+use crate::coverage::Coverage;
+use crate::event::{Packet, Place};
+use crate::network::{Channel, Network};
+use crate::process::Ended;
+use crate::random::Random;
+use crate::trace::Trace;
+
+/// What the processes of a world share.
+pub struct Outside {
+    /// The world's time, in nanoseconds.
+    pub now: u64,
+    /// The same, for the clocks of the nodes.
+    pub world_clock: Arc<AtomicU64>,
+    /// What will happen.
+    pub agenda: Agenda,
+    /// Chance of processes, disks and threads.
+    pub random: Random,
+    /// The network.
+    pub network: Network,
+    /// What happened.
+    pub trace: Trace,
+    /// Who watches.
+    pub checks: Checks,
+    /// What was reached.
+    pub coverage: Coverage,
+    /// Calls that are over and that nobody has looked at yet.
+    pub ended: Vec<Ended>,
+    /// The run of each node's process.
+    pub runs: Vec<u64>,
+    /// Usual time of a log write on each node, in nanoseconds.
+    pub disk_times: Vec<u64>,
+}
+
+impl Outside {
+    /// Sends a packet to a node. `false` when no connection could take it.
+    pub fn send(&mut self, from: Place, to: NodeId, channel: Channel, packet: Packet) -> bool {
+        let to = (to.get() as Place).wrapping_sub(1);
+        if to >= self.runs.len() || to == from {
+            return false;
+        }
+        let Self { now, agenda, coverage, network, .. } = self;
+        network.send((from, to, channel), packet, *now, agenda, coverage)
+    }
+
+    /// How long a log write takes.
+    pub fn disk_time(&mut self, place: Place) -> u64 {
+        self.random.latency(self.disk_times[place], 50)
+    }
+
+    /// Something is wrong. The first time counts.
+    pub fn fail(&mut self, checker: &'static str, detail: String) {
+        self.checks.fail(checker, detail, self.now);
+    }
+
+    /// A replica has applied entries, or taken over a received state.
+    pub fn applied(
+        &mut self,
+        place: Place,
+        (group, replica): (GroupId, ReplicaId),
+        applier: &Applier,
+        before: (Applied, Hlc),
+        memberships: &[(replication::membership::Change, Option<api::peer::Membership>)],
+    ) {
+        let after = applier.applied();
+        self.trace.note(self.now, &[7, place as u64, group.get(), after.index.get()], |f| {
+            write!(f, "n{} applied group {group} up to {}", place + 1, after.index)
+        });
+        self.checks.applied(place, (group, replica), applier, before, self.now);
+        if !memberships.is_empty() {
+            self.checks.memberships(place, group, applier.membership(), self.now);
+        }
+        self.coverage.digests_compared = self.checks.digests_compared();
+    }
+}
+
+impl Trace {
+    /// An input of a worker.
+    pub fn input(&mut self, now: u64, node: NodeId, input: &Input) {
+        let kind = match input {
+            Input::Start(..) => 1,
+            Input::Stop(..) => 2,
+            Input::Remove(_) => 3,
+            Input::Message(_, message) => {
+                let numbers = [
+                    4,
+                    node.get(),
+                    message.group,
+                    message.from,
+                    message.kind as u64,
+                    message.term,
+                    message.index,
+                ];
+                return self.note(now, &numbers, |f| {
+                    write!(f, "n{node} ◄ {}", replication::effects::describe(message))
+                });
+            }
+            Input::Unreachable(_) => 5,
+            Input::Propose { .. } => 6,
+            Input::Read { .. } => 7,
+            Input::Persisted { .. } => 8,
+            Input::Applied(_) => 9,
+            Input::StateDurable { .. } => 10,
+            Input::SnapshotTaken { .. } => 11,
+            Input::SnapshotSent { .. } => 12,
+            Input::SnapshotReceived { .. } => 13,
+            Input::Wish { .. } => 14,
+            Input::Transfer { .. } => 15,
+            Input::Hold { .. } => 16,
+        };
+        const NAMES: [&str; 17] = [
+            "",
+            "start",
+            "stop",
+            "remove",
+            "",
+            "unreachable",
+            "propose",
+            "read",
+            "persisted",
+            "applied",
+            "state durable",
+            "snapshot taken",
+            "snapshot sent",
+            "snapshot received",
+            "wish",
+            "transfer",
+            "hold",
+        ];
+        let group = input.group();
+        self.note(now, &[kind, node.get(), group.get()], |f| {
+            write!(f, "n{node} ◄ group {group} {}", NAMES[kind as usize])
+        });
+    }
+
+    /// An effect of a worker.
+    pub fn effect(&mut self, now: u64, node: NodeId, effect: &replication::Effect) {
+        use replication::Effect;
+        let n = node.get();
+        let numbers = match effect {
+            Effect::Send(to, m) => [20, n, m.group, to.get(), m.kind as u64, m.term, m.index, m.commit],
+            Effect::Write(w) => {
+                let last = w.write.as_ref().and_then(|write| write.entries.last());
+                let last = last.map_or(0, |entry| entry.index.get());
+                [21, n, w.group.get(), w.number, last, w.then.len() as u64, 0, 0]
+            }
+            Effect::Apply(task) => {
+                let last = task.entries.last().map_or(0, |(entry, _)| entry.index);
+                [22, n, task.group.get(), last, 0, 0, 0, 0]
+            }
+            Effect::Adopt { group, state } => [23, n, group.get(), state.get(), 0, 0, 0, 0],
+            Effect::Discard { group, state } => [24, n, group.get(), state.get(), 0, 0, 0, 0],
+            Effect::TakeSnapshot { group, to } => [25, n, group.get(), to.get(), 0, 0, 0, 0],
+            Effect::SendSnapshot { node, message } => {
+                [26, n, message.group, node.get(), message.term, 0, 0, 0]
+            }
+            Effect::Cut { group, index } => [27, n, group.get(), index.get(), 0, 0, 0, 0],
+            Effect::Answer(answers) => {
+                [28, n, answers.len() as u64, answers.first().map_or(0, |(token, _)| token.0), 0, 0, 0, 0]
+            }
+            Effect::Removed(group) => [29, n, group.get(), 0, 0, 0, 0, 0],
+            Effect::Stopped { group, .. } => [30, n, group.get(), 0, 0, 0, 0, 0],
+        };
+        self.note(now, &numbers, |f| write!(f, "n{node} ► {effect}"));
+    }
+}

@@ -1,0 +1,259 @@
+//! The plan of a run: everything that is decided before it begins, as a function of the seed.
+
+use crate::event::Place;
+use crate::faults::Fault;
+use crate::network::{Channel, Weather};
+use crate::random::Random;
+
+/// A millisecond of the world.
+pub const MILLI: u64 = 1_000_000;
+/// A second of the world.
+pub const SECOND: u64 = 1000 * MILLI;
+
+/// The faults strike within this time ...
+const FAULTS_FROM: u64 = 4 * SECOND;
+/// ... and end at the latest here.
+const HEAL_AT: u64 = 50 * SECOND;
+/// Clients go on at least until here.
+const CLIENTS_UNTIL: u64 = 60 * SECOND;
+/// After the faults have ended, everything must be well within this time.
+pub const WELL_WITHIN: u64 = 40 * SECOND;
+/// Clients go on until they have made so many operations.
+pub const OPERATIONS_MIN: usize = 300;
+/// Every run lasts so long.
+pub const TIME_MIN: u64 = 60 * SECOND;
+/// Every run has so many faults, of so many kinds.
+pub const FAULTS_MIN: usize = 5;
+/// See [`FAULTS_MIN`].
+pub const KINDS_MIN: usize = 3;
+
+/// How far clocks may differ from real time, in parts per million: 15 % between two of them is what
+/// leases are made for.
+const RATE_SPREAD: u64 = 75_000;
+
+/// What a run is mostly about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scenario {
+    /// Crashes, pauses, partitions.
+    Plain,
+    /// Leaders are moved all the time.
+    Transfers,
+    /// Healthy replicas are replaced.
+    Membership,
+    /// Logs are so short that followers need snapshots.
+    Snapshots,
+    /// One machine's disk lies about syncs.
+    LyingDisk,
+    /// Clocks run at different rates and jump.
+    Clocks,
+    /// The whole cluster stops, more than once.
+    WholeCluster,
+    /// One machine loses states.
+    LostStates,
+    /// The network repeats and reorders.
+    RoughNetwork,
+}
+
+impl Scenario {
+    /// All of them; a seed's is its remainder.
+    pub const ALL: [Scenario; 9] = [
+        Scenario::Plain,
+        Scenario::Transfers,
+        Scenario::Membership,
+        Scenario::Snapshots,
+        Scenario::LyingDisk,
+        Scenario::Clocks,
+        Scenario::WholeCluster,
+        Scenario::LostStates,
+        Scenario::RoughNetwork,
+    ];
+}
+
+/// Everything that is decided before a run begins.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// What it is about.
+    pub scenario: Scenario,
+    /// Machines.
+    pub nodes: usize,
+    /// How many of them replicate the catalog; the others get copies.
+    pub metas: usize,
+    /// Partitions of the table.
+    pub partitions: u32,
+    /// Replicas of each.
+    pub replicas: u32,
+    /// Clients.
+    pub clients: usize,
+    /// Entries kept behind the durable state.
+    pub log_keep_entries: u64,
+    /// Size of the log's files.
+    pub segment_bytes: u64,
+    /// How often applied state becomes durable.
+    pub flush_interval: u64,
+    /// The network while nothing is wrong with it.
+    pub weather: Weather,
+    /// Usual time of a log write.
+    pub disk_time: u64,
+    /// Each node's rate, in parts per million, and how far its wall clock is off, in milliseconds.
+    pub clocks: Vec<(u64, i64)>,
+    /// One packet in so many goes through the wire codec.
+    pub codec_every: u64,
+    /// What goes wrong, and when.
+    pub faults: Vec<(u64, Fault)>,
+    /// When everything that goes wrong has ended.
+    pub heal_at: u64,
+    /// Until when clients go on.
+    pub clients_until: u64,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let scenario = Scenario::ALL[(seed % Scenario::ALL.len() as u64) as usize];
+        let nodes = *random.pick(&[3, 3, 3, 4, 5]);
+        let metas = if nodes > 3 && random.permille(500) { 3 } else { nodes };
+        let short = scenario == Scenario::Snapshots || random.permille(250);
+        let rough = scenario == Scenario::RoughNetwork;
+        let mut plan = Self {
+            seed,
+            scenario,
+            nodes,
+            metas,
+            partitions: random.between(1, 3) as u32,
+            replicas: 3,
+            clients: random.between(4, 7) as usize,
+            log_keep_entries: if short { random.between(5, 30) } else { random.between(200, 2000) },
+            segment_bytes: *random.pick(&[4, 8, 16, 32]) << 10,
+            flush_interval: *random.pick(&[200, 500, 1000, 1000, 3000]) * MILLI,
+            weather: Weather {
+                delay: *random.pick(&[100_000, 200_000, 500_000, 2_000_000]),
+                tail: 100,
+                drop: if random.permille(200) { 5 } else { 0 },
+                repeat: if rough { 20 } else { 0 },
+                reorder: if rough { 20 } else { 0 },
+            },
+            disk_time: *random.pick(&[100_000, 300_000, 1_000_000, 4_000_000]),
+            clocks: Vec::new(),
+            codec_every: random.between(8, 24),
+            faults: Vec::new(),
+            heal_at: HEAL_AT,
+            clients_until: CLIENTS_UNTIL,
+        };
+        let chaos = scenario == Scenario::Clocks;
+        plan.clocks = (0..nodes)
+            .map(|_| {
+                let rate = if chaos { rate(&mut random) } else { 1_000_000 + random.below(200) - 100 };
+                (rate, random.below(100) as i64 - 50)
+            })
+            .collect();
+        plan.faults = faults(&plan, &mut random);
+        plan
+    }
+}
+
+fn rate(random: &mut Random) -> u64 {
+    1_000_000 - RATE_SPREAD + random.below(2 * RATE_SPREAD)
+}
+
+fn faults(plan: &Plan, random: &mut Random) -> Vec<(u64, Fault)> {
+    let nodes = plan.nodes;
+    // Only one machine ever loses what it had promised: more than a minority could not be made good.
+    let victim = random.below(nodes as u64) as Place;
+    let count = random.between(FAULTS_MIN as u64 + 3, 15);
+    let mut times: Vec<u64> = (0..count).map(|_| random.between(FAULTS_FROM, HEAL_AT - 2 * SECOND)).collect();
+    times.sort_unstable();
+    let mut faults: Vec<(u64, Fault)> = Vec::new();
+    for (number, at) in times.into_iter().enumerate() {
+        // The first four are of different kinds, so that every run has several.
+        let kind = if number < 4 { number as u64 } else { random.below(11) };
+        let special =
+            number >= 4 && random.permille(600) || plan.scenario == Scenario::Transfers && number > 3;
+        let fault = match special {
+            true => special_fault(plan, victim, random).unwrap_or_else(|| basic_fault(kind, nodes, random)),
+            false => basic_fault(kind, nodes, random),
+        };
+        faults.push((at, fault));
+    }
+    if plan.scenario == Scenario::Transfers {
+        let moves = random.between(10, 40);
+        faults.extend((0..moves).map(|_| (random.between(FAULTS_FROM, HEAL_AT), Fault::Transfer)));
+        faults.sort_by_key(|(at, _)| *at);
+    }
+    faults
+}
+
+/// A fault of the seed's scenario, if it has any.
+fn special_fault(plan: &Plan, victim: Place, random: &mut Random) -> Option<Fault> {
+    let node = random.below(plan.nodes as u64) as Place;
+    Some(match plan.scenario {
+        Scenario::Plain | Scenario::RoughNetwork | Scenario::Snapshots => return None,
+        Scenario::Transfers => Fault::Transfer,
+        Scenario::Membership => Fault::Replace(victim),
+        Scenario::LyingDisk => Fault::Lie(
+            victim,
+            random.between(SECOND / 2, 4 * SECOND),
+            random.between(SECOND / 10, 5 * SECOND),
+        ),
+        Scenario::Clocks if random.permille(500) => Fault::ClockRate(node, rate(random)),
+        Scenario::Clocks => {
+            let far: i64 = *random.pick(&[100, 400, 2000, 60_000, 7_200_000]);
+            let offset = random.below(2 * far as u64) as i64 - far;
+            Fault::ClockJump(node, offset)
+        }
+        Scenario::WholeCluster => {
+            Fault::StopAll { power: random.permille(600), within: random.between(SECOND / 10, 6 * SECOND) }
+        }
+        Scenario::LostStates => Fault::Harm(victim, random.between(SECOND / 10, 4 * SECOND)),
+    })
+}
+
+fn basic_fault(kind: u64, nodes: usize, random: &mut Random) -> Fault {
+    let node = random.below(nodes as u64) as Place;
+    let other = (node + 1 + random.below(nodes as u64 - 1) as Place) % nodes;
+    // Often about as long as an election, sometimes much longer.
+    let short = random.between(50 * MILLI, 3 * SECOND);
+    let length = if random.permille(300) { short * 3 } else { short };
+    match kind {
+        0 | 8 => Fault::Kill(node, length),
+        1 | 9 => Fault::PowerCut(node, length),
+        2 => Fault::Pause(node, length),
+        3 | 10 => {
+            let side = random.between(1, (1 << nodes) - 1) as u32;
+            Fault::Partition(side, length)
+        }
+        4 => Fault::OneWay(node, other, length),
+        5 => {
+            let channel = *random.pick(&[Channel::Raft, Channel::Requests, Channel::Bulk]);
+            Fault::Reset(node, other, channel)
+        }
+        6 => Fault::SlowDisk(node, random.between(50 * MILLI, 400 * MILLI), length * 2),
+        _ => {
+            let weather = Weather {
+                delay: random.between(MILLI, 40 * MILLI),
+                tail: 20,
+                drop: random.below(60),
+                repeat: 0,
+                reorder: 0,
+            };
+            Fault::Weather(weather, length * 2)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_seed_plans_enough_faults_of_enough_kinds() {
+        for seed in 0..2000 {
+            let plan = Plan::new(seed);
+            let kinds: BTreeSet<&str> = plan.faults.iter().map(|(_, fault)| fault.kind()).collect();
+            assert!(plan.faults.len() >= FAULTS_MIN && kinds.len() >= KINDS_MIN, "seed {seed}: {kinds:?}");
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! Gateway, desk and upkeep. The originals are `node::Node` and its upkeep thread.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use api::catalog::{CatalogCommand, CatalogOp, EngineKind};
+use api::entry::RequestKind;
+use api::frame::CatalogCopy;
+use api::kv::{Keys, KvAnswer, KvOp, KvReply, KvRequest, Scan};
+use api::peer::{Access, ReplicaReport, ReplicaState, Reply, Report, Request};
+use bytes::Bytes;
+use env::{Clock, Moment};
+use node::control::{View, clock_is_far};
+use node::desk::Received;
+use node::hosting::HostAction;
+use node::{Call, GatewayCounters, GatewayEffect, GroupRoute, RouteTable, Routes};
+use prost::Message;
+use replication::start::NewReplica;
+use replication::{Answer, GroupShared, Input, Token};
+use types::{Fault, Generation, GroupId, NodeId, ReplicaId};
+
+use super::{Caller, Process};
+use crate::event::{Packet, Work};
+use crate::network::Channel;
+use crate::outside::Outside;
+
+/// As in the product, in nanoseconds.
+const LOOK_EVERY: u64 = 200_000_000;
+const LOOK_EVERY_AT_START: u64 = 20_000_000;
+const REPORT_EVERY: u64 = 400_000_000;
+const REPORT_EVERY_AT_START: u64 = 50_000_000;
+const SWEEP_EVERY: u64 = 1_000_000_000;
+/// Most keys removed in one sweep of one group.
+const SWEEP_KEYS_MAX: u64 = 512;
+/// Reports older than this say nothing about a clock, in milliseconds.
+const CLOCK_REPORT_AGE_MAX_MILLIS: u128 = 2000;
+
+/// Why a call was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A client's operation, by client and number.
+    Client(usize, u64),
+    /// The node's own word to the catalog, or its housekeeping.
+    Own,
+    /// Somebody who runs the cluster changes the catalog.
+    Operator,
+}
+
+/// A call that is over.
+pub struct Ended {
+    /// Why it was made.
+    pub purpose: Purpose,
+    /// How it ended.
+    pub result: Result<Bytes, Fault>,
+}
+
+/// What the gateway asks about groups.
+struct ProcessRoutes<'a> {
+    routes: &'a RouteTable,
+    shared: &'a BTreeMap<GroupId, Arc<GroupShared>>,
+}
+
+impl Routes for ProcessRoutes<'_> {
+    fn route(&self, group: GroupId) -> Option<GroupRoute> {
+        self.routes.group(group).cloned()
+    }
+
+    fn leader(&self, group: GroupId) -> Option<NodeId> {
+        self.shared.get(&group)?.leader()
+    }
+}
+
+/// Calls a method of the gateway with what it needs to know, and executes what comes out.
+macro_rules! gateway {
+    ($process:ident, $out:ident, $method:ident($($argument:expr),*)) => {{
+        let mut effects = Vec::new();
+        let now = $process.now();
+        let routes = ProcessRoutes { routes: &$process.member.routes, shared: &$process.shared };
+        let result = $process.member.gateway.$method($($argument,)* &routes, now, &mut effects);
+        (result, effects)
+    }};
+}
+
+impl Process {
+    /// Takes on a call.
+    pub fn submit(&mut self, call: Call, purpose: Purpose, out: &mut Outside) {
+        let (id, effects) = gateway!(self, out, submit(call));
+        self.member.purposes.insert(id, purpose);
+        self.finish_gateway(effects, out);
+    }
+
+    /// Changes the catalog.
+    pub fn change_catalog(&mut self, op: CatalogOp, purpose: Purpose, out: &mut Outside) {
+        let body = CatalogCommand { op: Some(op) }.encode_to_vec().into();
+        let call = Call { group: GroupId::CATALOG, access: Access::Write, kind: RequestKind::Data, body };
+        self.submit(call, purpose, out);
+    }
+
+    /// What the gateway and the desk counted.
+    pub fn counters(&self) -> (GatewayCounters, u64) {
+        (self.member.gateway.counters(), self.member.desk.reads_by_lease())
+    }
+
+    /// The way to the table that clients use.
+    pub fn table(&self) -> Option<&Arc<catalog::TableRoute>> {
+        self.member.routes.table(catalog::DEFAULT_NAMESPACE, catalog::DEFAULT_TABLE)
+    }
+
+    pub(super) fn on_reply(&mut self, from: NodeId, reply: Reply, out: &mut Outside) {
+        let ((), effects) = gateway!(self, out, reply(from, reply));
+        self.finish_gateway(effects, out);
+    }
+
+    pub(super) fn gateway_disconnected(&mut self, node: NodeId, out: &mut Outside) {
+        let ((), effects) = gateway!(self, out, disconnected(node));
+        self.finish_gateway(effects, out);
+    }
+
+    pub(super) fn gateway_tick(&mut self, out: &mut Outside) {
+        self.member.gateway_planned = u64::MAX;
+        let ((), effects) = gateway!(self, out, tick());
+        self.finish_gateway(effects, out);
+    }
+
+    fn finish_gateway(&mut self, effects: Vec<GatewayEffect>, out: &mut Outside) {
+        let mut work = VecDeque::from(effects);
+        while let Some(effect) = work.pop_front() {
+            match effect {
+                GatewayEffect::Complete(id, result) => {
+                    if let Some(purpose) = self.member.purposes.remove(&id) {
+                        out.ended.push(Ended { purpose, result });
+                    }
+                }
+                GatewayEffect::Send(to, request) if to == self.id => {
+                    if let Some(reply) = self.receive(Caller::Here, request, out) {
+                        let ((), more) = gateway!(self, out, reply(to, reply));
+                        work.extend(more);
+                    }
+                }
+                GatewayEffect::Send(to, request) => {
+                    let id = request.id;
+                    if !out.send(self.place, to, Channel::Requests, Packet::Request(request)) {
+                        let ((), more) = gateway!(self, out, lost(to, id, false));
+                        work.extend(more);
+                    }
+                }
+            }
+        }
+        if let Some(due) = self.member.gateway.next_due() {
+            let at = self.clock.world_time_of(due).max(out.now);
+            if at < self.member.gateway_planned {
+                self.member.gateway_planned = at;
+                self.plan(at - out.now, Work::Gateway, out);
+            }
+        }
+    }
+
+    pub(super) fn receive(&mut self, caller: Caller, request: Request, out: &mut Outside) -> Option<Reply> {
+        let group = GroupId(request.group);
+        let generation = self.member.routes.group(group).map_or(Generation(0), |route| route.generation);
+        let here = self.shared.get(&group).map(|shared| (&**shared, generation));
+        match self.member.desk.receive(caller, request, here, &*self.clock) {
+            Received::Reply(reply) => Some(reply),
+            Received::Input(_, input) => {
+                self.input(input, out);
+                None
+            }
+        }
+    }
+
+    pub(super) fn answer(&mut self, answers: Vec<(Token, Answer)>, out: &mut Outside) {
+        for (token, answer) in answers {
+            let shared = &self.shared;
+            let find = |group| shared.get(&group).cloned();
+            if let Some((caller, reply)) = self.member.desk.answer(token, answer, find, &*self.clock) {
+                self.reply(caller, reply, out);
+            }
+        }
+    }
+
+    pub(super) fn reply(&mut self, caller: Caller, reply: Reply, out: &mut Outside) {
+        match caller {
+            Caller::Here => self.on_reply(self.id, reply, out),
+            Caller::There(place, run) => {
+                let node = NodeId(place as u64 + 1);
+                out.send(self.place, node, Channel::Requests, Packet::Reply(run, reply));
+            }
+        }
+    }
+
+    /// A node without a working replica of the catalog gets a copy when its own is old.
+    pub(super) fn on_report(&mut self, report: Report, out: &mut Outside) {
+        let node = NodeId(report.node);
+        let catalog = self.member.watch.latest();
+        let replicates = report.replicas.iter().any(|replica| {
+            replica.group == GroupId::CATALOG.get()
+                && !matches!(replica.state(), ReplicaState::Stopped | ReplicaState::Starting)
+        });
+        if !replicates && report.catalog_version < catalog.version().get() {
+            out.coverage.catalog_copies += 1;
+            let copy = CatalogCopy { version: catalog.version().get(), state: catalog.encode() };
+            out.send(self.place, node, Channel::Bulk, Packet::Catalog(copy));
+        }
+        self.member.observations.insert(node, (self.now(), report));
+    }
+
+    pub(super) fn on_catalog(&mut self, copy: &CatalogCopy, out: &mut Outside) {
+        match catalog::Catalog::decode(&copy.state) {
+            Ok(catalog) => {
+                if self.member.watch.offer(Arc::new(catalog)) {
+                    self.compare(out);
+                }
+            }
+            Err(error) => out.fail("catalog", format!("node {}: a copy is refused: {error}", self.id)),
+        }
+    }
+
+    pub(super) fn look(&mut self, out: &mut Outside) {
+        self.compare(out);
+        let pause = if self.member.ready { LOOK_EVERY } else { LOOK_EVERY_AT_START };
+        self.plan(pause, Work::Look, out);
+    }
+
+    /// Compares the catalog with this node, and acts.
+    fn compare(&mut self, out: &mut Outside) {
+        let catalog = self.member.watch.latest();
+        if catalog.version() != self.member.routes.version() {
+            self.member.routes = RouteTable::new(&catalog, Some(&self.member.bootstrap));
+        }
+        if self.member.may_found && catalog.cluster().is_none() {
+            self.found(out);
+        }
+        let here = self.replicas();
+        let reports = self.reports();
+        let now = self.now();
+        let view = View {
+            catalog: &catalog,
+            me: &self.member.me,
+            here: &here,
+            reports: &reports,
+            damaged: &self.damaged,
+            bootstrap: Some(&self.member.bootstrap),
+            clock_is_far: self.clock_is_far(now),
+        };
+        let decision = self.member.control.step(&view, now);
+        if !self.member.ready && decision.hosting.is_empty() {
+            self.member.ready = self.has_caught_up(&catalog, &here, &reports);
+        }
+        for action in decision.hosting {
+            match action {
+                HostAction::Create(new) => {
+                    if let Err(fault) = self.create(&new, out) {
+                        out.fail("hosting", format!("node {}: {fault}", self.id));
+                    }
+                }
+                HostAction::Remove(group, replica) => {
+                    self.damaged.remove(&(group, replica));
+                    self.input(Input::Remove(group), out);
+                }
+                HostAction::ReportLost(..) | HostAction::ReportEstablished(..) => {}
+            }
+        }
+        for input in decision.inputs {
+            out.coverage.transfers += u64::from(matches!(input, Input::Transfer { .. }));
+            self.input(input, out);
+        }
+        for op in decision.commands {
+            out.coverage.replicas_replaced += u64::from(matches!(op, CatalogOp::ReplaceReplica(_)));
+            self.change_catalog(op, Purpose::Own, out);
+        }
+    }
+
+    /// Makes the founding replica of the catalog's group, if this node has one and every other founder
+    /// has said that there is no catalog.
+    fn found(&mut self, out: &mut Outside) {
+        let Some(membership) = self.member.bootstrap.membership.clone() else { return };
+        let me = self.id.get();
+        let Some(member) = membership.members.iter().find(|member| member.node == me) else { return };
+        let heard = &self.member.observations;
+        let mut others = self.member.bootstrap.nodes.iter().filter(|founder| founder.id != me);
+        let all_say_so = others.all(|founder| {
+            heard.get(&NodeId(founder.id)).is_some_and(|(_, report)| report.catalog_version == 0)
+        });
+        if !all_say_so {
+            return;
+        }
+        let new = NewReplica {
+            group: GroupId::CATALOG,
+            replica: ReplicaId(member.replica),
+            engine: EngineKind::Catalog,
+            generation: Generation(1),
+            founding: membership,
+        };
+        if let Err(fault) = self.create(&new, out) {
+            out.fail("hosting", format!("node {}: {fault}", self.id));
+        }
+    }
+
+    /// Every wished replica is here, knows a leader, and has applied what it knows to be committed.
+    fn has_caught_up(
+        &self,
+        catalog: &catalog::Catalog,
+        here: &BTreeMap<GroupId, ReplicaId>,
+        reports: &[ReplicaReport],
+    ) -> bool {
+        catalog.node(self.id).is_some_and(|record| record == &self.member.me)
+            && catalog.hosted(self.id).iter().all(|wish| here.get(&wish.group) == Some(&wish.replica))
+            && here.len() == reports.len()
+            && reports.iter().all(|report| {
+                report.state == ReplicaState::Stopped as i32
+                    || (report.leader != 0 && report.applied >= report.commit && report.commit > 0)
+            })
+    }
+
+    /// Whether it has caught up since its start and serves.
+    pub fn is_ready(&self) -> bool {
+        self.member.ready
+    }
+
+    fn clock_is_far(&self, now: Moment) -> bool {
+        let fresh = |at: &Moment| now.since(*at).as_millis() < CLOCK_REPORT_AGE_MAX_MILLIS;
+        let others = self
+            .member
+            .observations
+            .iter()
+            .filter(|(node, (at, _))| **node != self.id && fresh(at))
+            .map(|(_, (at, report))| report.wall_millis + now.since(*at).as_millis() as u64)
+            .collect();
+        clock_is_far(self.clock.wall_millis(), others)
+    }
+
+    fn reports(&self) -> Vec<ReplicaReport> {
+        self.shared.values().map(|shared| shared.report()).collect()
+    }
+
+    /// Tells the meta nodes how this node is.
+    pub(super) fn report(&mut self, out: &mut Outside) {
+        let catalog = self.member.watch.latest();
+        let report = Report {
+            node: self.id.get(),
+            boot: self.run,
+            wall_millis: self.clock.wall_millis(),
+            replicas: self.reports(),
+            pid: 1,
+            catalog_version: catalog.version().get(),
+        };
+        let mut listeners = catalog.catalog_nodes();
+        if listeners.is_empty() {
+            listeners.extend(self.member.bootstrap.nodes.iter().map(|founder| NodeId(founder.id)));
+        }
+        for node in listeners {
+            out.send(self.place, node, Channel::Raft, Packet::Report(report.clone()));
+        }
+        let pause = if self.member.ready { REPORT_EVERY } else { REPORT_EVERY_AT_START };
+        self.plan(pause, Work::Report, out);
+    }
+
+    /// Leaders remove what has expired.
+    pub(super) fn sweep(&mut self, out: &mut Outside) {
+        let scan = Scan { expired: true, count: SWEEP_KEYS_MAX, ..Default::default() };
+        let scan = KvRequest::new(KvOp::Scan(scan)).encode_to_vec();
+        let led = |report: &ReplicaReport| report.state == ReplicaState::Leader as i32 && report.group != 0;
+        for report in self.reports().into_iter().filter(led) {
+            let group = GroupId(report.group);
+            let read = self.shared.get(&group).and_then(|shared| shared.read_by_lease(&*self.clock, &scan));
+            let Some(Ok(found)) = read else { continue };
+            let Ok(KvReply { answer: Some(KvAnswer::Page(page)) }) = KvReply::decode(found) else { continue };
+            if !page.keys.is_empty() {
+                let body = KvRequest::new(KvOp::RemoveExpired(Keys { keys: page.keys })).encode_to_vec();
+                let (access, kind) = (Access::Write, RequestKind::Data);
+                self.submit(Call { group, access, kind, body: body.into() }, Purpose::Own, out);
+            }
+        }
+        self.plan(SWEEP_EVERY, Work::Sweep, out);
+    }
+}
