@@ -28,8 +28,18 @@ pub(crate) struct Registry {
     speakers: Mutex<BTreeMap<(NodeId, Channel), Slot>>,
 }
 
-/// Where a channel's speaker is noted; empty before the first one.
-type Slot = Arc<Mutex<Option<Speaker>>>;
+/// A channel's speaker.
+type Slot = Arc<Seat>;
+
+/// Where a channel's speaker is noted.
+#[derive(Default)]
+struct Seat {
+    /// Held during a delivery, so that one follows the other. What is delivered may ask for the speaker
+    /// (a request that is refused is answered at once), so this is not the lock of the speaker.
+    delivery: Mutex<()>,
+    /// Empty before the first one.
+    speaker: Mutex<Option<Speaker>>,
+}
 
 struct Run {
     boot: BootId,
@@ -109,7 +119,7 @@ impl Registry {
     ) -> (Voice, oneshot::Receiver<()>) {
         let slot = lock(&self.speakers).entry((origin.node, channel)).or_default().clone();
         let (live, replaced) = oneshot::channel();
-        let mut speaker = lock(&slot);
+        let mut speaker = lock(&slot.speaker);
         let serial = speaker.as_ref().map_or(1, |old| old.serial + 1);
         *speaker = Some(Speaker { boot: origin.boot, serial, replies, _live: live });
         drop(speaker);
@@ -119,7 +129,7 @@ impl Registry {
     /// Where replies to a run go now, if it is connected.
     pub(crate) fn replies_to(&self, origin: Origin) -> Option<Arc<Queue>> {
         let slot = lock(&self.speakers).get(&(origin.node, Channel::Requests))?.clone();
-        let speaker = lock(&slot);
+        let speaker = lock(&slot.speaker);
         speaker.as_ref().filter(|speaker| speaker.boot == origin.boot).map(|speaker| speaker.replies.clone())
     }
 }
@@ -127,9 +137,10 @@ impl Registry {
 impl Voice {
     /// Delivers something, unless another connection has replaced this one; then `false`.
     pub(crate) fn deliver(&self, deliver: impl FnOnce()) -> bool {
-        // Held during delivery: a new speaker's first frame cannot overtake this one.
-        let speaker = lock(&self.slot);
-        let speaks = speaker.as_ref().is_some_and(|speaker| speaker.serial == self.serial);
+        // A new speaker's first frame waits here and cannot overtake this one.
+        let _delivery = lock(&self.slot.delivery);
+        let speaker = lock(&self.slot.speaker).as_ref().map(|speaker| speaker.serial);
+        let speaks = speaker == Some(self.serial);
         if speaks {
             deliver();
         }
@@ -191,5 +202,12 @@ mod tests {
         let (new, _live) = registry.speak(origin(1, 7), Channel::Raft, Arc::new(Queue::new()));
         assert!(matches!(replaced.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
         assert!(!old.deliver(|| unreachable!("replaced")) && new.deliver(|| ()));
+    }
+
+    #[test]
+    fn what_is_delivered_may_be_answered_at_once() {
+        let registry = Registry::default();
+        let (voice, _live) = registry.speak(origin(1, 7), Channel::Requests, Arc::new(Queue::new()));
+        assert!(voice.deliver(|| assert!(registry.replies_to(origin(1, 7)).is_some())));
     }
 }
