@@ -13,7 +13,7 @@ use crate::say::Form;
 /// A replicated key-value cluster from one command.
 #[derive(Debug, Parser)]
 #[command(name = "skein", version, propagate_version = true, disable_help_subcommand = true)]
-#[command(arg_required_else_help = true)]
+#[command(arg_required_else_help = true, after_help = crate::exit::list())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -295,7 +295,7 @@ pub struct BenchKv {
     /// How many commands to send, instead of a time
     #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     pub requests: Option<u64>,
-    /// The password of the server
+    /// The password of the server [default: the directory's, without --addr]
     #[arg(long, value_name = "PASSWORD", env = "SKEIN_REQUIREPASS", hide_env_values = true)]
     pub password: Option<String>,
     /// Seed of the random keys

@@ -35,6 +35,12 @@ pub const UNAVAILABLE: Exit =
 /// All of them, in order.
 pub const ALL: &[Exit] = &[OK, ERROR, USAGE, REFUSED, UNREACHABLE, UNKNOWN, DEGRADED, UNAVAILABLE];
 
+/// All of them as text, for `--help`.
+pub fn list() -> String {
+    let lines = ALL.iter().map(|exit| format!("\n  {:>2}  {}", exit.code, exit.about));
+    format!("Exit codes:{}", lines.collect::<String>())
+}
+
 /// How a command ends that met this error.
 pub const fn of(code: ErrorCode) -> Exit {
     use ErrorCode as E;

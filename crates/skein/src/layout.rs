@@ -96,9 +96,17 @@ pub fn compare(directory: &Directory, topology: &Topology, wish: &Wish) -> Resul
     Err(Fault::new(ErrorCode::TopologyDiffers, detail))
 }
 
-/// Whether Redis clients must give a password.
-pub fn has_password(directory: &Directory) -> bool {
-    directory.password_file().exists()
+/// The password that Redis clients must give, if they must.
+///
+/// # Errors
+/// `DataUnreadable` if the file is there and cannot be read.
+pub fn password(directory: &Directory) -> Result<Option<String>, Fault> {
+    let path = directory.password_file();
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim_end_matches('\n').to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(fault(&error, &path)),
+    }
 }
 
 /// Writes every node's directory and configuration from the topology, which is the truth.
@@ -106,10 +114,11 @@ pub fn has_password(directory: &Directory) -> bool {
 /// # Errors
 /// `DataUnreadable`, `DiskFull`.
 pub fn write_nodes(directory: &Directory, topology: &Topology) -> Result<(), Fault> {
+    let has_password = password(directory)?.is_some();
     for node in &topology.nodes {
         let place = NodePlace::new(directory.node_directory(node.id));
         create_directory(place.path())?;
-        let text = NodeFile::new(topology, *node, has_password(directory)).to_text();
+        let text = NodeFile::new(topology, *node, has_password).to_text();
         if std::fs::read_to_string(place.config_file()).is_ok_and(|present| present == text) {
             continue;
         }
@@ -144,11 +153,11 @@ fn design(directory: &Directory, wish: &Wish) -> Result<Topology, Fault> {
 
 /// Listeners that other machines can reach need a password.
 fn guard_listeners(directory: &Directory, topology: &Topology, wish: &Wish) -> Result<(), Fault> {
-    let password = match &wish.password {
+    let is_closed = match &wish.password {
         Some(password) => !password.is_empty(),
-        None => has_password(directory),
+        None => password(directory)?.is_some(),
     };
-    if topology.listen.is_loopback() || password {
+    if topology.listen.is_loopback() || is_closed {
         return Ok(());
     }
     let detail = format!(
@@ -236,7 +245,7 @@ mod tests {
         // Taking the password away again would open it.
         let reopened = Wish { password: Some(String::new()), ..Wish::default() };
         assert_eq!(establish(&directory, &reopened).expect_err("open").code, ErrorCode::BadArgument);
-        assert!(has_password(&directory));
+        assert_eq!(password(&directory), Ok(Some("sesame".into())));
     }
 
     #[test]

@@ -26,6 +26,7 @@ use client::Lookup;
 use types::{ErrorCode, Fault};
 
 use crate::cli::BenchKv;
+use crate::layout;
 pub use report::Report;
 use worker::{Shared, Worker};
 
@@ -44,7 +45,7 @@ pub struct Mix {
 /// `NoCluster`, `BadArgument`; `Unreachable` if a connection cannot be made at the start.
 pub fn run(arguments: &BenchKv) -> Result<Report, Fault> {
     let addresses = addresses(arguments)?;
-    let shared = Arc::new(Shared::new(arguments));
+    let shared = Arc::new(Shared::new(arguments, password(arguments)?));
     // All connections stand before the clock starts.
     let mut workers = Vec::new();
     for thread in 0..arguments.threads.min(arguments.connections) {
@@ -65,10 +66,21 @@ pub fn run(arguments: &BenchKv) -> Result<Report, Fault> {
     Ok(report)
 }
 
+fn password(arguments: &BenchKv) -> Result<Option<String>, Fault> {
+    match &arguments.password {
+        // The directory says nothing of servers that were named.
+        None if arguments.addr.is_empty() => layout::password(&lookup(arguments).directory()),
+        password => Ok(password.clone()),
+    }
+}
+
+fn lookup(arguments: &BenchKv) -> Lookup {
+    Lookup { directory: arguments.dir.clone(), ..Lookup::default() }
+}
+
 fn addresses(arguments: &BenchKv) -> Result<Vec<SocketAddr>, Fault> {
     let texts: Vec<String> = if arguments.addr.is_empty() {
-        let lookup = Lookup { directory: arguments.dir.clone(), ..Lookup::default() };
-        let topology = lookup.directory().topology()?;
+        let topology = lookup(arguments).directory().topology()?;
         topology.nodes.iter().map(|&node| topology.reached(node).redis).collect()
     } else {
         arguments.addr.clone()

@@ -90,7 +90,7 @@ struct Template {
 
 impl Shared {
     /// What the arguments ask for.
-    pub fn new(arguments: &BenchKv) -> Self {
+    pub fn new(arguments: &BenchKv, password: Option<String>) -> Self {
         let value: String = (0..arguments.size).map(|i| char::from(b'a' + (i % 26) as u8)).collect();
         let key = format!("$16\r\nkey:{:0KEY_DIGITS$}\r\n", 0);
         Self {
@@ -98,7 +98,7 @@ impl Shared {
             keys: arguments.keys,
             in_order: arguments.in_order,
             pipeline: arguments.pipeline as u64,
-            password: arguments.password.clone(),
+            password,
             set: Template::new(format!("*3\r\n$3\r\nSET\r\n{key}${}\r\n{value}\r\n", value.len())),
             get: Template::new(format!("*2\r\n$3\r\nGET\r\n{key}")),
             left: AtomicU64::new(arguments.requests.unwrap_or(u64::MAX)),

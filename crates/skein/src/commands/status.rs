@@ -70,9 +70,8 @@ fn text(status: &Status) -> String {
         Verdict::Unavailable => "unavailable",
     };
     let leader = status.leader.map_or("nobody".to_owned(), |node| format!("node {node}"));
-    let tolerance = say::count(u64::from(status.fault_tolerance), "node");
     let mut text = format!(
-        "{verdict}: {}; {tolerance} may be lost\ncluster {}, catalog version {}, led by {leader}\n\n{}",
+        "{verdict}: {}\ncluster {}, catalog version {}, led by {leader}\n\n{}",
         status.summary,
         status.cluster,
         status.catalog_version,
@@ -169,7 +168,7 @@ mod tests {
         };
         Status {
             verdict: Verdict::Degraded,
-            summary: "node 2 is down".into(),
+            summary: "node 2 is down; 1 node may be lost".into(),
             cluster: "00000000000000aa".into(),
             fault_tolerance: 1,
             leader: Some(1),

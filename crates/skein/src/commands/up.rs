@@ -7,6 +7,7 @@
 //!        └ nodes (own sessions)          └──events, JSON lines─┘ until the cluster serves
 //! ```
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -30,6 +31,8 @@ use crate::signals::{self, Asked};
 
 /// How long a start may take before `up` gives up waiting: a node may have much log to replay.
 const START_LIMIT: Duration = Duration::from_secs(120);
+/// A node that dies so often before it serves will not serve.
+const DEATHS_MAX: u32 = 5;
 /// The pause between two looks at a cluster that is about to serve.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -65,7 +68,9 @@ pub fn run(arguments: Up) -> Result<Exit, Fault> {
 fn already_running(directory: &Directory, wish: &Wish, agent: Process, form: Form) -> Result<Exit, Fault> {
     let topology = directory.topology()?;
     layout::compare(directory, &topology, wish)?;
-    if wish.password.as_ref().is_some_and(|password| password.is_empty() == layout::has_password(directory)) {
+    let asked =
+        wish.password.as_deref().map(|password| Some(password).filter(|password| !password.is_empty()));
+    if asked.is_some_and(|asked| layout::password(directory).as_ref().map(Option::as_deref) != Ok(asked)) {
         let detail = "--requirepass is another than the running cluster's\n\
                       'skein down' first, then the same command";
         return Err(Fault::new(ErrorCode::TopologyDiffers, detail));
@@ -73,7 +78,7 @@ fn already_running(directory: &Directory, wish: &Wish, agent: Process, form: For
     say::note(format_args!("this cluster is running already, its agent is process {}", agent.pid));
     agent.signal(rustix::process::Signal::USR1);
     let status = wait_until_serving(directory, &topology, &mut |_| Ok(Settled::Waiting))?;
-    show(&status, &topology, None, form);
+    show(&status, directory, &topology, None, form);
     Ok(exit::OK)
 }
 
@@ -117,7 +122,7 @@ fn attend(
     let waited = wait_until_serving(&directory, &topology, &mut |limit| progress.hear(&events, limit));
     let failed = match waited {
         Ok(status) => {
-            show(&status, &topology, Some(began.elapsed()), form);
+            show(&status, &directory, &topology, Some(began.elapsed()), form);
             None
         }
         Err(_) if progress.finished => None,
@@ -156,7 +161,7 @@ fn detach(directory: &Directory, topology: &Topology, began: Instant, form: Form
     let waited = wait_until_serving(directory, topology, &mut |limit| progress.hear(&events, limit));
     match waited {
         Ok(status) => {
-            show(&status, topology, Some(began.elapsed()), form);
+            show(&status, directory, topology, Some(began.elapsed()), form);
             Ok(exit::OK)
         }
         Err(fault) => {
@@ -178,7 +183,9 @@ enum Settled {
 
 /// The start as the agent tells it.
 struct Progress {
-    waiting: std::collections::BTreeSet<u64>,
+    /// Nodes that do not serve yet, and how often each has died.
+    waiting: BTreeMap<u64, u32>,
+    /// Why nodes will not serve.
     refused: Vec<Fault>,
     nodes: usize,
     finished: bool,
@@ -187,7 +194,7 @@ struct Progress {
 impl Progress {
     fn new(topology: &Topology) -> Self {
         Self {
-            waiting: topology.nodes.iter().map(|node| node.id).collect(),
+            waiting: topology.nodes.iter().map(|node| (node.id, 0)).collect(),
             refused: Vec::new(),
             nodes: topology.nodes.len(),
             finished: false,
@@ -227,6 +234,16 @@ impl Progress {
             Event::Refused { node, error } => {
                 self.waiting.remove(node);
                 self.refused.push(Fault::from(error));
+            }
+            Event::Died { node, ending, .. } => {
+                let Some(deaths) = self.waiting.get_mut(node) else { return };
+                *deaths += 1;
+                if *deaths == DEATHS_MAX {
+                    self.waiting.remove(node);
+                    self.refused.push(ending.fault().unwrap_or_else(|| {
+                        Fault::new(ErrorCode::Internal, format!("node {node} {ending}, again and again"))
+                    }));
+                }
             }
             Event::Finished => self.finished = true,
             _ => {}
@@ -270,7 +287,7 @@ fn all_ready(topology: &Topology) -> bool {
 }
 
 /// The table of nodes, and what to type next.
-fn show(status: &Status, topology: &Topology, took: Option<Duration>, form: Form) {
+fn show(status: &Status, directory: &Directory, topology: &Topology, took: Option<Duration>, form: Form) {
     if form == Form::Json {
         say::json(status);
         return;
@@ -279,11 +296,12 @@ fn show(status: &Status, topology: &Topology, took: Option<Duration>, form: Form
     say::data("");
     let took = took.map(|took| format!(" in {:.1} s", took.as_secs_f64())).unwrap_or_default();
     say::data(format_args!("ready{took}: {}", status.summary));
-    if let Some(&node) = topology.nodes.first() {
-        let redis = topology.reached(node).redis;
-        let port = redis.rsplit_once(':').map_or("", |(_, port)| port);
-        say::data(format_args!("next: redis-cli -p {port} set a 1"));
-    }
+    let redis = topology.nodes.first().map(|&node| topology.reached(node).redis);
+    let Some((host, port)) = redis.as_deref().and_then(|address| address.rsplit_once(':')) else { return };
+    let host =
+        if host == "127.0.0.1" { String::new() } else { format!(" -h {}", host.trim_matches(['[', ']'])) };
+    let password = if directory.password_file().exists() { " -a PASSWORD" } else { "" };
+    say::data(format_args!("next: redis-cli{host} -p {port}{password} set a 1"));
 }
 
 /// The program that nodes and agents run: this one.
