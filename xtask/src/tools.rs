@@ -6,6 +6,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+/// Lines of a failed program's output that are shown.
+const SHOWN_LINES: usize = 40;
+
 /// The repository's first folder.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| ".".into(), Path::to_path_buf)
@@ -39,7 +42,10 @@ pub fn output(command: &mut Command) -> Result<String> {
     let output =
         command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot run {}", line(command)))?;
     if !output.status.success() {
-        bail!("{} ended with {}", line(command), output.status);
+        let text = String::from_utf8_lossy(&output.stdout);
+        let last: Vec<&str> = text.lines().rev().take(SHOWN_LINES).collect();
+        let shown: String = last.iter().rev().map(|line| format!("\n  {line}")).collect();
+        bail!("{} ended with {}{shown}", line(command), output.status);
     }
     String::from_utf8(output.stdout).with_context(|| format!("{} printed no text", line(command)))
 }
