@@ -65,7 +65,9 @@ pub struct NodeConfig {
     pub me: NodeRecord,
     /// How the cluster was founded; known to founders.
     pub bootstrap: Option<Bootstrap>,
-    /// Whether this node may take part in the founding: it has never had data.
+    /// Whether this node may take part in the founding: it has never served. It does so only after every
+    /// other founder has said that there is no cluster yet; a founder that lost its data must not found
+    /// again, because its replicas have made promises.
     pub may_found: bool,
     /// Everything that looks random follows from it; different in each run.
     pub seed: u64,
@@ -92,8 +94,10 @@ pub struct Node {
     pub(crate) started: Moment,
     pub(crate) observations: Mutex<BTreeMap<NodeId, (Moment, Report)>>,
     pub(crate) damaged: Mutex<BTreeMap<(GroupId, ReplicaId), String>>,
+    pub(crate) may_found: bool,
     pub(crate) ready: AtomicBool,
     reads_by_lease: AtomicU64,
+    pub(crate) keys_expired: Arc<AtomicU64>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -139,17 +143,15 @@ impl Node {
             upkeep: Upkeep::new(),
             observations: Mutex::default(),
             damaged: Mutex::default(),
+            may_found: config.may_found,
             ready: AtomicBool::new(false),
             reads_by_lease: AtomicU64::new(0),
+            keys_expired: Arc::default(),
             threads: Mutex::default(),
         });
-        node.connect_founders();
         let store =
             Store::start(&config.store, log, engines, node.clock.clone(), Arc::new(Out(node.clone())))?;
         let _ = node.store.set(store);
-        if config.may_found {
-            node.found()?;
-        }
         let upkeep = node.clone();
         let thread = std::thread::Builder::new().name("upkeep".into()).spawn(move || upkeep.run_upkeep());
         let thread = thread.map_err(|error| Fault::new(ErrorCode::Internal, error.to_string()))?;
@@ -169,6 +171,16 @@ impl Node {
     /// This node.
     pub fn id(&self) -> NodeId {
         self.id
+    }
+
+    /// This run of it.
+    pub fn boot(&self) -> BootId {
+        BootId(self.me.boot)
+    }
+
+    /// Keys that were removed because their time had come, by this node's leaders.
+    pub fn keys_expired(&self) -> u64 {
+        self.keys_expired.load(Ordering::Relaxed)
     }
 
     /// Whether it has caught up since its start and serves.
@@ -287,7 +299,7 @@ impl Node {
         let view = NodeRoutes { node: self, routes: &routes };
         let mut state = lock(&self.gateway);
         state.gateway.tick(&view, self.clock.now(), &mut effects);
-        self.execute(state, &view, effects);
+        self.execute_quietly(state, &view, effects);
         lock(&self.gateway).gateway.next_due()
     }
 
@@ -306,19 +318,34 @@ impl Node {
         true
     }
 
-    fn connect_founders(&self) {
+    /// Asks the transport to connect to the founders, and later to whomever the catalog names. Once what
+    /// comes from them can be given to this node.
+    pub fn connect(&self) {
         let Some(bootstrap) = &self.bootstrap else { return };
         let directory = bootstrap.nodes.iter().map(|node| (NodeId(node.id), node.endpoint.clone())).collect();
         self.transport.set_peers(&directory);
     }
 
-    /// Executes effects until there are none; answers are told without the lock.
+    /// Executes effects, and sees to it that the gateway gets its time.
     fn execute<'a>(
+        &'a self,
+        state: MutexGuard<'a, GatewayState>,
+        view: &NodeRoutes<'_>,
+        effects: Vec<GatewayEffect>,
+    ) {
+        if let Some(due) = self.execute_quietly(state, view, effects) {
+            self.upkeep.wake_by(due);
+        }
+    }
+
+    /// Executes effects until there are none; answers are told without the lock. Returns when the
+    /// gateway wants its time.
+    fn execute_quietly<'a>(
         &'a self,
         mut state: MutexGuard<'a, GatewayState>,
         view: &NodeRoutes<'_>,
         effects: Vec<GatewayEffect>,
-    ) {
+    ) -> Option<Moment> {
         let mut finished = Vec::new();
         let mut work = VecDeque::from(effects);
         while let Some(effect) = work.pop_front() {
@@ -343,13 +370,12 @@ impl Node {
                 }
             }
         }
-        if let Some(due) = state.gateway.next_due() {
-            self.upkeep.wake_by(due);
-        }
+        let due = state.gateway.next_due();
         drop(state);
         for (done, result) in finished {
             done(result);
         }
+        due
     }
 
     fn receive(&self, caller: Caller, requests: Vec<Request>) -> Vec<Reply> {

@@ -23,6 +23,8 @@ use crate::node::{LOOK_EVERY, Node, lock};
 const LOOK_EVERY_AT_START: Duration = Duration::from_millis(20);
 /// How often a node reports to the meta nodes.
 const REPORT_EVERY: Duration = Duration::from_millis(400);
+/// The same while the node is not ready: founders wait for each other's reports.
+const REPORT_EVERY_AT_START: Duration = Duration::from_millis(50);
 /// How often leaders look for expired keys.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Most keys removed in one sweep of one group.
@@ -103,7 +105,8 @@ impl Node {
             }
             if now >= report {
                 self.report(now);
-                report = now.plus(REPORT_EVERY);
+                let pause = if self.is_ready() { REPORT_EVERY } else { REPORT_EVERY_AT_START };
+                report = now.plus(pause);
             }
             if now >= sweep {
                 self.sweep();
@@ -117,13 +120,23 @@ impl Node {
         }
     }
 
-    /// Makes the founding replica of the catalog's group, if this node has one.
-    pub(crate) fn found(&self) -> Result<(), Fault> {
+    /// Makes the founding replica of the catalog's group, if this node has one and nobody has a catalog.
+    fn found(&self) -> Result<(), Fault> {
         let (Some(bootstrap), Some(store)) = (&self.bootstrap, self.store()) else { return Ok(()) };
         let Some(membership) = &bootstrap.membership else { return Ok(()) };
         let Some(member) = membership.members.iter().find(|member| member.node == self.id.get()) else {
             return Ok(());
         };
+        let all_say_so = {
+            let heard = lock(&self.observations);
+            bootstrap.nodes.iter().filter(|founder| founder.id != self.id.get()).all(|founder| {
+                heard.get(&NodeId(founder.id)).is_some_and(|(_, report)| report.catalog_version == 0)
+            })
+        };
+        if !all_say_so || store.replica(GroupId::CATALOG).is_some() {
+            return Ok(());
+        }
+        tracing::info!(node = self.id.get(), "founding the cluster");
         store.create(&NewReplica {
             group: GroupId::CATALOG,
             replica: ReplicaId(member.replica),
@@ -137,6 +150,12 @@ impl Node {
     fn look(&self, control: &mut Control, now: Moment) {
         let Some(store) = self.store() else { return };
         let catalog = self.watch.latest();
+        if self.may_found
+            && catalog.cluster().is_none()
+            && let Err(fault) = self.found()
+        {
+            tracing::error!(%fault, "the cluster cannot be founded");
+        }
         let reports = store.reports();
         let here = store.replicas();
         let damaged = lock(&self.damaged).clone();
@@ -221,10 +240,12 @@ impl Node {
             pid: std::process::id(),
             catalog_version: catalog.version().get(),
         };
-        for node in catalog.catalog_nodes() {
-            if node != self.id {
-                self.transport.send_report(node, report.clone());
-            }
+        let mut listeners = catalog.catalog_nodes();
+        if let (true, Some(bootstrap)) = (listeners.is_empty(), &self.bootstrap) {
+            listeners.extend(bootstrap.nodes.iter().map(|founder| NodeId(founder.id)));
+        }
+        for node in listeners.into_iter().filter(|node| *node != self.id) {
+            self.transport.send_report(node, report.clone());
         }
         lock(&self.observations).insert(self.id, (now, report));
     }
@@ -246,7 +267,14 @@ impl Node {
             }
             let body = KvRequest::new(KvOp::RemoveExpired(Keys { keys: page.keys })).encode_to_vec();
             let (access, kind) = (Access::Write, RequestKind::Data);
-            self.submit(Call { group, access, kind, body: body.into() }, Box::new(|_| {}));
+            let expired = self.keys_expired.clone();
+            let count = move |reply: Result<bytes::Bytes, Fault>| {
+                let reply = reply.ok().and_then(|reply| KvReply::decode(reply).ok());
+                if let Some(KvReply { answer: Some(KvAnswer::Integer(removed)) }) = reply {
+                    expired.fetch_add(removed.max(0) as u64, Ordering::Relaxed);
+                }
+            };
+            self.submit(Call { group, access, kind, body: body.into() }, Box::new(count));
         }
     }
 }

@@ -15,6 +15,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serve::listen;
 use serve::redis::{RedisConfig, RedisFace, RedisListeners};
+use types::limits::CLIENT_COMMANDS_OPEN_MAX;
 
 /// Longer than anything takes that works.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -208,6 +209,28 @@ fn more_commands_than_may_be_in_flight_are_all_answered() {
 }
 
 #[test]
+fn so_many_commands_of_a_client_are_in_flight_and_no_more() {
+    let server = Server::with(|config| config.threads = 1);
+    let gate = server.memory.gate.clone();
+    let closed = gate.lock().unwrap();
+    let mut client = server.raw();
+    client.send(encoded(&["INCR", "n"]).repeat(5 * CLIENT_COMMANDS_OPEN_MAX));
+    let submitted = || server.memory.submitted.load(Ordering::Relaxed);
+    let since = Instant::now();
+    while submitted() < CLIENT_COMMANDS_OPEN_MAX as u64 {
+        assert!(since.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+    // The one worker serves others meanwhile, and had time to read more if it wanted.
+    for _ in 0..20 {
+        assert_eq!(run::<String>(&mut server.client(), "PING").unwrap(), "PONG");
+    }
+    assert_eq!(submitted(), CLIENT_COMMANDS_OPEN_MAX as u64);
+    drop(closed);
+    client.expect(&(1..=5 * CLIENT_COMMANDS_OPEN_MAX).map(|n| format!(":{n}\r\n")).collect::<String>());
+}
+
+#[test]
 fn bytes_that_are_no_commands_get_redis_words_and_the_end() {
     let server = Server::start();
     for (bytes, answer) in [
@@ -284,11 +307,16 @@ fn a_client_that_does_not_read_is_paused_then_cut_off() {
     let value = "v".repeat(1_000_000);
     client.send(encoded(&["SET", "a", &value]));
     client.expect("+OK\r\n");
-    // It asks for far more than it reads; the server must not collect it all in memory.
+    // It asks for far more than it reads; the server stops reading instead of collecting it all, and goes
+    // on when the client does.
     client.0.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let get = encoded(&["GET", "a"]);
     let sent = (0..1_000_000).take_while(|_| client.0.write_all(&get).is_ok()).count();
     assert!(sent < 500_000, "the server stops reading");
+    let reply = format!("$1000000\r\n{value}\r\n");
+    for _ in 0..150 {
+        client.expect(&reply);
+    }
     drop(client);
 
     // One reply over the limit is an error, and the connection goes on.

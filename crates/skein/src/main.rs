@@ -11,6 +11,7 @@ mod node_file;
 mod ports;
 mod process;
 mod say;
+mod server;
 mod server_exit;
 mod signals;
 

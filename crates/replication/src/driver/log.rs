@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use types::{Fault, GroupId};
+use types::{Fault, GroupId, LogIndex};
 use wal::{GroupWrite, LogError};
 
 use super::apply::ApplyCommand;
@@ -13,14 +13,16 @@ use crate::effects::{Input, LogWrite};
 use crate::record::GroupRecord;
 use crate::start::log_fault;
 
-/// How often space is given back.
-const RECLAIM_EVERY: Duration = Duration::from_millis(500);
+/// How often space is given back; often, so that the next file is prepared before it is needed.
+const RECLAIM_EVERY: Duration = Duration::from_millis(100);
 /// How long to wait for room on a full disk before trying again.
 const DISK_FULL_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) enum LogCommand {
     /// Write for a group, then let its promises leave.
     Write(LogWrite),
+    /// A group's entries up to here are no longer needed.
+    Cut(GroupId, LogIndex),
     /// Forget a group, then remove the state that its record names.
     Delete { group: GroupId, record: Option<GroupRecord> },
 }
@@ -60,6 +62,11 @@ fn write(core: &Core, waiting: &mut Vec<LogCommand>) -> bool {
                 }
                 report(core, group, Input::Persisted { group, number });
             }
+            LogCommand::Cut(group, index) => {
+                if let Err(error) = core.log.cut(group, index) {
+                    tracing::warn!(group = group.get(), %error, "log cannot be cut");
+                }
+            }
             LogCommand::Delete { group, record } => {
                 core.applier(group).push(ApplyCommand::Remove { group, record });
             }
@@ -72,6 +79,7 @@ impl LogCommand {
     fn take_write(&mut self) -> Option<GroupWrite> {
         match self {
             LogCommand::Write(write) => write.write.take(),
+            LogCommand::Cut(..) => None,
             LogCommand::Delete { group, .. } => {
                 Some(GroupWrite { group: *group, delete: true, ..Default::default() })
             }

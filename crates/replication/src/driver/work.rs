@@ -54,11 +54,8 @@ fn execute(core: &Core, effect: Effect) {
             core.applier(group).push(ApplyCommand::TakeSnapshot { group, to });
         }
         Effect::SendSnapshot { node, message } => core.bulk.push(BulkCommand::Send(node, message)),
-        Effect::Cut { group, index } => {
-            if let Err(error) = core.log.cut(group, index) {
-                tracing::warn!(group = group.get(), %error, "log cannot be cut");
-            }
-        }
+        // The log's cut may wait for a sync, and ticks must not.
+        Effect::Cut { group, index } => core.writes.push(LogCommand::Cut(group, index)),
         Effect::Answer(answers) => core.outbox.answer(answers),
         Effect::Removed(group) => remove(core, group),
         Effect::Stopped { group, fault } => stopped(core, group, fault),

@@ -195,6 +195,24 @@ async fn a_peer_that_went_away_is_told_and_found_again_at_once_when_it_calls() {
 }
 
 #[tokio::test]
+async fn a_call_from_a_peer_ends_the_pauses_of_our_links_to_it() {
+    let (mut one, mut two) = (Node::start(config(1, 11)), Node::start(config(2, 22)));
+    one.knows(&[&two]);
+    one.up(&two).await;
+    two.knows(&[&one]);
+    two.up(&one).await;
+    // Our links do not pause now, so the kick is still there for the next pause.
+    let kicks = {
+        let links = one.peers.shared.links.read().unwrap();
+        let peer = &links[&NodeId(2)];
+        [&peer.raft, &peer.requests, &peer.bulk].map(|link| link.kick.clone())
+    };
+    for kick in kicks {
+        timeout(PATIENCE, kick.notified()).await.expect("not kicked");
+    }
+}
+
+#[tokio::test]
 async fn strangers_are_refused_with_a_code_that_is_told_once() {
     let mut one = Node::start(config(1, 11));
     let other_cluster = PeerConfig { cluster: ClusterId(43), ..config(2, 22) };
@@ -218,16 +236,10 @@ async fn strangers_are_refused_with_a_code_that_is_told_once() {
         let endpoint = one.config.endpoint.clone();
         async move { shake(&me, &endpoint, NodeId(1), Channel::Raft).await.map(drop).unwrap_err() }
     };
-    let code = |error| match error {
-        HandshakeError::Refused(code) | HandshakeError::RefusedByPeer(code) => code,
-        other => panic!("{other}"),
-    };
-    assert_eq!(
-        code(refusal(secret.config.clone()).await),
-        ErrorCode::Unauthorized,
-        "who is called proves first"
-    );
-    assert_eq!(code(refusal(cluster.config.clone()).await), ErrorCode::WrongCluster);
+    let by_me = refusal(secret.config.clone()).await;
+    assert!(matches!(by_me, HandshakeError::Refused(ErrorCode::Unauthorized)), "who is called proves first");
+    let by_peer = refusal(cluster.config.clone()).await;
+    assert!(matches!(by_peer, HandshakeError::RefusedByPeer(ErrorCode::WrongCluster)));
     let endpoint = one.config.endpoint.clone();
     let wrong = shake(&me, &endpoint, NodeId(9), Channel::Raft).await.map(drop).unwrap_err();
     assert!(matches!(wrong, HandshakeError::OtherNode(NodeId(1))));

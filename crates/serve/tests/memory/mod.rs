@@ -31,6 +31,8 @@ pub struct Memory {
     queue: Mutex<Sender<(Call, Done)>>,
     /// Reads on the spot are allowed, as they are to a leader with a lease.
     pub lease: AtomicBool,
+    /// While it is locked nothing in the queue is answered.
+    pub gate: Arc<Mutex<()>>,
     /// Requests that went through the queue.
     pub submitted: AtomicU64,
 }
@@ -65,6 +67,7 @@ impl Memory {
             tables,
             queue: Mutex::new(queue),
             lease: AtomicBool::new(true),
+            gate: Arc::default(),
             submitted: AtomicU64::new(0),
         });
         let writer = Arc::downgrade(&memory);
@@ -93,6 +96,7 @@ fn run_log(memory: &std::sync::Weak<Memory>, calls: &Receiver<(Call, Done)>, mut
             log.sync_data().unwrap();
         }
         let Some(memory) = memory.upgrade() else { return };
+        drop(memory.gate.lock());
         for (call, done) in burst {
             done(memory.execute(call.group, &call.body));
         }

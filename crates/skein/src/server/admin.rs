@@ -1,0 +1,234 @@
+//! The member behind the admin API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::admin::{
+    CreateTable, DigestReport, Identity, MoveLeader, Status, Table, TablePartition,
+};
+use api::catalog::{CatalogAnswer, CatalogOp, EngineKind, HashBy, NewTable, TableName, TableRecord};
+use api::peer::ReplicaState;
+use node::Node;
+use serve::http::{Admin, Answer};
+use serve::redis::RedisFace;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use types::metrics::{self, Metric};
+use types::{ErrorCode, Fault, NodeId, limits};
+
+use super::process;
+use super::transport::Wires;
+
+/// Partitions of a table that is made without a number.
+const PARTITIONS_DEFAULT: u32 = 8;
+/// How often a wish is looked at until it is fulfilled.
+const LOOK: Duration = Duration::from_millis(5);
+/// How long a wish may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A node's admin API.
+pub struct NodeAdmin {
+    node: Arc<Node>,
+    wires: Arc<Wires>,
+    redis: Arc<RedisFace>,
+    cluster: String,
+}
+
+impl NodeAdmin {
+    /// The API of a node of a cluster.
+    pub fn new(node: Arc<Node>, wires: Arc<Wires>, redis: Arc<RedisFace>, cluster: String) -> Self {
+        Self { node, wires, redis, cluster }
+    }
+
+    fn change(&self, op: CatalogOp) -> oneshot::Receiver<Result<CatalogAnswer, Fault>> {
+        let (sender, receiver) = oneshot::channel();
+        self.node.change_catalog(op, move |answer| drop(sender.send(answer)));
+        receiver
+    }
+}
+
+impl Admin for NodeAdmin {
+    fn identity(&self) -> Identity {
+        Identity {
+            cluster: self.cluster.clone(),
+            node: self.node.id().get(),
+            boot: format!("{:016x}", self.node.boot().get()),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ready: self.node.is_ready(),
+        }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match self.node.is_ready() {
+            true => Ok(()),
+            false => Err("not ready: replicas are still being opened or catching up".into()),
+        }
+    }
+
+    fn metrics(&self) -> Vec<(&'static Metric, f64)> {
+        let (gateway, by_lease) = self.node.counters();
+        let face = self.redis.counters();
+        let (dropped, refused) = self.wires.counters();
+        let usage = process::usage();
+        let mut values: Vec<(&'static Metric, f64)> = vec![
+            (&metrics::COMMANDS, face.commands as f64),
+            (&metrics::COMMAND_ERRORS, face.errors as f64),
+            (&metrics::CONNECTIONS, face.connections as f64),
+            (&metrics::REQUESTS_FORWARDED, gateway.forwarded as f64),
+            (&metrics::REQUESTS_RETRIED, gateway.retried as f64),
+            (&metrics::OUTCOMES_UNKNOWN, gateway.unknown as f64),
+            (&metrics::READS_BY_LEASE, by_lease as f64),
+            (&metrics::FRAMES_DROPPED, dropped as f64),
+            (&metrics::FRAMES_REFUSED, refused as f64),
+            (&metrics::RESIDENT_BYTES, usage.resident_bytes as f64),
+            (&metrics::CPU_SECONDS, usage.cpu_seconds),
+        ];
+        if let Some(store) = self.node.store() {
+            let (groups, syncs, applied) = store.counters();
+            let reports = store.reports();
+            let count = |state: ReplicaState| {
+                reports.iter().filter(|report| report.state == state as i32).count() as f64
+            };
+            values.extend([
+                (&metrics::READS_BY_QUORUM, groups.reads_by_quorum as f64),
+                (&metrics::LOG_SYNCS, syncs as f64),
+                (&metrics::LOG_SIZE, store.log().bytes() as f64),
+                (&metrics::ENTRIES_APPLIED, applied as f64),
+                (&metrics::ELECTIONS, groups.elections as f64),
+                (&metrics::GROUPS, reports.len() as f64),
+                (&metrics::GROUPS_LED, count(ReplicaState::Leader)),
+                (&metrics::GROUPS_STOPPED, count(ReplicaState::Stopped)),
+                (&metrics::SNAPSHOTS_SENT, groups.snapshots_sent as f64),
+                (&metrics::SNAPSHOTS_INSTALLED, groups.snapshots_installed as f64),
+            ]);
+        }
+        values
+    }
+
+    fn status(&self) -> Result<Status, Fault> {
+        match self.node.catalog().cluster() {
+            Some(_) => Ok(self.node.status()),
+            None => Err(Fault::new(ErrorCode::NotReady, "this node has no catalog yet")),
+        }
+    }
+
+    fn tables(&self) -> Vec<Table> {
+        let catalog = self.node.catalog();
+        catalog.tables().filter(|table| table.engine() != EngineKind::Catalog).map(table).collect()
+    }
+
+    fn table(&self, namespace: &str, name: &str) -> Result<Table, Fault> {
+        let catalog = self.node.catalog();
+        let found = catalog.table_named(namespace, name).map(table);
+        found.ok_or_else(|| Fault::new(ErrorCode::UnknownTable, format!("{namespace}:{name}")))
+    }
+
+    fn create_table(&self, wish: CreateTable) -> Answer<Table> {
+        let op = new_table(wish).map(CatalogOp::CreateTable);
+        let answer = op.map(|op| self.change(op));
+        Box::pin(async move {
+            match answer?.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))?? {
+                CatalogAnswer::Table(record) => Ok(table(&record)),
+                _ => Err(ErrorCode::VersionUnsupported.into()),
+            }
+        })
+    }
+
+    fn drop_table(&self, namespace: String, name: String) -> Answer<()> {
+        let answer = self.change(CatalogOp::DropTable(TableName { namespace, name }));
+        Box::pin(async move {
+            answer.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))??;
+            Ok(())
+        })
+    }
+
+    fn move_leader(&self, wish: MoveLeader) -> Answer<()> {
+        let node = self.node.clone();
+        Box::pin(async move {
+            let to = NodeId(wish.to);
+            let begun = Instant::now();
+            let mut asked = None::<Instant>;
+            loop {
+                let group = node.find_group(&wish.table, wish.partition)?;
+                if node.leader_of(group) == Some(to) {
+                    return Ok(());
+                }
+                if begun.elapsed() > PATIENCE {
+                    let detail = format!("node {to} did not take over in {} s", PATIENCE.as_secs());
+                    return Err(Fault::new(ErrorCode::NoLeader, detail));
+                }
+                if asked.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
+                    node.move_leader(&wish.table, wish.partition, wish.to)?;
+                    asked = Some(Instant::now());
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        })
+    }
+
+    fn digest(&self, which: TablePartition) -> Answer<DigestReport> {
+        let node = self.node.clone();
+        Box::pin(async move {
+            let group = node.find_group(&which.table, which.partition)?;
+            let (sender, receiver) = oneshot::channel();
+            node.begin_digest(group, move |index| drop(sender.send(index)));
+            let index = receiver.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))??;
+            let catalog = node.catalog();
+            let wished = catalog.partition(group).map_or(0, |partition| partition.replicas.len());
+            let begun = Instant::now();
+            loop {
+                let replicas = node.digests(group, index);
+                if replicas.len() >= wished || begun.elapsed() > PATIENCE {
+                    let equal = replicas.len() >= wished
+                        && replicas.windows(2).all(|pair| pair[0].hash == pair[1].hash);
+                    return Ok(DigestReport { index: index.get(), equal, replicas });
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        })
+    }
+}
+
+fn new_table(wish: CreateTable) -> Result<NewTable, Fault> {
+    let engine = match wish.engine.as_deref() {
+        None | Some("kv") => EngineKind::Kv,
+        Some(other) => {
+            return Err(Fault::new(ErrorCode::BadArgument, format!("there is no engine '{other}', only 'kv'")));
+        }
+    };
+    let partitions = wish.partitions.unwrap_or(PARTITIONS_DEFAULT);
+    if partitions == 0 || partitions > limits::PARTITIONS_MAX {
+        let detail = format!("partitions: 1 to {}, not {partitions}", limits::PARTITIONS_MAX);
+        return Err(Fault::new(ErrorCode::BadArgument, detail));
+    }
+    Ok(NewTable {
+        namespace: wish.namespace.unwrap_or_else(|| catalog::DEFAULT_NAMESPACE.into()),
+        name: wish.name,
+        engine: engine as i32,
+        hash: HashBy::ByNamespace as i32,
+        partitions,
+        replicas: wish.replicas.unwrap_or(0),
+    })
+}
+
+fn table(record: &TableRecord) -> Table {
+    let engine = match record.engine() {
+        EngineKind::Catalog => "catalog",
+        EngineKind::Kv => "kv",
+    };
+    let hash = match record.hash() {
+        HashBy::Whole => "whole",
+        HashBy::Tag | HashBy::ByNamespace => "tag",
+    };
+    Table {
+        tid: record.id,
+        namespace: record.namespace.clone(),
+        name: record.name.clone(),
+        engine: engine.into(),
+        partitions: record.groups.len() as u32,
+        replicas: record.replicas,
+        generation: record.generation,
+        hash: hash.into(),
+    }
+}

@@ -1,0 +1,293 @@
+//! One node in this process: disk, engines, member and faces put together, and taken apart at the end.
+//!
+//! ```text
+//!   identity ─► ports ─► "is there another me?" ─► log, records ─► node ─► peers, Redis, HTTP
+//! ```
+//!
+//! Nothing of the data is touched before the ports are ours and every peer that answers has said that it
+//! knows no other run of this node.
+
+mod admin;
+mod identity;
+mod process;
+mod redis;
+mod transport;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use api::auth::Secret;
+use api::catalog::{Bootstrap, EngineKind, NewTable, NodeRecord};
+use api::peer::{Member, Membership};
+use catalog::{CatalogEngine, CatalogWatch};
+use engine::Engine;
+use engine_kv::KvEngine;
+use env::{OsClock, OsDisk};
+use node::{Node, NodeConfig};
+use records_fjall::FjallStore;
+use replication::driver::StoreOptions;
+use replication::start::Engines;
+use serve::peers::{PeerConfig, Peers};
+use tokio::runtime::Runtime;
+use types::settings::{BLOCK_CACHE_BYTES, FLUSH_INTERVAL_MS, WRITE_BUFFER_BYTES};
+use types::{BootId, ClusterId, ErrorCode, Fault, NodeId, limits};
+use wal::{LogOptions, LogStore, SegmentedLog};
+
+use crate::node_file::{NodeFile, NodePlace};
+use crate::signals::{self, Asked};
+use identity::Identity;
+use transport::{Handler, Wires};
+
+/// Threads for connections between nodes and for HTTP.
+const NETWORK_THREADS: usize = 2;
+/// Set, this makes a node lie about durability. Only for the test that shows that we would notice.
+const NO_FSYNC: &str = "SKEIN_TEST_NO_FSYNC";
+
+/// Why a node ends.
+type End = Result<(), Fault>;
+
+/// Runs a node until it is asked to stop or cannot go on.
+pub fn run(file: &NodeFile, place: &NodePlace) -> Result<(), Fault> {
+    log_to_stderr();
+    let base = place.path();
+    let secret = read_secret(&base.join(&file.secret_file))?;
+    let password = file.password_file.as_ref().map(|path| read_text(&base.join(path))).transpose()?;
+    let data = base.join(&file.data);
+    let cluster = u64::from_str_radix(&file.cluster, 16).map_err(|_| Fault::from(ErrorCode::DataDamaged))?;
+    let identity = Identity::open(&data, ClusterId(cluster), NodeId(file.node), &file.listen.peer)?;
+    let boot = BootId(random()?);
+
+    let (end, ended) = mpsc::channel::<End>();
+    let stop = end.clone();
+    signals::listen(move |asked| {
+        if asked == Asked::Stop {
+            let _ = stop.send(Ok(()));
+        }
+    })?;
+
+    let runtime = network_runtime()?;
+    let ports = redis::Ports::bind(file)?;
+    let http = serve::listen::bind(&file.listen.http)?;
+    let Running { node, wires } = start(file, &data, &identity, boot, &secret, &runtime, end)?;
+    let face = ports.open(&node, password.as_deref(), data.display().to_string())?;
+    let admin = admin::NodeAdmin::new(node.clone(), wires, face.clone(), file.cluster.clone());
+    let http = {
+        let _inside = runtime.enter();
+        serve::http::HttpServer::start(http, secret, Arc::new(admin))?
+    };
+    tracing::info!(node = file.node, cluster = file.cluster, "serving");
+    let outcome = wait_for_end(&node, &ended, identity, &file.listen.peer);
+    drop((http, face));
+    match outcome {
+        Ok(()) => {
+            tracing::info!("stopping");
+            node.stop()?;
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            Ok(())
+        }
+        // Whatever failed is not to be used any more, not even for a clean end.
+        Err(fault) => Err(fault),
+    }
+}
+
+/// How often a node that starts is asked whether it serves.
+const READY_LOOK: Duration = Duration::from_millis(50);
+
+/// Waits for the end. Once the node has served, its identity says so for ever.
+fn wait_for_end(node: &Node, ended: &mpsc::Receiver<End>, identity: Identity, endpoint: &str) -> End {
+    while !node.is_ready() {
+        match ended.recv_timeout(READY_LOOK) {
+            Ok(end) => return end,
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+    identity.serves(endpoint)?;
+    ended.recv().unwrap_or(Ok(()))
+}
+
+/// A node and its connections.
+struct Running {
+    node: Arc<Node>,
+    wires: Arc<Wires>,
+}
+
+#[allow(clippy::too_many_arguments, reason = "what a process begins with, put together once")]
+fn start(
+    file: &NodeFile,
+    data: &Path,
+    identity: &Identity,
+    boot: BootId,
+    secret: &Secret,
+    runtime: &Runtime,
+    end: mpsc::Sender<End>,
+) -> Result<Running, Fault> {
+    let peers = runtime.block_on(async {
+        let listener = serve::listen::bind(&file.listen.peer)?;
+        let peers = Peers::listen(peer_config(file, identity, boot, secret), listener)
+            .map_err(|error| Fault::new(ErrorCode::Internal, error.to_string()))?;
+        let founders = file
+            .founders
+            .iter()
+            .map(|founder| (NodeId(founder.id), founder.addresses.peer.clone()))
+            .collect::<BTreeMap<_, _>>();
+        peers.probe(identity.endpoint(), &founders).await?;
+        Ok::<_, Fault>(peers)
+    })?;
+    let (engines, watch) = open_engines(file, data)?;
+    let log = open_log(data)?;
+    if identity.has_served() && log.groups().is_empty() && file.founders.len() == 1 {
+        let detail = format!("{}: the log is gone, and no other node has the data", data.display());
+        return Err(Fault::new(ErrorCode::DataDamaged, detail));
+    }
+    let wires = Arc::new(Wires::new(peers, runtime.handle().clone(), end));
+    let seed = random()?;
+    let config = NodeConfig {
+        me: node_record(file, boot),
+        bootstrap: Some(bootstrap(file, identity.cluster())),
+        may_found: !identity.has_served(),
+        seed,
+        store: StoreOptions {
+            seed,
+            workers: 1,
+            appliers: 1,
+            flush_interval: Duration::from_millis(file.setting(&FLUSH_INTERVAL_MS)),
+        },
+    };
+    let node = Node::start(config, log, engines, watch, Arc::new(OsClock::new()), wires.clone())?;
+    wires.start(Arc::new(Handler::new(node.clone(), wires.clone())));
+    node.connect();
+    Ok(Running { node, wires })
+}
+
+fn open_engines(file: &NodeFile, data: &Path) -> Result<(Engines, CatalogWatch), Fault> {
+    let options = records_fjall::StoreOptions {
+        write_buffer_bytes: file.setting(&WRITE_BUFFER_BYTES),
+        block_cache_bytes: file.setting(&BLOCK_CACHE_BYTES),
+    };
+    let records = FjallStore::open(&data.join("state"), options)
+        .map_err(|error| replication::start::engine_fault(&error))?;
+    let records = Arc::new(records);
+    let catalog = CatalogEngine::new(records.clone());
+    let watch = catalog.watch();
+    let kv = KvEngine::new(records);
+    let engines = BTreeMap::from([
+        (EngineKind::Catalog as i32, Arc::new(catalog) as Arc<dyn Engine>),
+        (EngineKind::Kv as i32, Arc::new(kv) as Arc<dyn Engine>),
+    ]);
+    Ok((engines, watch))
+}
+
+fn open_log(data: &Path) -> Result<Arc<SegmentedLog>, Fault> {
+    let disk: Arc<dyn env::Disk> = match std::env::var_os(NO_FSYNC) {
+        None => Arc::new(OsDisk),
+        Some(_) => {
+            tracing::error!("{NO_FSYNC} is set: acknowledged writes will be lost when the power fails");
+            Arc::new(env::UnsyncedDisk)
+        }
+    };
+    let options = LogOptions { secret: random()?, ..LogOptions::default() };
+    let log = SegmentedLog::open(disk, data.join("log"), options);
+    log.map(Arc::new).map_err(|error| replication::start::log_fault(&error))
+}
+
+fn peer_config(file: &NodeFile, identity: &Identity, boot: BootId, secret: &Secret) -> PeerConfig {
+    PeerConfig {
+        cluster: identity.cluster(),
+        node: NodeId(file.node),
+        boot,
+        secret: secret.clone(),
+        endpoint: reached(file).peer.clone(),
+    }
+}
+
+/// Where others reach this node: as its entry among the founders says, else where it listens.
+fn reached(file: &NodeFile) -> &crate::node_file::NodeAddresses {
+    file.founders
+        .iter()
+        .find(|founder| founder.id == file.node)
+        .map_or(&file.listen, |founder| &founder.addresses)
+}
+
+fn node_record(file: &NodeFile, boot: BootId) -> NodeRecord {
+    record(file.node, reached(file), boot)
+}
+
+fn record(id: u64, addresses: &crate::node_file::NodeAddresses, boot: BootId) -> NodeRecord {
+    NodeRecord {
+        id,
+        endpoint: addresses.peer.clone(),
+        redis: addresses.redis.clone(),
+        zankv: addresses.zankv.clone(),
+        http: addresses.http.clone(),
+        roles: ["meta", "data", "gateway"].map(String::from).to_vec(),
+        boot: boot.get(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        feature_level: serve::peers::FEATURE_LEVEL,
+        labels: Vec::new(),
+    }
+}
+
+/// What all founders agree on, from what all of them were told.
+fn bootstrap(file: &NodeFile, cluster: ClusterId) -> Bootstrap {
+    let mut founders: Vec<_> = file.founders.iter().collect();
+    founders.sort_by_key(|founder| founder.id);
+    let nodes = founders.iter().map(|founder| record(founder.id, &founder.addresses, BootId(0))).collect();
+    let members = founders
+        .iter()
+        .take(limits::META_NODES_MAX)
+        .map(|founder| Member { replica: founder.id, node: founder.id, learner: false })
+        .collect();
+    let table = NewTable {
+        namespace: catalog::DEFAULT_NAMESPACE.into(),
+        name: catalog::DEFAULT_TABLE.into(),
+        engine: EngineKind::Kv as i32,
+        partitions: file.partitions,
+        ..Default::default()
+    };
+    Bootstrap {
+        cluster: cluster.get(),
+        nodes,
+        membership: Some(Membership { epoch: 1, members }),
+        tables: vec![table],
+    }
+}
+
+fn network_runtime() -> Result<Runtime, Fault> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(NETWORK_THREADS)
+        .thread_name("network")
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::new(ErrorCode::Internal, error.to_string()))
+}
+
+fn read_secret(path: &Path) -> Result<Secret, Fault> {
+    let damaged = || Fault::new(ErrorCode::DataDamaged, format!("{}: no secret in it", path.display()));
+    Secret::from_text(&read_text(path)?).ok_or_else(damaged)
+}
+
+fn read_text(path: &Path) -> Result<String, Fault> {
+    let text = std::fs::read_to_string(path).map_err(|error| crate::files::fault(&error, path))?;
+    Ok(text.trim_end_matches('\n').to_owned())
+}
+
+fn random() -> Result<u64, Fault> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| Fault::new(ErrorCode::Internal, error.to_string()))?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// Words of a node go to its standard error; the agent keeps them in `server.log`. `SKEIN_LOG` chooses
+/// which (`info` when unset), as `tracing-subscriber` reads it.
+fn log_to_stderr() {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        let filter = tracing_subscriber::EnvFilter::try_from_env("SKEIN_LOG")
+            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    });
+}

@@ -1,0 +1,95 @@
+//! The member behind the Redis face.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use api::catalog::EngineKind;
+use api::entry::RequestKind;
+use api::peer::{ReplicaReport, ReplicaState};
+use bytes::Bytes;
+use node::Node;
+use serve::redis::{
+    Backend, Call, Done, NamedRoute, NodeFacts, RedisConfig, RedisFace, RedisListeners, default_threads,
+};
+use types::{Fault, GroupId, limits};
+
+use crate::node_file::NodeFile;
+
+/// The ports of the Redis face, taken before anything else begins.
+pub struct Ports {
+    plain: TcpListener,
+    zankv: TcpListener,
+}
+
+impl Ports {
+    /// Takes both ports.
+    pub fn bind(file: &NodeFile) -> Result<Self, Fault> {
+        Ok(Self {
+            plain: serve::listen::bind(&file.listen.redis)?,
+            zankv: serve::listen::bind(&file.listen.zankv)?,
+        })
+    }
+
+    /// Answers Redis clients from now on.
+    pub fn open(
+        self,
+        node: &Arc<Node>,
+        password: Option<&str>,
+        directory: String,
+    ) -> Result<Arc<RedisFace>, Fault> {
+        let config = RedisConfig {
+            password: password.map(|password| Arc::from(password.as_bytes())),
+            threads: default_threads(),
+            directory,
+            connections_max: limits::CLIENT_CONNECTIONS_MAX,
+        };
+        let listeners = RedisListeners { plain: self.plain, zankv: self.zankv };
+        let face = RedisFace::start(config, listeners, Arc::new(NodeBackend(node.clone())))?;
+        Ok(Arc::new(face))
+    }
+}
+
+struct NodeBackend(Arc<Node>);
+
+impl Backend for NodeBackend {
+    fn routes_version(&self) -> u64 {
+        self.0.routes_version()
+    }
+
+    fn tables(&self) -> Vec<NamedRoute> {
+        let catalog = self.0.catalog();
+        let names = catalog.tables().filter(|table| table.engine() == EngineKind::Kv);
+        names
+            .filter_map(|table| {
+                let route = self.0.table(&table.namespace, &table.name)?;
+                Some(NamedRoute { namespace: table.namespace.clone(), name: table.name.clone(), route })
+            })
+            .collect()
+    }
+
+    fn try_read(&self, group: GroupId, request: &[u8]) -> Option<Result<Bytes, Fault>> {
+        self.0.try_read(group, request)
+    }
+
+    fn submit(&self, call: Call, done: Done) {
+        let Call { group, access, body } = call;
+        self.0.submit(node::Call { group, access, kind: RequestKind::Data, body }, done);
+    }
+
+    fn facts(&self) -> NodeFacts {
+        let node = &self.0;
+        let reports = node.store().map(|store| store.reports()).unwrap_or_default();
+        let data = |report: &&ReplicaReport| report.group != GroupId::CATALOG.get();
+        let leads = |report: &&ReplicaReport| report.state == ReplicaState::Leader as i32;
+        NodeFacts {
+            node: node.id().get(),
+            cluster: node.catalog().cluster().map_or(0, |cluster| cluster.get()),
+            boot: node.boot().get(),
+            loading: !node.is_ready(),
+            log_writable: true,
+            expired_keys: node.keys_expired(),
+            partitions_led: reports.iter().filter(data).filter(leads).count() as u64,
+            partitions_held: reports.iter().filter(data).count() as u64,
+        }
+    }
+}
