@@ -72,7 +72,10 @@ impl Raw {
     fn expect(&mut self, wanted: &str) {
         let mut got = vec![0; wanted.len()];
         let read = self.0.read_exact(&mut got);
-        assert_eq!(String::from_utf8_lossy(&got), wanted, "{read:?}");
+        if got != wanted.as_bytes() {
+            let (got, wanted) = (String::from_utf8_lossy(&got), &wanted[..wanted.len().min(200)]);
+            panic!("{read:?}: {:.200} instead of {wanted}", got);
+        }
     }
 
     /// Everything until the server closes.
@@ -206,6 +209,15 @@ fn more_commands_than_may_be_in_flight_are_all_answered() {
     let answers = client.rest();
     sender.join().unwrap();
     assert_eq!(answers, (1..=20_000).map(|n| format!(":{n}\r\n")).collect::<String>());
+}
+
+#[test]
+fn nothing_runs_after_quit_and_everything_before_is_answered() {
+    let server = Server::start();
+    let mut client = server.raw();
+    client.send("SET a 1\r\nINCR a\r\nQUIT\r\nSET a 9\r\n");
+    assert_eq!(client.rest(), "+OK\r\n:2\r\n+OK\r\n");
+    assert_eq!(run::<i64>(&mut server.client(), "GET a").unwrap(), 2);
 }
 
 #[test]

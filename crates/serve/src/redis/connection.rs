@@ -83,7 +83,8 @@ impl Connection {
 
     /// One look at everything that may move.
     fn turn(&mut self, context: &mut Context<'_>) -> io::Result<Progress> {
-        let moved = self.start_commands();
+        self.start_commands();
+        let paused = !self.may_read();
         // Before the replies leave: who has read one finds it counted.
         self.executor.report(self.input.len());
         let flushed = self.write(context)?;
@@ -91,17 +92,16 @@ impl Connection {
             tracing::warn!(client = self.client.id, "disconnected a client that does not read its replies");
             return Ok(Progress::End);
         }
-        if flushed && (self.executor.is_closing() || self.client.is_killed()) {
+        if flushed && (self.executor.is_done() || self.client.is_killed()) {
             return Ok(Progress::End);
+        }
+        if paused && self.may_read() {
+            // Commands that have been read already go on where they stopped.
+            return Ok(Progress::Made);
         }
         if self.deaf {
             let answered = self.executor.pipeline().is_idle() && !self.executor.is_stalled();
-            return Ok(match (flushed && answered, moved) {
-                (false, _) => Progress::None,
-                // There was more to start than could be in flight at once.
-                (true, true) => Progress::Made,
-                (true, false) => Progress::End,
-            });
+            return Ok(if flushed && answered { Progress::End } else { Progress::None });
         }
         if !self.may_read() {
             return Ok(Progress::None);
@@ -109,18 +109,18 @@ impl Connection {
         self.read(context)
     }
 
-    /// Reading waits while the client has enough to wait for, or does not read itself.
+    /// Reading waits while the client has enough to wait for, or does not read itself, and ends with `QUIT`.
     fn may_read(&mut self) -> bool {
         !self.executor.is_stalled()
+            && !self.executor.has_quit()
             && self.executor.pipeline().len() < CLIENT_COMMANDS_OPEN_MAX
             && self.executor.pipeline().bytes() < CLIENT_OUTPUT_PAUSE_BYTES
     }
 
-    /// Starts every command that is there and may start. `true` if there was one.
-    fn start_commands(&mut self) -> bool {
-        let before = self.input.len();
+    /// Starts every command that is there and may start.
+    fn start_commands(&mut self) {
         self.executor.resume();
-        while !self.input.is_empty() && self.may_read() && !self.executor.is_closing() {
+        while !self.input.is_empty() && self.may_read() {
             self.decoder.restrict(!self.executor.is_authenticated());
             match self.decoder.decode(&mut self.input, &mut self.args) {
                 Ok(true) => self.executor.command(&self.args),
@@ -134,7 +134,6 @@ impl Connection {
         }
         // The arguments hold the read buffer.
         self.args.clear();
-        self.input.len() != before
     }
 
     /// Writes what may leave. `true` when all of it has left.

@@ -72,8 +72,13 @@ impl Executor {
         self.stalled.is_some()
     }
 
-    /// Whether the connection ends once everything is answered and sent.
-    pub(crate) fn is_closing(&self) -> bool {
+    /// Whether a command has been the last one.
+    pub(crate) fn has_quit(&self) -> bool {
+        self.closing
+    }
+
+    /// Whether the last command, and with it all before, has been answered.
+    pub(crate) fn is_done(&self) -> bool {
         self.closing && self.pipeline.len() == 0
     }
 
