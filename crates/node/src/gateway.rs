@@ -13,6 +13,9 @@
 //!
 //! A session's numbers are given in the order of submission; the group is told the lowest number that
 //! has no answer yet, and forgets the replies below.
+//!
+//! **Order.** Writes of one gateway to one group arrive in the order of submission also when the leader
+//! changes: a new one does not leave while an earlier one pauses, or is still out at another node.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -66,7 +69,7 @@ pub struct Call {
     pub body: Bytes,
 }
 
-/// Something to be done outside.
+/// Something to be done outside, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GatewayEffect {
     /// Send to a node, which may be this one.
@@ -129,8 +132,12 @@ struct Session {
     registering: bool,
     next: u64,
     open: BTreeSet<u64>,
-    /// Writes that wait for the session, or for room in it.
+    /// Writes that wait for the session, for room in it, or for earlier ones to be on their way again.
     waiting: VecDeque<u64>,
+    /// Numbered writes that pause before their next attempt.
+    paused: BTreeSet<u64>,
+    /// Numbered writes without an answer, by the node that they were sent to.
+    sent: BTreeMap<NodeId, u32>,
 }
 
 impl Gateway {
@@ -272,12 +279,40 @@ impl Gateway {
                 self.finish(id, Err(fault), routes, now, out);
                 continue;
             }
-            if let Some(silent) = open.sent_to.take() {
+            let group = open.call.group;
+            if let Some(silent) = open.sent_to {
                 open.in_doubt |= open.call.access == Access::Write;
                 open.avoid = Some(silent);
                 open.last_fault = ErrorCode::NoLeader;
             }
+            let paused = self.sessions.get(&group).is_some_and(|session| session.paused.contains(&id));
+            if paused {
+                self.resume(group, routes, now, out);
+            } else {
+                self.attempt(id, routes, now, out);
+            }
+        }
+    }
+
+    /// All paused writes of a group try again, in their order, and then those that waited for them.
+    fn resume(&mut self, group: GroupId, routes: &dyn Routes, now: Moment, out: &mut Vec<GatewayEffect>) {
+        let Some(session) = self.sessions.get_mut(&group) else { return };
+        for id in std::mem::take(&mut session.paused) {
             self.attempt(id, routes, now, out);
+        }
+        self.send_waiting(group, routes, now, out);
+    }
+
+    /// A call is out at a node, or at none. Numbered writes are counted, for the order.
+    fn set_sent(&mut self, id: u64, to: Option<NodeId>) {
+        let Some(open) = self.calls.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut open.sent_to, to);
+        let numbered = open.sequence.is_some();
+        if let Some(session) = self.sessions.get_mut(&open.call.group)
+            && numbered
+        {
+            session.count_sent(before, to);
+            session.paused.remove(&id);
         }
     }
 
@@ -316,7 +351,7 @@ impl Gateway {
             let fault = if open.in_doubt { ErrorCode::OutcomeUnknown } else { ErrorCode::UnknownTable };
             return self.finish(id, Err(fault.into()), routes, now, out);
         };
-        let Some(to) = self.choose(open, &route, routes) else {
+        let Some(to) = choose(&self.leaders, open, &route, routes) else {
             return self.pause(id, None, now);
         };
         let floor = self.sessions.get(&group).and_then(|session| session.open.first().copied()).unwrap_or(0);
@@ -324,7 +359,6 @@ impl Gateway {
         self.counters.retried += u64::from(open.attempts > 0);
         self.counters.forwarded += u64::from(to != self.me);
         open.attempts += 1;
-        open.sent_to = Some(to);
         let (session, sequence) = open.sequence.unwrap_or((SessionId(0), 0));
         let request = Request {
             id,
@@ -338,31 +372,20 @@ impl Gateway {
             floor: floor.min(sequence),
             body: open.call.body.clone(),
         };
+        self.set_sent(id, Some(to));
         self.look_at(id, now.plus(ATTEMPT_TIMEOUT));
         out.push(GatewayEffect::Send(to, request));
     }
 
-    /// The local replica's word first, then who answered last, then the replicas in turn; not the one
-    /// that was no good a moment ago, if there is another.
-    fn choose(&self, open: &Open, route: &GroupRoute, routes: &dyn Routes) -> Option<NodeId> {
-        let group = open.call.group;
-        let known = self.leaders.get(&group).copied().or_else(|| routes.leader(group));
-        let good = |node: &NodeId| Some(*node) != open.avoid && route.nodes.contains(node);
-        if let Some(leader) = known.filter(good) {
-            return Some(leader);
-        }
-        let turn = open.attempts as usize;
-        let others: Vec<NodeId> = route.nodes.iter().copied().filter(good).collect();
-        match others.is_empty() {
-            false => others.get(turn % others.len()).copied(),
-            true => route.nodes.first().copied(),
-        }
-    }
-
     fn pause(&mut self, id: u64, avoid: Option<NodeId>, now: Moment) {
+        self.set_sent(id, None);
         let Some(open) = self.calls.get_mut(&id) else { return };
-        open.sent_to = None;
         open.avoid = avoid;
+        if let Some(session) = self.sessions.get_mut(&open.call.group)
+            && open.sequence.is_some()
+        {
+            session.paused.insert(id);
+        }
         let pause = PAUSE_MIN.saturating_mul(open.attempts.clamp(1, 10)).min(PAUSE_MAX);
         self.look_at(id, now.plus(pause));
     }
@@ -457,6 +480,7 @@ impl Gateway {
         open.sequence = None;
         open.sent_to = None;
         open.attempts = 0;
+        session.paused.remove(&id);
         let deadline = open.deadline;
         session.waiting.push_front(id);
         self.look_at(id, deadline);
@@ -480,7 +504,16 @@ impl Gateway {
             return;
         };
         let mut numbered = Vec::new();
-        while session.open.len() < OPEN_WRITES_MAX {
+        let room = OPEN_WRITES_MAX.saturating_sub(session.open.len());
+        let next_to = session.waiting.front().and_then(|id| self.calls.get(id)).and_then(|open| {
+            let route = routes.route(group)?;
+            choose(&self.leaders, open, &route, routes)
+        });
+        // Not past an earlier one that pauses or is out elsewhere; without a route the attempt finds out.
+        if !session.paused.is_empty() || session.sent.keys().any(|node| Some(*node) != next_to) {
+            return;
+        }
+        while numbered.len() < room {
             let Some(id) = session.waiting.pop_front() else { break };
             let Some(open) = self.calls.get_mut(&id) else { continue };
             session.next += 1;
@@ -515,6 +548,7 @@ impl Gateway {
         now: Moment,
         out: &mut Vec<GatewayEffect>,
     ) {
+        self.set_sent(id, None);
         let Some(open) = self.calls.remove(&id) else { return };
         self.due.remove(&(open.look, id));
         let group = open.call.group;
@@ -529,9 +563,9 @@ impl Gateway {
             && session.id == Some(session_id)
         {
             session.open.remove(&sequence);
-            if !session.waiting.is_empty() {
-                self.send_waiting(group, routes, now, out);
-            }
+        }
+        if self.sessions.get(&group).is_some_and(|session| !session.waiting.is_empty()) {
+            self.send_waiting(group, routes, now, out);
         }
     }
 
@@ -563,6 +597,40 @@ impl Gateway {
                 }
             }
         }
+    }
+}
+
+/// The local replica's word and who answered last, then the replicas in turn; not the one that was no
+/// good a moment ago, if there is another.
+fn choose(
+    leaders: &BTreeMap<GroupId, NodeId>,
+    open: &Open,
+    route: &GroupRoute,
+    routes: &dyn Routes,
+) -> Option<NodeId> {
+    let group = open.call.group;
+    let known = leaders.get(&group).copied().or_else(|| routes.leader(group));
+    let good = |node: &NodeId| Some(*node) != open.avoid && route.nodes.contains(node);
+    if let Some(leader) = known.filter(good) {
+        return Some(leader);
+    }
+    let turn = open.attempts as usize;
+    let others: Vec<NodeId> = route.nodes.iter().copied().filter(good).collect();
+    match others.is_empty() {
+        false => others.get(turn % others.len()).copied(),
+        true => route.nodes.first().copied(),
+    }
+}
+
+impl Session {
+    fn count_sent(&mut self, before: Option<NodeId>, now: Option<NodeId>) {
+        if let Some(count) = before.and_then(|node| self.sent.get_mut(&node)) {
+            *count -= 1;
+        }
+        if let Some(node) = now {
+            *self.sent.entry(node).or_default() += 1;
+        }
+        self.sent.retain(|_, count| *count > 0);
     }
 }
 

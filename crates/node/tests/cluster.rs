@@ -1,6 +1,8 @@
 //! Three members in one process, joined by channels: founding, tables, reads and writes, the loss of a
 //! leader, a restart. The log and the records are the ones in memory; time and threads are real.
 
+#![allow(clippy::unwrap_used, clippy::large_enum_variant, reason = "a test")]
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};

@@ -1,5 +1,7 @@
 //! The applier over a real engine: sessions, seals, digests, the change feed, restarts.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::sync::Arc;
 
 use api::entry::{Envelope, Request, RequestKind};

@@ -1,0 +1,217 @@
+//! The gateway alone: what it sends, in which order, and what it says when nobody can tell.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use api::entry::RequestKind;
+use api::peer::{Access, Outcome, Refused, Reply, Request};
+use bytes::Bytes;
+use env::Moment;
+use node::{Call, Gateway, GatewayEffect, GroupRoute, Routes};
+use types::{ErrorCode, Fault, Generation, GroupId, NodeId, RouteEpoch, limits};
+
+const GROUP: GroupId = GroupId(1);
+
+/// Three replicas; the local one believes that this node leads.
+struct World {
+    leader: Cell<Option<NodeId>>,
+    gone: Cell<bool>,
+}
+
+impl Routes for World {
+    fn route(&self, _: GroupId) -> Option<GroupRoute> {
+        (!self.gone.get()).then(|| GroupRoute {
+            generation: Generation(1),
+            route_epoch: RouteEpoch(1),
+            nodes: [1, 2, 3].map(NodeId).to_vec(),
+        })
+    }
+
+    fn leader(&self, _: GroupId) -> Option<NodeId> {
+        self.leader.get()
+    }
+}
+
+struct Test {
+    gateway: Gateway,
+    world: World,
+    now: Moment,
+    ended: Vec<(u64, Result<Bytes, Fault>)>,
+}
+
+impl Test {
+    /// A gateway that has its session with the group, at node 1.
+    fn new() -> Self {
+        let world = World { leader: Cell::new(Some(NodeId(1))), gone: Cell::new(false) };
+        let mut test = Self { gateway: Gateway::new(NodeId(9), 7), world, now: Moment(1), ended: Vec::new() };
+        let sent = test.write("first");
+        let [(to, register)] = &sent[..] else { panic!("{sent:?}") };
+        assert_eq!(register.kind, RequestKind::Register as i32);
+        let sent = test.done(*to, register.id, &100u64.to_be_bytes());
+        let [(to, first)] = &sent[..] else { panic!("{sent:?}") };
+        assert_eq!((first.session, first.sequence, first.floor), (100, 1, 1));
+        test.done(*to, first.id, b"");
+        test.ended.clear();
+        test
+    }
+
+    fn write(&mut self, body: &'static str) -> Vec<(NodeId, Request)> {
+        self.call(Access::Write, body)
+    }
+
+    fn call(&mut self, access: Access, body: &'static str) -> Vec<(NodeId, Request)> {
+        let body = Bytes::from_static(body.as_bytes());
+        let call = Call { group: GROUP, access, kind: RequestKind::Data, body };
+        let mut out = Vec::new();
+        self.gateway.submit(call, &self.world, self.now, &mut out);
+        self.sort(out)
+    }
+
+    fn done(&mut self, from: NodeId, id: u64, reply: &[u8]) -> Vec<(NodeId, Request)> {
+        let outcome = Some(Outcome::Done(Bytes::copy_from_slice(reply)));
+        self.reply(from, Reply { id, outcome })
+    }
+
+    fn refuse(&mut self, from: NodeId, id: u64, code: ErrorCode, leader: u64) -> Vec<(NodeId, Request)> {
+        let refused = Refused { code: code.as_str().into(), detail: String::new(), leader };
+        self.reply(from, Reply { id, outcome: Some(Outcome::Refused(refused)) })
+    }
+
+    fn reply(&mut self, from: NodeId, reply: Reply) -> Vec<(NodeId, Request)> {
+        let mut out = Vec::new();
+        self.gateway.reply(from, reply, &self.world, self.now, &mut out);
+        self.sort(out)
+    }
+
+    fn disconnect(&mut self, node: NodeId) -> Vec<(NodeId, Request)> {
+        let mut out = Vec::new();
+        self.gateway.disconnected(node, &self.world, self.now, &mut out);
+        self.sort(out)
+    }
+
+    fn pass(&mut self, time: Duration) -> Vec<(NodeId, Request)> {
+        self.now = self.now.plus(time);
+        let mut out = Vec::new();
+        self.gateway.tick(&self.world, self.now, &mut out);
+        self.sort(out)
+    }
+
+    fn sort(&mut self, effects: Vec<GatewayEffect>) -> Vec<(NodeId, Request)> {
+        let mut sent = Vec::new();
+        for effect in effects {
+            match effect {
+                GatewayEffect::Send(to, request) => sent.push((to, request)),
+                GatewayEffect::Complete(id, result) => self.ended.push((id, result)),
+            }
+        }
+        sent
+    }
+
+    fn end(&mut self) -> Result<Bytes, ErrorCode> {
+        let (_, result) = self.ended.pop().expect("a call has ended");
+        result.map_err(|fault| fault.code)
+    }
+}
+
+fn bodies(sent: &[(NodeId, Request)]) -> Vec<(u64, &str)> {
+    sent.iter().map(|(to, request)| (to.get(), std::str::from_utf8(&request.body).unwrap())).collect()
+}
+
+#[test]
+fn a_lost_write_is_sent_again_under_its_number() {
+    let mut test = Test::new();
+    let sent = test.write("x");
+    assert_eq!(sent[0].1.sequence, 2);
+    assert!(test.disconnect(NodeId(1)).is_empty());
+    test.world.leader.set(Some(NodeId(2)));
+    let again = test.pass(Duration::from_millis(60));
+    assert_eq!(bodies(&again), [(2, "x")]);
+    assert_eq!((again[0].1.session, again[0].1.sequence), (100, 2));
+    test.done(NodeId(2), again[0].1.id, b"ok");
+    assert_eq!(test.end(), Ok(Bytes::from_static(b"ok")));
+}
+
+#[test]
+fn writes_keep_their_order_when_the_leader_changes() {
+    let mut test = Test::new();
+    assert_eq!(bodies(&test.write("a")), [(1, "a")]);
+    assert_eq!(bodies(&test.write("b")), [(1, "b")]);
+    test.disconnect(NodeId(1));
+    test.world.leader.set(Some(NodeId(2)));
+    assert!(test.write("c").is_empty(), "not past a and b, which pause");
+    let again = test.pass(Duration::from_millis(60));
+    assert_eq!(bodies(&again), [(2, "a"), (2, "b"), (2, "c")]);
+}
+
+#[test]
+fn a_new_write_does_not_overtake_one_that_is_out_elsewhere() {
+    let mut test = Test::new();
+    let first = test.write("a");
+    let second = test.write("b");
+    let moved = test.refuse(NodeId(1), first[0].1.id, ErrorCode::NotLeader, 3);
+    assert_eq!(bodies(&moved), [(3, "a")]);
+    assert!(test.write("c").is_empty(), "b is still out at node 1");
+    let moved = test.refuse(NodeId(1), second[0].1.id, ErrorCode::NotLeader, 3);
+    assert_eq!(bodies(&moved), [(3, "b")]);
+    let next = test.done(NodeId(3), first[0].1.id, b"");
+    assert_eq!(bodies(&next), [(3, "c")]);
+}
+
+#[test]
+fn a_session_that_is_unknown_costs_a_doubt_only_after_a_second_attempt() {
+    let mut test = Test::new();
+    let sent = test.write("a");
+    let register = test.refuse(NodeId(1), sent[0].1.id, ErrorCode::SessionExpired, 0);
+    assert_eq!(register[0].1.kind, RequestKind::Register as i32);
+    let again = test.done(NodeId(1), register[0].1.id, &200u64.to_be_bytes());
+    assert_eq!((again[0].1.session, again[0].1.sequence), (200, 1), "sent once: certainly not done");
+    test.disconnect(NodeId(1));
+    let again = test.pass(Duration::from_millis(60));
+    test.refuse(again[0].0, again[0].1.id, ErrorCode::SessionExpired, 0);
+    assert_eq!(test.end(), Err(ErrorCode::OutcomeUnknown));
+}
+
+#[test]
+fn time_ends_a_call_with_the_truth() {
+    let mut test = Test::new();
+    test.write("a");
+    while test.ended.is_empty() {
+        test.pass(Duration::from_secs(1));
+    }
+    assert_eq!(test.end(), Err(ErrorCode::OutcomeUnknown), "it was out, and nobody answered");
+    let sent = test.call(Access::Read, "r");
+    assert_eq!(sent.len(), 1);
+    while test.ended.is_empty() {
+        test.pass(Duration::from_secs(1));
+    }
+    assert_eq!(test.end(), Err(ErrorCode::NoLeader), "a read is never in doubt");
+}
+
+#[test]
+fn refusals_are_the_truth_only_while_nothing_is_in_doubt() {
+    let mut test = Test::new();
+    let sent = test.write("a");
+    test.refuse(NodeId(1), sent[0].1.id, ErrorCode::Overloaded, 0);
+    assert_eq!(test.end(), Err(ErrorCode::Overloaded));
+    let sent = test.write("b");
+    test.disconnect(NodeId(1));
+    let again = test.pass(Duration::from_millis(60));
+    test.refuse(again[0].0, sent[0].1.id, ErrorCode::Overloaded, 0);
+    assert_eq!(test.end(), Err(ErrorCode::OutcomeUnknown));
+}
+
+#[test]
+fn a_dropped_table_and_a_full_gateway_are_told_at_once() {
+    let mut test = Test::new();
+    test.world.gone.set(true);
+    test.call(Access::Read, "r");
+    assert_eq!(test.end(), Err(ErrorCode::UnknownTable));
+    test.world.gone.set(false);
+    for _ in 0..limits::GATEWAY_IN_FLIGHT_MAX {
+        test.call(Access::Read, "r");
+    }
+    test.call(Access::Read, "one too many");
+    assert_eq!(test.end(), Err(ErrorCode::Overloaded));
+}
