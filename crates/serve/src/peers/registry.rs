@@ -91,6 +91,7 @@ impl Registry {
         act: impl FnOnce(&mut BTreeMap<NodeId, Run>),
     ) -> Result<(), BootId> {
         let deadline = tokio::time::Instant::now() + HANGUP_GRACE;
+        let mut is_last_look = false;
         loop {
             let mut ended = std::pin::pin!(self.ended.notified());
             ended.as_mut().enable();
@@ -104,8 +105,14 @@ impl Registry {
                     }
                 }
             };
-            if tokio::time::timeout_at(deadline, ended).await.is_err() {
+            if is_last_look {
                 return Err(other);
+            }
+            if tokio::time::timeout_at(deadline, ended).await.is_err() {
+                // If this process itself stood still, the end of the other run's connections may have come
+                // in together with the end of the grace: let the sockets be looked at once more.
+                tokio::task::yield_now().await;
+                is_last_look = true;
             }
         }
     }
