@@ -47,6 +47,8 @@ pub struct Group {
     shared: Arc<GroupShared>,
     /// Ticks since this replica began to run.
     ticks: u64,
+    /// The moment of the last tick.
+    now: env::Moment,
     /// It campaigns without waiting: nobody ever led this group.
     fresh: bool,
     /// No vote before this tick: promises of the run before may still hold.
@@ -102,6 +104,7 @@ impl Group {
             record: start.record,
             shared,
             ticks: 0,
+            now: env::Moment::default(),
             fresh: start.is_new && !start.membership.members.is_empty(),
             quiet_until: if quiet { limits::ELECTION_TICKS as u64 } else { 0 },
             heard_from: BTreeMap::new(),
@@ -165,6 +168,7 @@ impl Group {
     /// Time passes. Returns whether a turn may have something to do.
     pub fn tick(&mut self, now: Now, counters: &mut Counters) -> bool {
         self.ticks += 1;
+        self.now = now.moment;
         let mut busy = self.raft.tick();
         if self.fresh && self.ticks.is_multiple_of(FRESH_CAMPAIGN_TICKS) {
             let first = membership::rank(self.raft.store().membership(), self.replica()) == 0;

@@ -20,12 +20,17 @@
 //! votes for nobody for one election timeout after its process started (see `Group`).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use api::peer::Membership;
 use env::Moment;
 use types::{ReplicaId, limits};
 
 use crate::membership;
+
+/// A follower that has heard nothing for this long is not counted as live: several heartbeats were lost,
+/// or it is gone. Only reports, log cuts and promotions look at it, no quorum.
+const LIVE: Duration = Duration::from_millis(1500);
 
 /// Most rounds remembered: two election timeouts' worth. Older ones are of no use to anybody.
 const ROUNDS_MAX: usize = 64;
@@ -36,6 +41,8 @@ pub struct Rounds {
     last: u64,
     sent: BTreeMap<u64, Moment>,
     heard: BTreeMap<u64, u64>,
+    /// When the last round that a follower has heard was sent.
+    heard_at: BTreeMap<u64, Moment>,
     confirmed: Option<(u64, Moment)>,
     released: bool,
 }
@@ -62,6 +69,15 @@ impl Rounds {
         let round = round.min(self.last);
         let heard = self.heard.entry(from.get()).or_default();
         *heard = (*heard).max(round);
+        if let Some(&sent) = self.sent.get(&round) {
+            let at = self.heard_at.entry(from.get()).or_default();
+            *at = (*at).max(sent);
+        }
+    }
+
+    /// Whether a follower has heard a round of the last [`LIVE`].
+    pub fn is_live(&self, replica: ReplicaId, now: Moment) -> bool {
+        self.heard_at.get(&replica.get()).is_some_and(|at| now.since(*at) < LIVE)
     }
 
     /// Followers may vote for others from now on.
@@ -105,7 +121,6 @@ impl Rounds {
 mod tests {
     use super::*;
     use api::peer::Member;
-    use std::time::Duration;
 
     fn three() -> Membership {
         let members = (1..=3).map(|id| Member { replica: id, node: id, learner: false }).collect();
@@ -152,6 +167,16 @@ mod tests {
         rounds.hear(ReplicaId(2), round);
         rounds.count(ReplicaId(1), &three());
         assert_eq!((rounds.confirmed(), rounds.lease_until()), (round, None));
+    }
+
+    #[test]
+    fn a_follower_is_live_for_a_while_after_a_round_that_it_heard_was_sent() {
+        let mut rounds = Rounds::default();
+        let round = rounds.begin(at(100));
+        assert!(!rounds.is_live(ReplicaId(2), at(100)));
+        rounds.hear(ReplicaId(2), round);
+        assert!(rounds.is_live(ReplicaId(2), at(1500)));
+        assert!(!rounds.is_live(ReplicaId(2), at(1700)));
     }
 
     #[test]

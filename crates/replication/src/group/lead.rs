@@ -130,7 +130,7 @@ impl Group {
             .raft
             .prs()
             .iter()
-            .filter(|(id, progress)| **id == me || (progress.recent_active && close(progress.matched)))
+            .filter(|(id, progress)| **id == me || (self.is_live(**id) && close(progress.matched)))
             .map(|(id, _)| *id)
             .collect();
         ids.sort_unstable();
@@ -143,6 +143,12 @@ impl Group {
             counters.lease_expiries += 1;
         }
         self.ticks.is_multiple_of(MEMBERSHIP_TICKS) && self.step_membership()
+    }
+
+    /// Whether a follower has answered a heartbeat lately. `raft` has a flag of that name too, but clears
+    /// it at each of its own quorum checks.
+    pub(super) fn is_live(&self, replica: u64) -> bool {
+        self.leader.rounds.is_live(replica.into(), self.now)
     }
 
     /// Everything that waits becomes entries.
@@ -309,7 +315,9 @@ impl Group {
         let last = self.raft.raft.raft_log.last_index();
         let caught_up = |replica: ReplicaId| {
             self.raft.raft.prs().get(replica.get()).is_some_and(|progress| {
-                progress.recent_active && progress.matched > 0 && progress.matched + LEARNER_LAG_MAX >= last
+                self.is_live(replica.get())
+                    && progress.matched > 0
+                    && progress.matched + LEARNER_LAG_MAX >= last
             })
         };
         let current = self.raft.store().membership();

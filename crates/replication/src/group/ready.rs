@@ -250,7 +250,7 @@ impl Group {
     fn slowest_follower(&self) -> Option<u64> {
         let me = self.record.replica;
         let others = self.raft.raft.prs().iter().filter(|(id, _)| self.leads() && **id != me);
-        others.filter(|(_, progress)| progress.recent_active).map(|(_, progress)| progress.matched).min()
+        others.filter(|(id, _)| self.is_live(**id)).map(|(_, progress)| progress.matched).min()
     }
 
     /// Why a request that waited cannot go on here.
