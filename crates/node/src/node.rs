@@ -87,6 +87,7 @@ pub struct Node {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) watch: CatalogWatch,
     routes: RwLock<Arc<RouteTable>>,
+    routes_version: AtomicU64,
     gateway: Mutex<GatewayState>,
     desk: Mutex<Desk<Caller>>,
     store: OnceLock<Store>,
@@ -136,6 +137,7 @@ impl Node {
             clock,
             transport,
             watch,
+            routes_version: AtomicU64::new(routes.version().get()),
             routes: RwLock::new(Arc::new(routes)),
             gateway: Mutex::new(GatewayState { gateway, done: BTreeMap::new() }),
             desk: Mutex::default(),
@@ -195,7 +197,7 @@ impl Node {
 
     /// The catalog version that routes are made from: look tables up again when it changes.
     pub fn routes_version(&self) -> u64 {
-        self.routes().version().get()
+        self.routes_version.load(Ordering::Acquire)
     }
 
     /// Reads at once, if this node leads the group under a lease. Otherwise [`Self::submit`].
@@ -315,6 +317,7 @@ impl Node {
         }
         let routes = Arc::new(RouteTable::new(&catalog, self.bootstrap.as_ref()));
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
+        self.routes_version.store(catalog.version().get(), Ordering::Release);
         true
     }
 

@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use types::metrics::{self, Metric};
 use types::{ErrorCode, Fault, NodeId, limits};
 
-use super::process;
 use super::transport::Wires;
 
 /// Partitions of a table that is made without a number.
@@ -70,7 +69,7 @@ impl Admin for NodeAdmin {
         let (gateway, by_lease) = self.node.counters();
         let face = self.redis.counters();
         let (dropped, refused) = self.wires.counters();
-        let usage = process::usage();
+        let usage = serve::process::usage();
         let mut values: Vec<(&'static Metric, f64)> = vec![
             (&metrics::COMMANDS, face.commands as f64),
             (&metrics::COMMAND_ERRORS, face.errors as f64),
@@ -82,7 +81,7 @@ impl Admin for NodeAdmin {
             (&metrics::FRAMES_DROPPED, dropped as f64),
             (&metrics::FRAMES_REFUSED, refused as f64),
             (&metrics::RESIDENT_BYTES, usage.resident_bytes as f64),
-            (&metrics::CPU_SECONDS, usage.cpu_seconds),
+            (&metrics::CPU_SECONDS, usage.user_seconds + usage.system_seconds),
         ];
         if let Some(store) = self.node.store() {
             let (groups, syncs, applied) = store.counters();

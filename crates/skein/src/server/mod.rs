@@ -9,7 +9,6 @@
 
 mod admin;
 mod identity;
-mod process;
 mod redis;
 mod transport;
 
