@@ -190,7 +190,7 @@ impl Node {
                 HostAction::Remove(group, replica) => {
                     tracing::info!(group = group.get(), replica = replica.get(), "replica removed");
                     lock(&self.damaged).remove(&(group, replica));
-                    store.remove(group);
+                    store.remove(group, replica);
                 }
                 HostAction::ReportLost(..) | HostAction::ReportEstablished(..) => {}
             }

@@ -77,8 +77,9 @@ pub enum Input {
     Start(Box<GroupStart>, Option<Arc<GroupShared>>),
     /// The replica cannot go on, for a reason found outside: its state or its log.
     Stop(GroupId, Fault),
-    /// Stop running a replica; its log and state are removed.
-    Remove(GroupId),
+    /// Stop running a replica; its log and state are removed. Passed over when the group has another
+    /// replica here by now.
+    Remove(GroupId, ReplicaId),
     /// A message from the replica on another node.
     Message(NodeId, RaftMessage),
     /// The connection to a node broke.
@@ -213,8 +214,9 @@ pub enum Effect {
     },
     /// Answer requests.
     Answer(Vec<(Token, Answer)>),
-    /// The replica is gone: remove its state and its log.
-    Removed(GroupId),
+    /// The replica is gone: remove its log, then its state. May be said more than once, and after another
+    /// replica of the group was made here, which it does not concern.
+    Removed(GroupId, ReplicaId),
     /// The replica cannot go on; the node lives.
     Stopped {
         /// The group.
@@ -272,7 +274,7 @@ impl Input {
             Input::Message(_, message) | Input::SnapshotReceived { message, .. } => GroupId(message.group),
             Input::Applied(outcome) => outcome.group,
             Input::Unreachable(_) => GroupId::CATALOG,
-            Input::Remove(group)
+            Input::Remove(group, _)
             | Input::Stop(group, _)
             | Input::Propose { group, .. }
             | Input::Read { group, .. }
@@ -333,7 +335,7 @@ impl fmt::Display for Effect {
                     }
                 })
             }
-            Effect::Removed(group) => write!(f, "removed group {group}"),
+            Effect::Removed(group, replica) => write!(f, "removed group {group} replica {replica}"),
             Effect::Stopped { group, fault } => write!(f, "stopped group {group}: {fault}"),
         }
     }

@@ -163,14 +163,17 @@ impl Worker {
                 self.start(*start);
             }
             Input::Stop(group, fault) => self.stop(group, fault),
-            Input::Remove(group) => {
+            Input::Remove(group, replica) => {
+                if self.groups.get(&group).is_some_and(|running| running.replica() != replica) {
+                    return;
+                }
                 self.touched.remove(&group);
                 if let Some(shared) = self.shared.remove(&group) {
                     shared.end_lease();
                 }
                 self.groups.remove(&group);
                 // Also for one that was stopped or damaged: its log and state must go.
-                self.effects.push(Effect::Removed(group));
+                self.effects.push(Effect::Removed(group, replica));
             }
             Input::Message(from, message) => {
                 let id = GroupId(message.group);

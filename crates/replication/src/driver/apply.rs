@@ -33,7 +33,7 @@ pub(super) enum ApplyCommand {
     /// Take hold of the state for a follower.
     TakeSnapshot { group: GroupId, to: ReplicaId },
     /// The log has forgotten the replica.
-    Remove { group: GroupId, record: Option<GroupRecord> },
+    Remove { group: GroupId, replica: ReplicaId, record: Option<GroupRecord> },
     /// States were made durable: report how far.
     Flushed,
 }
@@ -80,7 +80,7 @@ impl ApplyThread<'_> {
                 self.remove_state(group, state);
             }
             ApplyCommand::TakeSnapshot { group, to } => self.take_snapshot(group, to),
-            ApplyCommand::Remove { group, record } => self.remove(group, record),
+            ApplyCommand::Remove { group, replica, record } => self.remove(group, replica, record),
             ApplyCommand::Flushed => self.report_durable(),
         }
     }
@@ -143,7 +143,10 @@ impl ApplyThread<'_> {
         }
     }
 
-    fn remove(&mut self, group: GroupId, record: Option<GroupRecord>) {
+    fn remove(&mut self, group: GroupId, replica: ReplicaId, record: Option<GroupRecord>) {
+        if self.core.replica(group) != Some(replica) {
+            return;
+        }
         self.applied.remove(&group);
         if let Some(hosted) = self.hosted.remove(&group) {
             hosted.shared.set_reader(None);

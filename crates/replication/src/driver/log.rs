@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use types::{Fault, GroupId, LogIndex};
+use types::{Fault, GroupId, LogIndex, ReplicaId};
 use wal::{GroupWrite, LogError};
 
 use super::apply::ApplyCommand;
@@ -23,8 +23,8 @@ pub(super) enum LogCommand {
     Write(LogWrite),
     /// A group's entries up to here are no longer needed.
     Cut(GroupId, LogIndex),
-    /// Forget a group, then remove the state that its record names.
-    Delete { group: GroupId, record: Option<GroupRecord> },
+    /// Forget a group if it is still this replica's, then remove the state that its record named.
+    Delete { group: GroupId, replica: ReplicaId, record: Option<GroupRecord> },
 }
 
 pub(super) fn run_log(core: &Core) {
@@ -46,7 +46,7 @@ pub(super) fn run_log(core: &Core) {
 
 /// Writes a batch, then lets the promises leave. `false` when the process must end.
 fn write(core: &Core, waiting: &mut Vec<LogCommand>) -> bool {
-    let batch: Vec<GroupWrite> = waiting.iter_mut().filter_map(LogCommand::take_write).collect();
+    let batch: Vec<GroupWrite> = waiting.iter_mut().filter_map(|command| command.take_write(core)).collect();
     if !batch.is_empty() {
         if let Err(fault) = write_until_room(core, &batch) {
             core.outbox.fatal(fault);
@@ -67,8 +67,8 @@ fn write(core: &Core, waiting: &mut Vec<LogCommand>) -> bool {
                     tracing::warn!(group = group.get(), %error, "log cannot be cut");
                 }
             }
-            LogCommand::Delete { group, record } => {
-                core.applier(group).push(ApplyCommand::Remove { group, record });
+            LogCommand::Delete { group, replica, record } => {
+                core.applier(group).push(ApplyCommand::Remove { group, replica, record });
             }
         }
     }
@@ -76,12 +76,15 @@ fn write(core: &Core, waiting: &mut Vec<LogCommand>) -> bool {
 }
 
 impl LogCommand {
-    fn take_write(&mut self) -> Option<GroupWrite> {
+    fn take_write(&mut self, core: &Core) -> Option<GroupWrite> {
         match self {
             LogCommand::Write(write) => write.write.take(),
             LogCommand::Cut(..) => None,
-            LogCommand::Delete { group, .. } => {
-                Some(GroupWrite { group: *group, delete: true, ..Default::default() })
+            LogCommand::Delete { group, replica, record } => {
+                let summary = core.log.group(*group)?;
+                *record = GroupRecord::from_bytes(&summary.record);
+                let named = record.as_ref().map_or(ReplicaId::NONE, GroupRecord::replica);
+                (named == *replica).then(|| GroupWrite { group: *group, delete: true, ..Default::default() })
             }
         }
     }

@@ -169,15 +169,15 @@ impl Store {
         Ok(())
     }
 
-    /// Stops a replica and removes its log and state; [`Self::replica`] knows it until that is done.
-    pub fn remove(&self, group: GroupId) {
-        self.core.inbox(group).push(Input::Remove(group));
+    /// Stops a replica and removes its log and state; [`Self::replica`] knows it until that is done. May be
+    /// repeated; never touches another replica of the group.
+    pub fn remove(&self, group: GroupId, replica: ReplicaId) {
+        self.core.inbox(group).push(Input::Remove(group, replica));
     }
 
     /// The replica of a group that is here, running or stopped.
     pub fn replica(&self, group: GroupId) -> Option<ReplicaId> {
-        let replicas = self.core.replicas.read().unwrap_or_else(PoisonError::into_inner);
-        replicas.get(&group).map(|(replica, _)| *replica)
+        self.core.replica(group)
     }
 
     /// Every replica that is here, running or not.
@@ -260,6 +260,12 @@ impl Core {
         {
             tracing::warn!(group = group.get(), state = state.get(), %error, "state cannot be removed");
         }
+    }
+
+    /// The replica of a group that is here, running or stopped.
+    pub(super) fn replica(&self, group: GroupId) -> Option<ReplicaId> {
+        let replicas = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        replicas.get(&group).map(|(replica, _)| *replica)
     }
 
     pub(super) fn forget(&self, group: GroupId) {

@@ -9,7 +9,6 @@ use super::bulk::BulkCommand;
 use super::log::LogCommand;
 use super::store::Core;
 use crate::effects::{Effect, Input};
-use crate::record::GroupRecord;
 use crate::worker::Worker;
 
 /// Reports are published every so many ticks.
@@ -57,17 +56,17 @@ fn execute(core: &Core, effect: Effect) {
         // The log's cut may wait for a sync, and ticks must not.
         Effect::Cut { group, index } => core.writes.push(LogCommand::Cut(group, index)),
         Effect::Answer(answers) => core.outbox.answer(answers),
-        Effect::Removed(group) => remove(core, group),
+        Effect::Removed(group, replica) => remove(core, group, replica),
         Effect::Stopped { group, fault } => stopped(core, group, fault),
     }
 }
 
 /// First the log forgets the replica, so that after a crash its state is one that nobody names; then
-/// the state goes; only then may the group have another replica here.
-fn remove(core: &Core, group: GroupId) {
+/// the state goes; only then may the group have another replica here. Each step looks whether it is
+/// still this replica that is here: a removal that was asked for twice must not hit the next one.
+fn remove(core: &Core, group: GroupId, replica: ReplicaId) {
     core.bulk.push(BulkCommand::Forget(group));
-    let record = core.log.group(group).and_then(|summary| GroupRecord::from_bytes(&summary.record));
-    core.writes.push(LogCommand::Delete { group, record });
+    core.writes.push(LogCommand::Delete { group, replica, record: None });
 }
 
 fn stopped(core: &Core, group: GroupId, fault: Fault) {
