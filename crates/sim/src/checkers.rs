@@ -8,6 +8,7 @@
 //! | `positions` | applied positions and stamps never go back, but by a crash to what was durable |
 //! | `promises` | what was written durably is there after every crash |
 //! | `memberships` | a config epoch means the same membership everywhere |
+//! | `identities` | a replica id is used once |
 //! | `lost` | no acknowledged write is lost, none is carried out twice |
 //! | `liveness` | when the faults have stopped, everything becomes well soon |
 //! | `crate::linearizability` | the clients' history is that of one copy |
@@ -24,6 +25,7 @@ use wal::GroupWrite;
 use crate::event::Place;
 
 pub mod digests;
+pub mod identities;
 pub mod leaders;
 pub mod liveness;
 pub mod logs;
@@ -58,6 +60,7 @@ pub struct Checks {
     positions: positions::Positions,
     promises: Vec<promises::Promises>,
     memberships: memberships::Memberships,
+    identities: identities::Identities,
 }
 
 impl Checks {
@@ -71,6 +74,7 @@ impl Checks {
             positions: Default::default(),
             promises: (0..nodes).map(|_| Default::default()).collect(),
             memberships: Default::default(),
+            identities: Default::default(),
         }
     }
 
@@ -132,7 +136,9 @@ impl Checks {
     }
 
     /// A replica was made.
-    pub fn created(&mut self, place: Place, start: &GroupStart) {
+    pub fn created(&mut self, place: Place, start: &GroupStart, now: u64) {
+        let found = self.identities.created(place, start.group, start.record.replica());
+        self.note("identities", found, now);
         self.promises[place].created(start);
         self.positions.removed(place, start.group);
     }

@@ -104,9 +104,6 @@ fn one(seed: u64, trace: bool, mutant: Option<Mutant>) -> bool {
     mutants::plant(mutant);
     let outcome = run::run(seed, trace);
     mutants::plant(None);
-    if let Some(text) = &outcome.text {
-        println!("{text}");
-    }
     let scenario = Plan::new(seed).scenario;
     println!("seed {seed} ({scenario:?}): {:.1} s, hash {:016x}", outcome.time as f64 / 1e9, outcome.hash);
     report(seed, &outcome)

@@ -50,9 +50,11 @@ coverage! {
     promises_lost "replicas given up because their disk lied";
     partitions "partitions of the network";
     one_way "ways blocked in one direction";
+    deaf "nodes that heard nothing";
     resets "connections reset";
     pauses "processes paused";
     slow_disks "disks slow for a while";
+    slow_applies "engines stalled for a while";
     slow_networks "networks slow or lossy for a while";
     clock_jumps "wall clocks set";
     clock_rates "clocks made faster or slower";

@@ -29,6 +29,8 @@ pub enum Fault {
     Reset(Place, Place, Channel),
     /// Writes to the log take this long for a while.
     SlowDisk(Place, u64, u64),
+    /// Applying takes this long for a while: the engine stalls.
+    SlowApply(Place, u64, u64),
     /// The network is like this for a while.
     Weather(Weather, u64),
     /// The wall clock is off by so many milliseconds from now on.
@@ -37,6 +39,10 @@ pub enum Fault {
     ClockRate(Place, u64),
     /// Somebody who runs the cluster moves a leader.
     Transfer,
+    /// The same, and within so many nanoseconds the old leader hears nothing more for a while.
+    TransferAndDeafen(u64, u64),
+    /// Nothing arrives at a node.
+    Deafen(Place, u64),
     /// Somebody who runs the cluster replaces a healthy replica on this node.
     Replace(Place),
     /// The process is killed, and one replica's state is gone when it starts again.
@@ -56,6 +62,8 @@ pub enum Repair {
     Unblock(Vec<(Place, Place)>),
     /// The disk is as fast as before.
     Disk(Place),
+    /// Applying is as fast as before.
+    Apply(Place),
     /// The network is as before.
     Weather,
 }
@@ -73,10 +81,12 @@ impl Fault {
             Fault::Notice(..) => "notice",
             Fault::Reset(..) => "reset",
             Fault::SlowDisk(..) => "slow disk",
+            Fault::SlowApply(..) => "slow apply",
+            Fault::Deafen(..) => "deaf node",
             Fault::Weather(..) => "bad network",
             Fault::ClockJump(..) => "clock jump",
             Fault::ClockRate(..) => "clock rate",
-            Fault::Transfer => "transfer",
+            Fault::Transfer | Fault::TransferAndDeafen(..) => "transfer",
             Fault::Replace(_) => "replacement",
             Fault::Harm(..) => "lost state",
             Fault::Lie(..) => "lying disk",

@@ -20,10 +20,11 @@
 //! return needs one (Lowe, "Testing for linearizability", 2017); that is complete, because moments can be
 //! moved later as long as no return lies between.
 //!
-//! Unknown outcomes stay open for ever, which is what makes searches explode. Three rules keep them few:
-//! an unknown operation that would change nothing is not tried; of several alike only the first is; and a
-//! way to be that has used up more unknown operations than another one, and is equal otherwise, is
-//! dropped, because whatever follows from it follows from the other as well.
+//! Four rules keep the ways few. An operation whose reply says that it changed nothing happens as soon as
+//! the value fits, because having happened binds nobody. Unknown outcomes stay open for ever, which is what
+//! makes searches explode: one that would change nothing is not tried; of several alike only the first is;
+//! and a way that has used up more unknown operations than another one, and is equal otherwise, is dropped,
+//! because whatever follows from it follows from the other as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -98,8 +99,10 @@ struct Search<'a> {
     /// Values that occur, by number.
     values: Vec<Option<Vec<u8>>>,
     numbers: BTreeMap<Option<Vec<u8>>, u32>,
-    /// Open operations with a known reply.
+    /// Open operations with a known reply, which may change the value.
     open: Vec<u32>,
+    /// Open operations whose reply says that they changed nothing.
+    observers: Vec<u32>,
     /// Open operations of unknown outcome: number, bit, and which of them are alike.
     unknown: Vec<(u32, usize, usize)>,
     alike: BTreeMap<&'a Call, usize>,
@@ -113,6 +116,7 @@ impl<'a> Search<'a> {
             values: vec![None],
             numbers: BTreeMap::from([(None, 0)]),
             open: Vec::new(),
+            observers: Vec::new(),
             unknown: Vec::new(),
             alike: BTreeMap::new(),
             steps: 0,
@@ -133,7 +137,14 @@ impl<'a> Search<'a> {
         for (_, step, number) in timeline {
             let operation = self.operations[number as usize];
             match (step, &operation.outcome) {
-                (Step::Call, Outcome::Returned(..)) => self.open.push(number),
+                (Step::Call, Outcome::Returned(_, reply)) => {
+                    if is_observer(&operation.call, reply) {
+                        self.observers.push(number);
+                        frontier = self.settled(&frontier);
+                    } else {
+                        self.open.push(number);
+                    }
+                }
                 (Step::Call, _) => {
                     let next = self.alike.len();
                     let class = *self.alike.entry(&operation.call).or_insert(next);
@@ -143,6 +154,7 @@ impl<'a> Search<'a> {
                     let before = frontier;
                     frontier = self.return_of(number, &before);
                     self.open.retain(|open| *open != number);
+                    self.observers.retain(|open| *open != number);
                     if frontier.0.is_empty() || self.steps > STEPS_MAX {
                         let detail = self.explain(number, &before);
                         return Err(Violation { key: key.to_vec(), detail });
@@ -178,7 +190,11 @@ impl<'a> Search<'a> {
             next += 1;
             self.steps += 1;
             if let Some(value) = self.carry_out(number, way.value) {
-                after.add(Way { value, ..way.clone() });
+                let after_it = self.settle(Way { value, ..way.clone() }, number);
+                after.add(after_it);
+                if self.is_determined(number, &way) {
+                    continue;
+                }
             }
             for other in self.successors(number, &way) {
                 if seen.add(other.clone()) {
@@ -187,6 +203,14 @@ impl<'a> Search<'a> {
             }
         }
         after
+    }
+
+    /// Whether an operation that fits leads to one value, whatever unknown operations came before it, and
+    /// nothing else is open: then all other ways through it have only used up more.
+    fn is_determined(&self, number: u32, way: &Way) -> bool {
+        let mut others = self.open.iter().chain(&self.observers).filter(|other| **other != number);
+        let blurred = matches!(self.operations[number as usize].call, Call::Append(_));
+        !blurred && others.all(|other| way.done.contains(other))
     }
 
     /// The ways to be after one more open operation than `way`, which is not `number`.
@@ -198,10 +222,9 @@ impl<'a> Search<'a> {
                 continue;
             }
             if let Some(value) = self.carry_out(other, way.value) {
-                let mut done = way.done.clone();
-                let at = done.partition_point(|done| *done < other);
-                done.insert(at, other);
-                found.push(Way { value, done, used: way.used.clone() });
+                let mut next = Way { value, ..way.clone() };
+                next.insert(other);
+                found.push(self.settle(next, number));
             }
         }
         let mut tried = BTreeSet::new();
@@ -217,12 +240,36 @@ impl<'a> Search<'a> {
                         used.resize(bit / 64 + 1, 0);
                     }
                     used[bit / 64] |= 1 << (bit % 64);
-                    found.push(Way { value, done: way.done.clone(), used });
+                    found.push(self.settle(Way { value, done: way.done.clone(), used }, number));
                 }
                 _ => {}
             }
         }
         found
+    }
+
+    /// Every way, with the observers that fit its value.
+    fn settled(&mut self, frontier: &Frontier) -> Frontier {
+        let mut settled = Frontier::default();
+        for way in frontier.ways() {
+            let way = self.settle(way, u32::MAX);
+            settled.add(way);
+        }
+        settled
+    }
+
+    /// Lets all observers happen that fit the value, but not `except`, which is just returning.
+    fn settle(&mut self, mut way: Way, except: u32) -> Way {
+        for place in 0..self.observers.len() {
+            let observer = self.observers[place];
+            if observer != except
+                && !way.done.contains(&observer)
+                && self.carry_out(observer, way.value).is_some()
+            {
+                way.insert(observer);
+            }
+        }
+        way
     }
 
     /// The value after an operation, if its reply is the one that its client got.
@@ -274,6 +321,24 @@ impl<'a> Search<'a> {
             None => Reply::Value(None).to_string(),
         }
     }
+}
+
+impl Way {
+    fn insert(&mut self, number: u32) {
+        let at = self.done.partition_point(|done| *done < number);
+        self.done.insert(at, number);
+    }
+}
+
+/// Whether the reply of a call says that it changed nothing.
+fn is_observer(call: &Call, reply: &Reply) -> bool {
+    matches!(
+        (call, reply),
+        (Call::Get, _)
+            | (Call::SetIfAbsent(_), Reply::NotStored)
+            | (Call::Remove, Reply::Number(0))
+            | (Call::Add(_), Reply::NotANumber)
+    )
 }
 
 impl Frontier {

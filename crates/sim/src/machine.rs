@@ -1,8 +1,10 @@
 //! What survives a process: a disk, a store of records, and clocks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::records::MemoryRecordStore;
+use types::StateId;
 use wal::model::ModelDisk;
 
 use crate::clock::NodeClock;
@@ -20,8 +22,8 @@ pub struct Machine {
     pub lied: bool,
     /// Syncs do nothing at the moment.
     pub disk_lies: bool,
-    /// A state was taken away since the last process.
-    pub harmed: bool,
+    /// States that were taken away.
+    pub harmed: BTreeSet<StateId>,
 }
 
 impl Machine {

@@ -41,8 +41,8 @@ const HELD_MAX: usize = 2000;
 pub struct Weather {
     /// Usual time under way, in nanoseconds.
     pub delay: u64,
-    /// One packet in a hundred takes up to this many times as long.
-    pub tail: u64,
+    /// One packet in a hundred takes up to this long.
+    pub longest: u64,
     /// Packets dropped, of 1000.
     pub drop: u64,
     /// Packets repeated, of 1000.
@@ -115,7 +115,7 @@ impl Network {
             }
             return true;
         }
-        let arrives = now + self.random.latency(weather.delay, weather.tail);
+        let arrives = now + self.random.latency(weather.delay, weather.longest);
         if weather.reorder > 0 && self.random.permille(weather.reorder) {
             coverage.packets_reordered += 1;
             let late = arrives + self.random.below(20 * weather.delay);

@@ -17,6 +17,9 @@ use crate::process::Ended;
 use crate::random::Random;
 use crate::trace::Trace;
 
+/// A disk that is well takes this long at most, once in a while.
+const STALL: u64 = 50_000_000;
+
 /// What the processes of a world share.
 pub struct Outside {
     /// The world's time, in nanoseconds.
@@ -41,6 +44,8 @@ pub struct Outside {
     pub runs: Vec<u64>,
     /// Usual time of a log write on each node, in nanoseconds.
     pub disk_times: Vec<u64>,
+    /// Usual time to apply one task on each node, in nanoseconds.
+    pub apply_times: Vec<u64>,
 }
 
 impl Outside {
@@ -56,7 +61,12 @@ impl Outside {
 
     /// How long a log write takes.
     pub fn disk_time(&mut self, place: Place) -> u64 {
-        self.random.latency(self.disk_times[place], 50)
+        self.random.latency(self.disk_times[place], STALL)
+    }
+
+    /// How long it takes to apply a task.
+    pub fn apply_time(&mut self, place: Place) -> u64 {
+        self.random.latency(self.apply_times[place], STALL / 4)
     }
 
     /// Something is wrong. The first time counts.
@@ -91,7 +101,7 @@ impl Trace {
         let kind = match input {
             Input::Start(..) => 1,
             Input::Stop(..) => 2,
-            Input::Remove(_) => 3,
+            Input::Remove(..) => 3,
             Input::Message(_, message) => {
                 let numbers = [
                     4,
@@ -169,7 +179,7 @@ impl Trace {
             Effect::Answer(answers) => {
                 [28, n, answers.len() as u64, answers.first().map_or(0, |(token, _)| token.0), 0, 0, 0, 0]
             }
-            Effect::Removed(group) => [29, n, group.get(), 0, 0, 0, 0, 0],
+            Effect::Removed(group, _) => [29, n, group.get(), 0, 0, 0, 0, 0],
             Effect::Stopped { group, .. } => [30, n, group.get(), 0, 0, 0, 0, 0],
         };
         self.note(now, &numbers, |f| write!(f, "n{node} ► {effect}"));

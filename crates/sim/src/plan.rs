@@ -130,7 +130,7 @@ impl Plan {
             flush_interval: *random.pick(&[200, 500, 1000, 1000, 3000]) * MILLI,
             weather: Weather {
                 delay: *random.pick(&[100_000, 200_000, 500_000, 2_000_000]),
-                tail: 100,
+                longest: *random.pick(&[5, 20, 100, 300]) * MILLI,
                 drop: if random.permille(200) { 5 } else { 0 },
                 repeat: if rough { 20 } else { 0 },
                 reorder: if rough { 20 } else { 0 },
@@ -168,7 +168,7 @@ fn faults(plan: &Plan, random: &mut Random) -> Vec<(u64, Fault)> {
     let mut faults: Vec<(u64, Fault)> = Vec::new();
     for (number, at) in times.into_iter().enumerate() {
         // The first four are of different kinds, so that every run has several.
-        let kind = if number < 4 { number as u64 } else { random.below(11) };
+        let kind = if number < 4 { number as u64 } else { random.below(13) };
         let special =
             number >= 4 && random.permille(600) || plan.scenario == Scenario::Transfers && number > 3;
         let fault = match special {
@@ -178,8 +178,10 @@ fn faults(plan: &Plan, random: &mut Random) -> Vec<(u64, Fault)> {
         faults.push((at, fault));
     }
     if plan.scenario == Scenario::Transfers {
-        let moves = random.between(10, 40);
-        faults.extend((0..moves).map(|_| (random.between(FAULTS_FROM, HEAL_AT), Fault::Transfer)));
+        for _ in 0..random.between(10, 40) {
+            let at = random.between(FAULTS_FROM, HEAL_AT);
+            faults.extend(special_fault(plan, victim, random).map(|fault| (at, fault)));
+        }
         faults.sort_by_key(|(at, _)| *at);
     }
     faults
@@ -190,7 +192,10 @@ fn special_fault(plan: &Plan, victim: Place, random: &mut Random) -> Option<Faul
     let node = random.below(plan.nodes as u64) as Place;
     Some(match plan.scenario {
         Scenario::Plain | Scenario::RoughNetwork | Scenario::Snapshots => return None,
-        Scenario::Transfers => Fault::Transfer,
+        Scenario::Transfers if random.permille(500) => Fault::Transfer,
+        Scenario::Transfers => {
+            Fault::TransferAndDeafen(random.below(20 * MILLI), random.between(SECOND / 2, 2 * SECOND))
+        }
         Scenario::Membership => Fault::Replace(victim),
         Scenario::LyingDisk => Fault::Lie(
             victim,
@@ -217,10 +222,10 @@ fn basic_fault(kind: u64, nodes: usize, random: &mut Random) -> Fault {
     let short = random.between(50 * MILLI, 3 * SECOND);
     let length = if random.permille(300) { short * 3 } else { short };
     match kind {
-        0 | 8 => Fault::Kill(node, length),
-        1 | 9 => Fault::PowerCut(node, length),
+        0 | 9 => Fault::Kill(node, length),
+        1 | 10 => Fault::PowerCut(node, length),
         2 => Fault::Pause(node, length),
-        3 | 10 => {
+        3 | 11 => {
             let side = random.between(1, (1 << nodes) - 1) as u32;
             Fault::Partition(side, length)
         }
@@ -230,10 +235,12 @@ fn basic_fault(kind: u64, nodes: usize, random: &mut Random) -> Fault {
             Fault::Reset(node, other, channel)
         }
         6 => Fault::SlowDisk(node, random.between(50 * MILLI, 400 * MILLI), length * 2),
+        7 => Fault::Deafen(node, length),
+        8 => Fault::SlowApply(node, random.between(50 * MILLI, 800 * MILLI), length * 3),
         _ => {
             let weather = Weather {
                 delay: random.between(MILLI, 40 * MILLI),
-                tail: 20,
+                longest: SECOND,
                 drop: random.below(60),
                 repeat: 0,
                 reorder: 0,

@@ -117,7 +117,7 @@ struct LogQueue {
 
 enum LogCommand {
     Write(LogWrite),
-    Delete { group: GroupId, record: Option<GroupRecord> },
+    Delete { group: GroupId, replica: ReplicaId, record: Option<GroupRecord> },
 }
 
 enum ApplyCommand {
@@ -125,7 +125,7 @@ enum ApplyCommand {
     Adopt(StateId),
     Discard(StateId),
     TakeSnapshot(ReplicaId),
-    Remove(Option<GroupRecord>),
+    Remove(ReplicaId, Option<GroupRecord>),
 }
 
 struct Hosted {
@@ -314,7 +314,7 @@ impl Process {
         self.inbox.push(input);
         if !self.turn_planned {
             self.turn_planned = true;
-            let stall = out.random.latency(20_000, 40);
+            let stall = out.random.latency(20_000, 1_000_000);
             self.plan(stall, Work::Turn, out);
         }
     }
@@ -337,7 +337,7 @@ impl Process {
         let due = self.worker.next_tick();
         if self.tick_planned < due {
             self.tick_planned = due;
-            let late = out.random.latency(200_000, 100);
+            let late = out.random.latency(200_000, 20_000_000);
             let at = self.clock.world_time_of(due).max(out.now) + late;
             out.agenda.plan(at, Event::Work(self.place, self.run, Work::Tick));
         }
@@ -394,11 +394,12 @@ impl Process {
                 }
             }
             Err((group, replica, fault)) => {
-                let expected = machine.lied || machine.harmed;
+                let summary = self.log.group(group);
+                let record = summary.and_then(|summary| GroupRecord::from_bytes(&summary.record));
+                let record = record.unwrap_or_default();
+                let expected = machine.lied || machine.harmed.contains(&record.state());
                 out.checks.damaged(self.place, expected, group, &fault, out.now);
-                let record =
-                    self.log.group(group).and_then(|summary| GroupRecord::from_bytes(&summary.record));
-                self.refuse(group, replica, record.map_or(0, |record| record.engine), &fault, out);
+                self.refuse(group, replica, record.engine, &fault, out);
             }
         }
     }
@@ -428,7 +429,7 @@ impl Process {
         }
         let state = self.new_state();
         let (start, applier) = start::create(&*self.log, &self.engines, new, state)?;
-        out.checks.created(self.place, &start);
+        out.checks.created(self.place, &start, out.now);
         self.add(start, applier, out);
         Ok(())
     }

@@ -59,10 +59,10 @@ impl Random {
     }
 
     /// Times that are mostly near `usual` and rarely much longer, as on real networks and disks: half to
-    /// three halves of `usual`, and one in a hundred up to `tail` times as long.
-    pub fn latency(&mut self, usual: u64, tail: u64) -> u64 {
+    /// three halves of `usual`, and one in a hundred anything up to `longest`.
+    pub fn latency(&mut self, usual: u64, longest: u64) -> u64 {
         let base = usual / 2 + self.below(usual.max(1));
-        if self.below(100) == 0 { base * self.between(2, tail.max(3)) } else { base }
+        if self.below(100) == 0 { self.between(base, longest.max(base + 1)) } else { base }
     }
 }
 

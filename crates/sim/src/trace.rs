@@ -4,20 +4,21 @@
 //! multiplications; the words are made only when somebody wants to read them.
 
 use std::fmt::{self, Write as _};
+use std::io::{BufWriter, Stdout, Write as _};
 
 use crate::random::mix;
 
-/// What happened, as a hash and perhaps as text.
+/// What happened, as a hash and perhaps as text on standard output.
 #[derive(Default)]
 pub struct Trace {
     hash: u64,
-    text: Option<String>,
+    text: Option<BufWriter<Stdout>>,
 }
 
 impl Trace {
-    /// A trace; with its text if `readable`.
+    /// A trace; printed as it grows if `readable`, so that it is there when the run ends in a panic.
     pub fn new(readable: bool) -> Self {
-        Self { hash: 0, text: readable.then(String::new) }
+        Self { hash: 0, text: readable.then(|| BufWriter::new(std::io::stdout())) }
     }
 
     /// Something happened at a time: numbers for the hash, words for the reader.
@@ -34,20 +35,15 @@ impl Trace {
         self.hash = mix(hash);
         if let Some(text) = &mut self.text {
             let micros = now / 1000;
-            let written = write!(text, "{:>3}.{:06}  ", micros / 1_000_000, micros % 1_000_000)
-                .and_then(|()| words(text))
-                .and_then(|()| text.write_char('\n'));
-            debug_assert!(written.is_ok(), "writing into memory cannot fail");
+            let mut line = format!("{:>3}.{:06}  ", micros / 1_000_000, micros % 1_000_000);
+            // Writing into memory cannot fail, and a reader who went away misses nothing.
+            let _ = words(&mut line).and_then(|()| line.write_char('\n'));
+            let _ = text.write_all(line.as_bytes());
         }
     }
 
     /// The hash of everything so far.
     pub fn hash(&self) -> u64 {
         self.hash
-    }
-
-    /// The text, if it was kept.
-    pub fn text(&self) -> Option<&str> {
-        self.text.as_deref()
     }
 }

@@ -42,6 +42,9 @@ mod workload;
 /// How often the world looks whether everything is well.
 const INSPECT_EVERY: u64 = 250 * MILLI;
 
+/// Usual time to apply one task.
+const APPLY_TIME: u64 = 50_000;
+
 /// A world.
 pub struct World {
     plan: Plan,
@@ -80,8 +83,6 @@ pub struct Outcome {
     pub coverage: Coverage,
     /// Hash of everything that happened.
     pub hash: u64,
-    /// Everything that happened in words, if that was asked for.
-    pub text: Option<String>,
     /// Simulated time, in nanoseconds.
     pub time: u64,
 }
@@ -112,7 +113,7 @@ impl World {
                 clock: Arc::new(NodeClock::new(world_clock.clone(), start, *rate, *offset)),
                 lied: false,
                 disk_lies: false,
-                harmed: false,
+                harmed: BTreeSet::new(),
             }
         });
         let node = |machine| Node { machine, process: None, has_served: false, paused: None, lost: false };
@@ -130,6 +131,7 @@ impl World {
             ended: Vec::new(),
             runs: vec![0; plan.nodes],
             disk_times: vec![plan.disk_time; plan.nodes],
+            apply_times: vec![APPLY_TIME; plan.nodes],
         };
         let client = |_| Client { random: random.fork(3), begun: 0, waiting: None };
         let clients = (0..plan.clients).map(client).collect();
@@ -265,7 +267,6 @@ impl World {
             Ok(process) => {
                 node.process = Some(process);
                 node.machine.lied &= node.machine.disk_lies;
-                node.machine.harmed = false;
                 self.out.network.set_up(place, true);
                 for other in 0..self.nodes.len() {
                     let blocked = self.out.network.is_blocked(place, other)
@@ -347,7 +348,6 @@ impl World {
             violation: self.out.checks.violation().cloned(),
             coverage: self.out.coverage,
             hash: self.out.trace.hash(),
-            text: self.out.trace.text().map(str::to_owned),
             time: self.out.now,
         }
     }

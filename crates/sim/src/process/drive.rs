@@ -11,9 +11,6 @@ use crate::event::{Packet, Work};
 use crate::network::Channel;
 use crate::outside::Outside;
 
-/// Usual time to apply one task, in nanoseconds.
-const APPLY_TIME: u64 = 50_000;
-
 impl Process {
     pub(super) fn execute(&mut self, effect: Effect, out: &mut Outside) {
         match effect {
@@ -35,12 +32,9 @@ impl Process {
                 }
             }
             Effect::Answer(answers) => self.answer(answers, out),
-            Effect::Removed(group) => {
-                // First the log forgets the replica, then its state goes, then it may come anew.
+            Effect::Removed(group, replica) => {
                 self.forget_transfers(group, out);
-                let summary = self.log.group(group);
-                let record = summary.and_then(|summary| GroupRecord::from_bytes(&summary.record));
-                self.write(LogCommand::Delete { group, record }, out);
+                self.write(LogCommand::Delete { group, replica, record: None }, out);
             }
             Effect::Stopped { group, fault } => {
                 out.checks.stopped(self.place, group, &fault, out.now);
@@ -61,7 +55,8 @@ impl Process {
     /// time has passed: a power cut in between tears them.
     fn begin_write(&mut self, out: &mut Outside) {
         let mut commands = std::mem::take(&mut self.log_queue.waiting);
-        let batch: Vec<GroupWrite> = commands.iter_mut().filter_map(LogCommand::take_write).collect();
+        let batch: Vec<GroupWrite> =
+            commands.iter_mut().filter_map(|command| command.take_write(&*self.log)).collect();
         if !batch.is_empty()
             && let Err(error) = self.log.write(&batch, false)
         {
@@ -87,8 +82,8 @@ impl Process {
                     }
                     self.input(Input::Persisted { group: write.group, number: write.number }, out);
                 }
-                LogCommand::Delete { group, record } => {
-                    self.to_apply(group, ApplyCommand::Remove(record), out);
+                LogCommand::Delete { group, replica, record } => {
+                    self.to_apply(group, ApplyCommand::Remove(replica, record), out);
                 }
             }
         }
@@ -112,7 +107,7 @@ impl Process {
         let queue = self.applies.entry(group).or_default();
         queue.push_back(command);
         if queue.len() == 1 {
-            let time = out.random.latency(APPLY_TIME, 200);
+            let time = out.apply_time(self.place);
             self.plan(time, Work::Apply(group), out);
         }
     }
@@ -128,10 +123,10 @@ impl Process {
                 self.remove_state(group, state);
             }
             ApplyCommand::TakeSnapshot(to) => self.take_snapshot(group, to, out),
-            ApplyCommand::Remove(record) => self.remove(group, record.as_ref(), out),
+            ApplyCommand::Remove(replica, record) => self.remove(group, replica, record.as_ref(), out),
         }
         if self.applies.get(&group).is_some_and(|queue| !queue.is_empty()) {
-            let time = out.random.latency(APPLY_TIME, 200);
+            let time = out.apply_time(self.place);
             self.plan(time, Work::Apply(group), out);
         }
     }
@@ -176,7 +171,16 @@ impl Process {
         self.remove_state(group, old);
     }
 
-    fn remove(&mut self, group: GroupId, record: Option<&GroupRecord>, out: &mut Outside) {
+    fn remove(
+        &mut self,
+        group: GroupId,
+        replica: ReplicaId,
+        record: Option<&GroupRecord>,
+        out: &mut Outside,
+    ) {
+        if self.replicas.get(&group).is_none_or(|(here, _)| *here != replica) {
+            return;
+        }
         self.unflushed.remove(&group);
         if let Some(hosted) = self.hosted.remove(&group) {
             hosted.shared.set_reader(None);
@@ -232,11 +236,14 @@ impl Process {
 }
 
 impl LogCommand {
-    fn take_write(&mut self) -> Option<GroupWrite> {
+    fn take_write(&mut self, log: &dyn LogStore) -> Option<GroupWrite> {
         match self {
             LogCommand::Write(write) => write.write.take(),
-            LogCommand::Delete { group, .. } => {
-                Some(GroupWrite { group: *group, delete: true, ..Default::default() })
+            LogCommand::Delete { group, replica, record } => {
+                let summary = log.group(*group)?;
+                *record = GroupRecord::from_bytes(&summary.record);
+                let named = record.as_ref().map_or(ReplicaId::NONE, GroupRecord::replica);
+                (named == *replica).then(|| GroupWrite { group: *group, delete: true, ..Default::default() })
             }
         }
     }

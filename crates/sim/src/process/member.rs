@@ -255,7 +255,7 @@ impl Process {
                 }
                 HostAction::Remove(group, replica) => {
                     self.damaged.remove(&(group, replica));
-                    self.input(Input::Remove(group), out);
+                    self.input(Input::Remove(group, replica), out);
                 }
                 HostAction::ReportLost(..) | HostAction::ReportEstablished(..) => {}
             }

@@ -5,7 +5,7 @@ use engine::records::RecordStore;
 use replication::Input;
 use types::{GroupId, NodeId, ReplicaId};
 
-use super::{World, count};
+use super::{APPLY_TIME, World, count};
 use crate::checkers::liveness;
 use crate::event::{Event, Place};
 use crate::faults::{Fault, Repair};
@@ -24,9 +24,17 @@ impl World {
         if self.healed {
             return;
         }
-        let kind = fault.kind();
+        let mut kind = fault.kind();
         self.out.trace.note(self.out.now, &[50, kind.len() as u64], |f| write!(f, "──── {fault:?}"));
-        if self.try_strike(fault) && kind != "notice" {
+        if !self.try_strike(fault) {
+            // What makes no sense at the moment is replaced by what always does.
+            let (a, b) = (self.random.below(self.nodes.len() as u64) as Place, self.nodes.len() - 1);
+            let (a, b) = if a == b { (0, b) } else { (a, b) };
+            let reset = Fault::Reset(a, b, Channel::Raft);
+            kind = reset.kind();
+            self.try_strike(reset);
+        }
+        if kind != "notice" {
             self.struck.push(kind);
         }
     }
@@ -63,6 +71,12 @@ impl World {
                 self.block(vec![(from, to)], length);
                 true
             }
+            Fault::Deafen(place, length) => {
+                self.out.coverage.deaf += 1;
+                let others = (0..self.nodes.len()).filter(|other| *other != place);
+                self.block(others.map(|other| (other, place)).collect(), length);
+                true
+            }
             Fault::Notice(a, b) => self.notice(a, b),
             Fault::Reset(a, b, channel) => {
                 self.out.coverage.resets += 1;
@@ -74,6 +88,11 @@ impl World {
                 self.out.coverage.slow_disks += 1;
                 self.out.disk_times[place] = time;
                 self.repair_after(length, Repair::Disk(place))
+            }
+            Fault::SlowApply(place, time, length) => {
+                self.out.coverage.slow_applies += 1;
+                self.out.apply_times[place] = time;
+                self.repair_after(length, Repair::Apply(place))
             }
             Fault::Weather(weather, length) => {
                 self.out.coverage.slow_networks += 1;
@@ -92,7 +111,13 @@ impl World {
                 self.nodes[place].machine.clock.set_rate(rate);
                 true
             }
-            Fault::Transfer => self.move_some_leader(),
+            Fault::Transfer => self.move_some_leader().is_some(),
+            Fault::TransferAndDeafen(after, length) => {
+                let Some(place) = self.move_some_leader() else { return false };
+                let at = self.out.now + after;
+                self.out.agenda.plan(at, Event::Strike(Fault::Deafen(place, length)));
+                true
+            }
             Fault::Replace(place) => self.replace_some_replica(place),
             Fault::Harm(place, down) => self.harm(place, down),
             Fault::Lie(place, length, down) => {
@@ -121,6 +146,7 @@ impl World {
                 }
             }
             Repair::Disk(place) => self.out.disk_times[place] = self.plan.disk_time,
+            Repair::Apply(place) => self.out.apply_times[place] = APPLY_TIME,
             Repair::Weather => self.out.network.weather = self.plan.weather,
         }
     }
@@ -132,6 +158,7 @@ impl World {
         for place in 0..self.nodes.len() {
             self.resume(place);
             self.out.disk_times[place] = self.plan.disk_time;
+            self.out.apply_times[place] = APPLY_TIME;
             self.nodes[place].machine.clock.set_wall_offset(0);
         }
         self.out.network.weather = crate::network::Weather { drop: 0, ..self.plan.weather };
@@ -279,7 +306,7 @@ impl World {
         let state = *self.random.pick(&states);
         self.kill(place, down);
         let machine = &mut self.nodes[place].machine;
-        machine.harmed = true;
+        machine.harmed.insert(state);
         // Memory cannot refuse.
         let _ = machine.records.remove(state);
         true
@@ -307,8 +334,8 @@ impl World {
         true
     }
 
-    /// Somebody asks the leader of some group to hand over to some other voter.
-    fn move_some_leader(&mut self) -> bool {
+    /// Somebody asks the leader of some group to hand over to some other voter. Returns its place.
+    fn move_some_leader(&mut self) -> Option<Place> {
         let mut led: Vec<(Place, GroupId, Vec<(ReplicaId, NodeId)>)> = Vec::new();
         for (place, node) in self.nodes.iter().enumerate() {
             let Some(process) = node.process.as_ref().filter(|_| node.paused.is_none()) else { continue };
@@ -323,12 +350,12 @@ impl World {
         }
         led.retain(|(_, _, others)| !others.is_empty());
         if led.is_empty() {
-            return false;
+            return None;
         }
         let (place, group, others) = self.random.pick(&led).clone();
         let (to, _) = *self.random.pick(&others);
         self.out.coverage.transfers += 1;
         self.with(place, |process, out| process.input(Input::Transfer { group, to }, out));
-        true
+        Some(place)
     }
 }
