@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use serde::{Deserialize, Serialize};
 use types::{ErrorCode, Fault};
 
 use crate::process::Process;
@@ -84,17 +83,6 @@ fn sync_directory(path: &Path) -> std::io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// What a pid file says of the process that holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// The process.
-    #[serde(flatten)]
-    pub process: Process,
-    /// Where a node's HTTP API is; empty for an agent.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub http: String,
-}
-
 /// A pid file that this process holds: locked until it ends, however it ends.
 ///
 /// The lock, not the number, is the truth: the system drops it with the process, so a number that was
@@ -115,21 +103,20 @@ impl PidFile {
     ///
     /// # Errors
     /// `DataInUse` with the holder's pid if another process holds it; `DataUnreadable`, `DiskFull`.
-    pub fn take(path: &Path, http: &str) -> Result<Self, Fault> {
+    pub fn take(path: &Path) -> Result<Self, Fault> {
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = open.map_err(|error| fault(&error, path))?;
         let mut tries = 0;
         while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             tries += 1;
             if tries == LOCK_TRIES {
-                let pid = read_holder(&mut file).map_or(0, |holder| holder.process.pid);
+                let pid = read_holder(&mut file).map_or(0, |holder| holder.pid);
                 let detail = format!("process {pid} uses {}", path.with_extension("").display());
                 return Err(Fault::new(ErrorCode::DataInUse, detail));
             }
             std::thread::sleep(LOCK_PAUSE);
         }
-        let holder = Holder { process: Process::current(), http: http.to_owned() };
-        let text = toml::to_string(&holder).expect("plain values under text names");
+        let text = toml::to_string(&Process::current()).expect("plain values under text names");
         let write = |file: &mut File| -> std::io::Result<()> {
             file.set_len(0)?;
             file.rewind()?;
@@ -143,7 +130,7 @@ impl PidFile {
     ///
     /// # Errors
     /// `DataUnreadable` if the file is there and cannot be read.
-    pub fn holder(path: &Path) -> Result<Option<Holder>, Fault> {
+    pub fn holder(path: &Path) -> Result<Option<Process>, Fault> {
         let mut file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -152,16 +139,11 @@ impl PidFile {
         if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
             return Ok(None);
         }
-        Ok(read_holder(&mut file).filter(|holder| holder.process.is_alive()))
-    }
-
-    /// What the file says of its last holder, whether it still lives or not.
-    pub fn last_holder(path: &Path) -> Option<Holder> {
-        read_holder(&mut File::open(path).ok()?)
+        Ok(read_holder(&mut file).filter(|holder| holder.is_alive()))
     }
 }
 
-fn read_holder(file: &mut File) -> Option<Holder> {
+fn read_holder(file: &mut File) -> Option<Process> {
     let mut text = String::new();
     file.rewind().ok()?;
     file.take(4096).read_to_string(&mut text).ok()?;
@@ -192,18 +174,15 @@ mod tests {
         let path = dir.path().join("agent.pid");
         assert_eq!(PidFile::holder(&path), Ok(None));
 
-        let held = PidFile::take(&path, "127.0.0.1:7001").expect("free");
-        let holder = PidFile::holder(&path).expect("readable").expect("held");
-        assert_eq!(holder.process, Process::current());
-        assert_eq!(holder.http, "127.0.0.1:7001");
-        let fault = PidFile::take(&path, "").expect_err("held");
+        let held = PidFile::take(&path).expect("free");
+        assert_eq!(PidFile::holder(&path), Ok(Some(Process::current())));
+        let fault = PidFile::take(&path).expect_err("held");
         assert_eq!(fault.code, ErrorCode::DataInUse);
         assert!(fault.detail.contains(&std::process::id().to_string()), "{fault}");
 
         drop(held);
         assert_eq!(PidFile::holder(&path), Ok(None));
-        assert_eq!(PidFile::last_holder(&path).map(|holder| holder.process), Some(Process::current()));
-        PidFile::take(&path, "").expect("free again");
+        PidFile::take(&path).expect("free again");
     }
 
     #[test]

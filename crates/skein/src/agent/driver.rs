@@ -113,8 +113,8 @@ impl Agent {
     fn find_running(&self) -> Result<BTreeMap<u64, Process>, Fault> {
         let mut found = BTreeMap::new();
         for node in &self.topology.nodes {
-            if let Some(holder) = PidFile::holder(&self.place(node.id).pid_file())? {
-                found.insert(node.id, holder.process);
+            if let Some(process) = PidFile::holder(&self.place(node.id).pid_file())? {
+                found.insert(node.id, process);
             }
         }
         Ok(found)

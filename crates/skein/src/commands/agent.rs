@@ -19,7 +19,7 @@ pub fn run(arguments: &Agent) -> Result<Exit, Fault> {
     }
     let directory = Directory::new(&arguments.dir);
     let topology = directory.topology()?;
-    let pid_file = PidFile::take(&directory.agent_pid_file(), "")?;
+    let pid_file = PidFile::take(&directory.agent_pid_file())?;
     // The topology is the truth; somebody may have edited it since the nodes' files were written.
     layout::write_nodes(&directory, &topology)?;
     let form = arguments.output.form();

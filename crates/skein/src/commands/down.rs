@@ -35,11 +35,11 @@ pub fn run(arguments: &Down) -> Result<Exit, Fault> {
     let mut nodes = Vec::new();
     for node in &topology.nodes {
         let place = NodePlace::new(directory.node_directory(node.id));
-        if let Some(holder) = PidFile::holder(&place.pid_file())? {
-            nodes.push((node.id, holder.process));
+        if let Some(process) = PidFile::holder(&place.pid_file())? {
+            nodes.push((node.id, process));
         }
     }
-    let agent = PidFile::holder(&directory.agent_pid_file())?.map(|holder| holder.process);
+    let agent = PidFile::holder(&directory.agent_pid_file())?;
     if let Some(agent) = agent {
         agent.signal(Signal::TERM);
         if !agent.wait(Some(STOP_WAIT)) {

@@ -48,10 +48,10 @@ pub fn run(arguments: Up) -> Result<Exit, Fault> {
         password: arguments.requirepass.clone(),
     };
     if let Some(agent) = PidFile::holder(&directory.agent_pid_file())? {
-        return already_running(&directory, &wish, agent.process, arguments.output.form());
+        return already_running(&directory, &wish, agent, arguments.output.form());
     }
     create_directory(directory.path())?;
-    let pid_file = PidFile::take(&directory.agent_pid_file(), "")?;
+    let pid_file = PidFile::take(&directory.agent_pid_file())?;
     let topology = layout::establish(&directory, &wish)?;
     check_ports(&directory, &topology)?;
     let form = arguments.output.form();

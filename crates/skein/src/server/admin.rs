@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::admin::{
-    CreateTable, DigestReport, Identity, MoveLeader, Status, Table, TablePartition,
-};
+use api::admin::{CreateTable, DigestReport, Identity, MoveLeader, Status, Table, TablePartition};
 use api::catalog::{CatalogAnswer, CatalogOp, EngineKind, HashBy, NewTable, TableName, TableRecord};
 use api::peer::ReplicaState;
 use node::Node;
@@ -193,7 +191,10 @@ fn new_table(wish: CreateTable) -> Result<NewTable, Fault> {
     let engine = match wish.engine.as_deref() {
         None | Some("kv") => EngineKind::Kv,
         Some(other) => {
-            return Err(Fault::new(ErrorCode::BadArgument, format!("there is no engine '{other}', only 'kv'")));
+            return Err(Fault::new(
+                ErrorCode::BadArgument,
+                format!("there is no engine '{other}', only 'kv'"),
+            ));
         }
     };
     let partitions = wish.partitions.unwrap_or(PARTITIONS_DEFAULT);

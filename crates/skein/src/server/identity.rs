@@ -115,7 +115,8 @@ fn read(path: &Path) -> Result<Option<Content>, Fault> {
     }
     let content: Content = toml::from_str(body).map_err(|error| damaged(error.message()))?;
     if content.format > FORMAT {
-        let detail = format!("{}: format {}, this release reads up to {FORMAT}", path.display(), content.format);
+        let detail =
+            format!("{}: format {}, this release reads up to {FORMAT}", path.display(), content.format);
         return Err(Fault::new(ErrorCode::DataNewer, detail));
     }
     Ok(Some(content))

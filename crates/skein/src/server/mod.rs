@@ -42,8 +42,6 @@ use transport::{Handler, Wires};
 
 /// Threads for connections between nodes and for HTTP.
 const NETWORK_THREADS: usize = 2;
-/// Set, this makes a node lie about durability. Only for the test that shows that we would notice.
-const NO_FSYNC: &str = "SKEIN_TEST_NO_FSYNC";
 
 /// Why a node ends.
 type End = Result<(), Fault>;
@@ -181,15 +179,8 @@ fn open_engines(file: &NodeFile, data: &Path) -> Result<(Engines, CatalogWatch),
 }
 
 fn open_log(data: &Path) -> Result<Arc<SegmentedLog>, Fault> {
-    let disk: Arc<dyn env::Disk> = match std::env::var_os(NO_FSYNC) {
-        None => Arc::new(OsDisk),
-        Some(_) => {
-            tracing::error!("{NO_FSYNC} is set: acknowledged writes will be lost when the power fails");
-            Arc::new(env::UnsyncedDisk)
-        }
-    };
     let options = LogOptions { secret: random()?, ..LogOptions::default() };
-    let log = SegmentedLog::open(disk, data.join("log"), options);
+    let log = SegmentedLog::open(Arc::new(OsDisk), data.join("log"), options);
     log.map(Arc::new).map_err(|error| replication::start::log_fault(&error))
 }
 

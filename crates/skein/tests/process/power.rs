@@ -202,7 +202,8 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         // Processes that were just killed may hold it for a moment.
-        let unmount = || Command::new("umount").arg(&self.at).status().is_ok_and(|status| status.success());
+        let unmount =
+            || Command::new("umount").arg(&self.at).output().is_ok_and(|output| output.status.success());
         let mut tries = 0;
         while !unmount() && tries < 100 {
             tries += 1;

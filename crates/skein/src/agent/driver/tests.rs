@@ -25,7 +25,7 @@ fn fake_node() {
     let config = PathBuf::from(config);
     let place = NodePlace::new(config.parent().expect("a directory"));
     let file = NodeFile::read(&config).expect("a configuration");
-    let _pid_file = PidFile::take(&place.pid_file(), &file.listen.http).expect("one process");
+    let _pid_file = PidFile::take(&place.pid_file()).expect("one process");
     let end = |outcome: &Result<(), Fault>, code| {
         ServerExit::write(&place, outcome);
         std::process::exit(code);
@@ -99,7 +99,7 @@ impl Fixture {
     }
 
     fn agent(&self) -> Working {
-        let pid_file = PidFile::take(&self.directory.agent_pid_file(), "").expect("one agent");
+        let pid_file = PidFile::take(&self.directory.agent_pid_file()).expect("one agent");
         let (tell, events) = channel();
         let agent = Agent::new(
             self.directory.clone(),
@@ -115,15 +115,15 @@ impl Fixture {
     }
 
     fn process(&self) -> Process {
-        PidFile::holder(&self.place().pid_file()).expect("readable").expect("running").process
+        PidFile::holder(&self.place().pid_file()).expect("readable").expect("running")
     }
 }
 
 impl Drop for Fixture {
     fn drop(&mut self) {
         // Whatever a failed test left running.
-        if let Ok(Some(holder)) = PidFile::holder(&self.place().pid_file()) {
-            holder.process.signal(Signal::KILL);
+        if let Ok(Some(process)) = PidFile::holder(&self.place().pid_file()) {
+            process.signal(Signal::KILL);
         }
     }
 }
@@ -243,7 +243,7 @@ fn a_node_that_runs_already_is_adopted_and_watched() {
 fn a_pid_file_of_a_dead_node_is_not_believed() {
     let fixture = Fixture::new();
     // A crash left the file, and its pid now belongs to somebody else: this very test.
-    let held = PidFile::take(&fixture.place().pid_file(), "127.0.0.1:1").expect("free");
+    let held = PidFile::take(&fixture.place().pid_file()).expect("free");
     drop(held);
     let agent = fixture.agent();
     agent.is_ready();
