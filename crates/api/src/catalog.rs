@@ -94,6 +94,10 @@ pub struct NodeRecord {
     /// `dc`, `rack`, `host` and whatever else, sorted by name.
     #[prost(message, repeated, tag = "10")]
     pub labels: Vec<Label>,
+    /// Names its data directory; random, made with it. Another one under the same node id means that the
+    /// node has lost whatever it had. 0 while unknown.
+    #[prost(fixed64, tag = "11")]
+    pub store: u64,
 }
 
 /// A name and a value.

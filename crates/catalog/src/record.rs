@@ -179,6 +179,9 @@ impl fmt::Display for Record {
             ),
             Record::Node(node) => {
                 write!(f, " {} roles={} boot={}", node.endpoint, node.roles.join(","), node.boot)?;
+                if node.store != 0 {
+                    write!(f, " store={}", node.store)?;
+                }
                 node.labels.iter().try_for_each(|label| write!(f, " {}={}", label.name, label.value))
             }
             Record::Partition(partition) => display_partition(partition, f),

@@ -32,6 +32,7 @@ fn largest_node(id: u64) -> NodeRecord {
         version: "v".repeat(NAME_BYTES_MAX),
         feature_level: u32::MAX,
         labels: (0..LABELS_MAX).map(label).collect(),
+        store: u64::MAX,
     }
 }
 

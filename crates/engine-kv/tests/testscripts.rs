@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Replies: `OK`, `nil`, `5`, `"text"`, `["a" nil]`, `next 77 ["a"]`, `error WrongType`. Arguments may be
-//! quoted, with `\xNN` for any byte. `UPDATE_TESTSCRIPTS=1 cargo test` writes the replies that came into
+//! quoted, with `\xNN` for any byte. `SKEIN_REWRITE=1 cargo test` writes the replies that came into
 //! the scripts; read the difference before committing it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -30,7 +30,7 @@ use types::{Hlc, LogIndex, StateId, Term};
 #[test]
 fn scripts_get_their_replies() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts");
-    let rewrite = std::env::var_os("UPDATE_TESTSCRIPTS").is_some();
+    let rewrite = std::env::var_os("SKEIN_REWRITE").is_some();
     let mut scripts: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     scripts.sort();
     assert!(!scripts.is_empty());

@@ -76,7 +76,10 @@ impl Control {
         if view.catalog.node(me).is_none_or(|known| known != view.me) {
             self.say(CatalogOp::RegisterNode(view.me.clone()), now, &mut decision);
         }
-        self.host(view, me, now, &mut decision);
+        // Before the catalog knows this node's data directory, it does not know what this node has lost.
+        if view.catalog.node(me).is_some_and(|known| known.store == view.me.store) {
+            self.host(view, me, now, &mut decision);
+        }
         self.lead(view, now, &mut decision);
         decision
     }

@@ -193,13 +193,16 @@ impl Applier {
                 continue;
             }
             applied = Applied { index: entry.index.into(), term: entry.term.into() };
+            if mutant!(AppliedTooFar) {
+                self.commit(applied)?;
+            }
             match message::work(&entry) {
                 Work::Nothing => {}
                 Work::Membership(change) => self.change_membership(change, &mut outcome),
                 Work::Envelope(bytes) => self.apply_envelope(applied, &bytes, tokens, &mut outcome)?,
             }
         }
-        if applied > self.state.applied() {
+        if applied > self.state.applied() || mutant!(AppliedTooFar) {
             self.commit(applied)?;
         }
         outcome.applied = applied;

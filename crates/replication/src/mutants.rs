@@ -32,7 +32,7 @@ pub enum Mutant {
     SessionIgnored,
     /// The floor of a session removes replies that may still be asked for.
     FloorTooHigh,
-    /// The applied index is stored without the data of its last entry.
+    /// The applied index is stored before the data of its last entry.
     AppliedTooFar,
     /// A snapshot is described one entry further than it is.
     SnapshotTooFar,

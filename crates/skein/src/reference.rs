@@ -60,7 +60,6 @@ fn all_settings() -> String {
         "| setting | default | from | to | unit | what it does |\n|---|---|---|---|---|---|\n".to_owned();
     for setting in settings::ALL {
         let (default, min, max, unit) = match setting.kind {
-            Kind::Bool { default } => (default.to_string(), "false".into(), "true".into(), ""),
             Kind::Integer { default, min, max, unit } => {
                 (default.to_string(), min.to_string(), max.to_string(), unit)
             }

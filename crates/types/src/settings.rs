@@ -5,11 +5,6 @@
 /// What values a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `true` or `false`.
-    Bool {
-        /// The value when nothing is said.
-        default: bool,
-    },
     /// A whole number with bounds, both allowed.
     Integer {
         /// The value when nothing is said.
@@ -36,12 +31,6 @@ pub struct Setting {
 
 const MIB: u64 = 1024 * 1024;
 
-/// Whether the cluster repairs itself without a command.
-pub const AUTO_FAILOVER: Setting = Setting {
-    name: "auto_failover",
-    kind: Kind::Bool { default: true },
-    about: "another replica takes over by itself when a leader is lost",
-};
 /// When a silent node is called suspect.
 pub const SUSPECT_AFTER_MS: Setting = Setting {
     name: "suspect_after_ms",
@@ -74,14 +63,8 @@ pub const BLOCK_CACHE_BYTES: Setting = Setting {
 };
 
 /// All settings, in the order they are listed to people.
-pub const ALL: &[Setting] = &[
-    AUTO_FAILOVER,
-    SUSPECT_AFTER_MS,
-    DOWN_AFTER_MS,
-    FLUSH_INTERVAL_MS,
-    WRITE_BUFFER_BYTES,
-    BLOCK_CACHE_BYTES,
-];
+pub const ALL: &[Setting] =
+    &[SUSPECT_AFTER_MS, DOWN_AFTER_MS, FLUSH_INTERVAL_MS, WRITE_BUFFER_BYTES, BLOCK_CACHE_BYTES];
 
 impl Setting {
     /// The setting of this name.
@@ -89,22 +72,16 @@ impl Setting {
         ALL.iter().find(|setting| setting.name == name)
     }
 
-    /// The default of a whole-number setting; 0 or 1 for a switch.
+    /// The default.
     pub const fn default_number(&self) -> u64 {
         match self.kind {
             Kind::Integer { default, .. } => default,
-            Kind::Bool { default } => default as u64,
         }
     }
 
     /// Checks a value as typed; the error is a sentence for the person who typed it.
     pub fn check(&self, text: &str) -> Result<u64, String> {
         match self.kind {
-            Kind::Bool { .. } => match text {
-                "true" => Ok(1),
-                "false" => Ok(0),
-                _ => Err(format!("{} is true or false, not '{text}'", self.name)),
-            },
             Kind::Integer { min, max, unit, .. } => match text.parse::<u64>() {
                 Ok(number) if (min..=max).contains(&number) => Ok(number),
                 _ => Err(format!(
@@ -123,16 +100,14 @@ mod tests {
     #[test]
     fn defaults_lie_within_bounds_and_names_are_unique() {
         for (i, setting) in ALL.iter().enumerate() {
-            if let Kind::Integer { default, min, max, .. } = setting.kind {
-                assert!((min..=max).contains(&default), "{}", setting.name);
-            }
+            let Kind::Integer { default, min, max, .. } = setting.kind;
+            assert!((min..=max).contains(&default), "{}", setting.name);
             assert!(ALL[i + 1..].iter().all(|other| other.name != setting.name));
         }
     }
 
     #[test]
     fn a_bad_value_is_explained() {
-        assert_eq!(AUTO_FAILOVER.check("yes").unwrap_err(), "auto_failover is true or false, not 'yes'");
         assert!(SUSPECT_AFTER_MS.check("1").unwrap_err().contains("from 500 to 600000"));
     }
 }

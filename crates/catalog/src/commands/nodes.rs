@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api::catalog::{CatalogAnswer, ClusterRecord, NodeRecord};
+use api::catalog::{CatalogAnswer, ClusterRecord, NodeRecord, ReplicaRecord};
 use types::limits::{ADDRESS_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, NODES_MAX};
 use types::{ErrorCode, Fault, NodeId};
 
-use super::{Decision, bad_argument, shown};
+use super::{Decision, bad_argument, put_partition, shown};
 use crate::Catalog;
 use crate::record::{Record, RecordChange};
 use crate::role::Role;
@@ -28,10 +28,29 @@ pub(super) fn register(
         return Err(unknown_node(&cluster, node.id));
     }
     let mut changes = Vec::new();
-    if catalog.node(NodeId(node.id)) != Some(&node) {
+    let known = catalog.node(NodeId(node.id));
+    if known.is_some_and(|known| known.store != 0 && known.store != node.store) {
+        changes.extend(give_up_replicas(catalog, NodeId(node.id)));
+    }
+    if known != Some(&node) {
         changes.push(RecordChange::Put(Record::Node(Arc::new(node.clone()))));
     }
     Ok(Decision { answer: CatalogAnswer::Node(node), changes, cluster })
+}
+
+/// The node comes with another data directory: what it was to host may have lived, and made promises, in
+/// the one before. Calling it established makes it lost there, so that it is replaced and never made again.
+fn give_up_replicas(catalog: &Catalog, node: NodeId) -> Vec<RecordChange> {
+    let on_node = |replica: &&mut ReplicaRecord| replica.node == node.get() && !replica.established;
+    let mut changes = Vec::new();
+    for partition in catalog.partitions() {
+        let mut partition = partition.clone();
+        if let Some(replica) = partition.replicas.iter_mut().find(on_node) {
+            replica.established = true;
+            changes.push(put_partition(partition));
+        }
+    }
+    changes
 }
 
 /// The founding nodes of a cluster, checked and in their stored form.

@@ -1,7 +1,7 @@
 //! Runs the scripts in `testscripts/`: commands in, replies and what changed out.
 //!
 //! A script has lines that begin with `>` and the output expected behind each of them. `#` begins a
-//! comment. `UPDATE_SCRIPTS=1 cargo test -p catalog` writes what comes out instead; read the diff.
+//! comment. `SKEIN_REWRITE=1 cargo test -p catalog` writes what comes out instead; read the diff.
 
 #![expect(clippy::unwrap_used, reason = "this is a test; a broken script shall stop it")]
 
@@ -27,7 +27,7 @@ fn scripts_come_out_as_written() {
         if actual == expected {
             continue;
         }
-        if std::env::var_os("UPDATE_SCRIPTS").is_some() {
+        if std::env::var_os("SKEIN_REWRITE").is_some() {
             std::fs::write(&path, actual).unwrap();
         } else {
             wrong.push(format!("{}\n{}", path.display(), first_difference(&expected, &actual)));

@@ -191,6 +191,7 @@ fn node(words: &Words<'_>, id: u64) -> NodeRecord {
         http: port(1),
         roles: words.list("roles").into_iter().map(String::from).collect(),
         boot: words.value("boot").unwrap_or(id.wrapping_add(100)),
+        store: words.value("store").unwrap_or(0),
         version: "0.1.0".into(),
         feature_level: 1,
         labels: words.list("labels").into_iter().map(label).collect(),

@@ -1,6 +1,5 @@
 //! The log thread: everything that waits becomes one write and one fsync.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use types::{Fault, GroupId, LogIndex, ReplicaId};
@@ -47,12 +46,11 @@ pub(super) fn run_log(core: &Core) {
 /// Writes a batch, then lets the promises leave. `false` when the process must end.
 fn write(core: &Core, waiting: &mut Vec<LogCommand>) -> bool {
     let batch: Vec<GroupWrite> = waiting.iter_mut().filter_map(|command| command.take_write(core)).collect();
-    if !batch.is_empty() {
-        if let Err(fault) = write_until_room(core, &batch) {
-            core.outbox.fatal(fault);
-            return false;
-        }
-        core.syncs.fetch_add(1, Ordering::Relaxed);
+    if !batch.is_empty()
+        && let Err(fault) = write_until_room(core, &batch)
+    {
+        core.outbox.fatal(fault);
+        return false;
     }
     for written in waiting.drain(..) {
         match written {

@@ -74,7 +74,6 @@ pub(super) struct Core {
     pub(super) replicas: RwLock<BTreeMap<GroupId, (ReplicaId, i32)>>,
     pub(super) next_state: AtomicU64,
     pub(super) counters: Vec<Mutex<Counters>>,
-    pub(super) syncs: AtomicU64,
     pub(super) entries_applied: AtomicU64,
 }
 
@@ -109,7 +108,6 @@ impl Store {
             replicas: RwLock::default(),
             next_state: AtomicU64::new(next_state.get()),
             counters: (0..options.workers.max(1)).map(|_| Mutex::default()).collect(),
-            syncs: AtomicU64::new(0),
             entries_applied: AtomicU64::new(0),
         });
         for opened in opened {
@@ -197,18 +195,13 @@ impl Store {
         shared.values().map(|shared| shared.report()).collect()
     }
 
-    /// What happened so far: of the groups, then log syncs, entries applied.
-    pub fn counters(&self) -> (Counters, u64, u64) {
+    /// What happened so far in the groups, and entries applied.
+    pub fn counters(&self) -> (Counters, u64) {
         let mut sum = Counters::default();
         for counters in &self.core.counters {
             sum = sum.plus(&counters.lock().unwrap_or_else(PoisonError::into_inner));
         }
-        (sum, self.core.syncs.load(Ordering::Relaxed), self.core.entries_applied.load(Ordering::Relaxed))
-    }
-
-    /// The log that all replicas share.
-    pub fn log(&self) -> &Arc<dyn LogStore> {
-        &self.core.log
+        (sum, self.core.entries_applied.load(Ordering::Relaxed))
     }
 
     /// Stops all threads, makes everything applied durable, and returns.

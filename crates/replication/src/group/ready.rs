@@ -73,6 +73,11 @@ impl Group {
                     .unwrap_or_default();
             self.raft.mut_store().reset(position, membership);
             self.adopt_later(number, position.index.get());
+            if mutant!(AdoptBeforeLog)
+                && let Some((_, state, index)) = self.adopting.take()
+            {
+                self.adopt(state, index, out);
+            }
             write.reset = Some(position);
             counters.snapshots_installed += 1;
         }

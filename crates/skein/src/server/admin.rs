@@ -15,6 +15,7 @@ use types::metrics::{self, Metric};
 use types::{ErrorCode, Fault, NodeId, limits};
 
 use super::transport::Wires;
+use wal::{LogStore, SegmentedLog};
 
 /// Partitions of a table that is made without a number.
 const PARTITIONS_DEFAULT: u32 = 8;
@@ -28,13 +29,20 @@ pub struct NodeAdmin {
     node: Arc<Node>,
     wires: Arc<Wires>,
     redis: Arc<RedisFace>,
+    log: Arc<SegmentedLog>,
     cluster: String,
 }
 
 impl NodeAdmin {
     /// The API of a node of a cluster.
-    pub fn new(node: Arc<Node>, wires: Arc<Wires>, redis: Arc<RedisFace>, cluster: String) -> Self {
-        Self { node, wires, redis, cluster }
+    pub fn new(
+        node: Arc<Node>,
+        wires: Arc<Wires>,
+        redis: Arc<RedisFace>,
+        log: Arc<SegmentedLog>,
+        cluster: String,
+    ) -> Self {
+        Self { node, wires, redis, log, cluster }
     }
 
     fn change(&self, op: CatalogOp) -> oneshot::Receiver<Result<CatalogAnswer, Fault>> {
@@ -76,21 +84,22 @@ impl Admin for NodeAdmin {
             (&metrics::REQUESTS_RETRIED, gateway.retried as f64),
             (&metrics::OUTCOMES_UNKNOWN, gateway.unknown as f64),
             (&metrics::READS_BY_LEASE, by_lease as f64),
+            (&metrics::LOG_SYNCS, self.log.counters().syncs as f64),
+            (&metrics::LOG_BYTES, self.log.counters().bytes_written as f64),
+            (&metrics::LOG_SIZE, self.log.bytes() as f64),
             (&metrics::FRAMES_DROPPED, dropped as f64),
             (&metrics::FRAMES_REFUSED, refused as f64),
             (&metrics::RESIDENT_BYTES, usage.resident_bytes as f64),
             (&metrics::CPU_SECONDS, usage.user_seconds + usage.system_seconds),
         ];
         if let Some(store) = self.node.store() {
-            let (groups, syncs, applied) = store.counters();
+            let (groups, applied) = store.counters();
             let reports = store.reports();
             let count = |state: ReplicaState| {
                 reports.iter().filter(|report| report.state == state as i32).count() as f64
             };
             values.extend([
                 (&metrics::READS_BY_QUORUM, groups.reads_by_quorum as f64),
-                (&metrics::LOG_SYNCS, syncs as f64),
-                (&metrics::LOG_SIZE, store.log().bytes() as f64),
                 (&metrics::ENTRIES_APPLIED, applied as f64),
                 (&metrics::ELECTIONS, groups.elections as f64),
                 (&metrics::GROUPS, reports.len() as f64),

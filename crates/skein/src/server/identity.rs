@@ -25,6 +25,8 @@ struct Content {
     cluster: String,
     /// The node.
     node: u64,
+    /// This data directory, as 16 hexadecimal digits; random.
+    store: String,
     /// Where this node was reached when it last ran: if somebody answers there as this node, it is alive.
     endpoint: String,
     /// The node has served. If its replicas are missing later, they are lost, and must not be made again
@@ -47,6 +49,7 @@ impl Identity {
                 format: FORMAT,
                 cluster,
                 node: node.get(),
+                store: format!("{:016x}", super::random()?),
                 endpoint: endpoint.to_owned(),
                 served: false,
             };
@@ -75,6 +78,11 @@ impl Identity {
     /// The cluster.
     pub fn cluster(&self) -> ClusterId {
         ClusterId(u64::from_str_radix(&self.content.cluster, 16).unwrap_or(0))
+    }
+
+    /// The number of this data directory.
+    pub fn store(&self) -> u64 {
+        u64::from_str_radix(&self.content.store, 16).unwrap_or(0)
     }
 
     /// Where this node was reached when it last ran; `None` for one that never did.

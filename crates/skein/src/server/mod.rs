@@ -68,9 +68,9 @@ pub fn run(file: &NodeFile, place: &NodePlace) -> Result<(), Fault> {
     let runtime = network_runtime()?;
     let ports = redis::Ports::bind(file)?;
     let http = serve::listen::bind(&file.listen.http)?;
-    let Running { node, wires } = start(file, &data, &identity, boot, &secret, &runtime, end)?;
+    let Running { node, wires, log } = start(file, &data, &identity, boot, &secret, &runtime, end)?;
     let face = ports.open(&node, password.as_deref(), data.display().to_string())?;
-    let admin = admin::NodeAdmin::new(node.clone(), wires, face.clone(), file.cluster.clone());
+    let admin = admin::NodeAdmin::new(node.clone(), wires, face.clone(), log, file.cluster.clone());
     let http = {
         let _inside = runtime.enter();
         serve::http::HttpServer::start(http, secret, Arc::new(admin))?
@@ -110,6 +110,7 @@ fn wait_for_end(node: &Node, ended: &mpsc::Receiver<End>, identity: Identity, en
 struct Running {
     node: Arc<Node>,
     wires: Arc<Wires>,
+    log: Arc<SegmentedLog>,
 }
 
 #[allow(clippy::too_many_arguments, reason = "what a process begins with, put together once")]
@@ -143,7 +144,7 @@ fn start(
     let wires = Arc::new(Wires::new(peers, runtime.handle().clone(), end));
     let seed = random()?;
     let config = NodeConfig {
-        me: node_record(file, boot),
+        me: node_record(file, boot, identity.store()),
         bootstrap: Some(bootstrap(file, identity.cluster())),
         may_found: !identity.has_served(),
         seed,
@@ -154,10 +155,10 @@ fn start(
             flush_interval: Duration::from_millis(file.setting(&FLUSH_INTERVAL_MS)),
         },
     };
-    let node = Node::start(config, log, engines, watch, Arc::new(OsClock::new()), wires.clone())?;
+    let node = Node::start(config, log.clone(), engines, watch, Arc::new(OsClock::new()), wires.clone())?;
     wires.start(Arc::new(Handler::new(node.clone(), wires.clone())));
     node.connect();
-    Ok(Running { node, wires })
+    Ok(Running { node, wires, log })
 }
 
 fn open_engines(file: &NodeFile, data: &Path) -> Result<(Engines, CatalogWatch), Fault> {
@@ -202,8 +203,8 @@ fn reached(file: &NodeFile) -> &crate::node_file::NodeAddresses {
         .map_or(&file.listen, |founder| &founder.addresses)
 }
 
-fn node_record(file: &NodeFile, boot: BootId) -> NodeRecord {
-    record(file.node, reached(file), boot)
+fn node_record(file: &NodeFile, boot: BootId, store: u64) -> NodeRecord {
+    NodeRecord { store, ..record(file.node, reached(file), boot) }
 }
 
 fn record(id: u64, addresses: &crate::node_file::NodeAddresses, boot: BootId) -> NodeRecord {
@@ -218,6 +219,7 @@ fn record(id: u64, addresses: &crate::node_file::NodeAddresses, boot: BootId) ->
         version: env!("CARGO_PKG_VERSION").to_owned(),
         feature_level: serve::peers::FEATURE_LEVEL,
         labels: Vec::new(),
+        store: 0,
     }
 }
 
