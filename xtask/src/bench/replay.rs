@@ -22,7 +22,7 @@ pub fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let cluster = Cluster::start(&bench.skein, Shape::default());
     fill_keys(bench, &all_addresses(&cluster), KEYS)?;
     let writers = Writers::start(&cluster);
-    let mut slowest = Duration::ZERO;
+    let (mut slowest_ready, mut slowest) = (Duration::ZERO, Duration::ZERO);
     for node in 1..=KILLS {
         cluster.becomes(Health::Healthy);
         let pid = cluster.pid(node);
@@ -31,6 +31,7 @@ pub fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         until("another process", || (cluster.pid(node) != pid).then_some(()));
         let began = Instant::now();
         cluster.node_is_ready(node);
+        slowest_ready = slowest_ready.max(began.elapsed());
         let client = cluster.client();
         until("a node that has caught up", || {
             client.status().ok().filter(|status| has_caught_up(status, node))
@@ -40,7 +41,11 @@ pub fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     drop(writers);
     Ok(vec![Figure {
         measure: format!("kill -9 under load with 1 million keys, {KILLS} nodes: exec to caught up"),
-        value: format!("worst {:.2} s", slowest.as_secs_f64()),
+        value: format!(
+            "worst {:.2} s (the node itself says so after {:.2} s)",
+            slowest.as_secs_f64(),
+            slowest_ready.as_secs_f64()
+        ),
         beside: String::new(),
         bar: "<= 3 s".into(),
         verdict: Verdict::of(slowest <= READY_MAX),
