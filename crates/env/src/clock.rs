@@ -1,6 +1,8 @@
 //! Time: monotonic moments for intervals, wall milliseconds for stamps.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// A moment of a monotonic clock: nanoseconds since an arbitrary start. It includes time that the
 /// process was paused, and never goes back.
@@ -29,28 +31,15 @@ pub trait Clock: Send + Sync {
     fn wall_millis(&self) -> u64;
 }
 
-/// The machine's clocks.
-#[derive(Debug)]
-pub struct OsClock {
-    start: Instant,
-}
-
-impl OsClock {
-    /// A clock whose moments count from now.
-    pub fn new() -> Self {
-        Self { start: Instant::now() }
-    }
-}
-
-impl Default for OsClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+/// The machine's clocks. Moments come from the clock that also runs while the machine sleeps: a lease must
+/// not survive that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsClock;
 
 impl Clock for OsClock {
     fn now(&self) -> Moment {
-        Moment(self.start.elapsed().as_nanos() as u64)
+        let now = clock_gettime(ClockId::Boottime);
+        Moment((now.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(now.tv_nsec as u64))
     }
 
     fn wall_millis(&self) -> u64 {

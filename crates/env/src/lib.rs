@@ -8,4 +8,4 @@ mod clock;
 mod disk;
 
 pub use clock::{Clock, Moment, OsClock};
-pub use disk::{Disk, DiskFile, OsDisk, UnsyncedDisk};
+pub use disk::{Disk, DiskFile, OsDisk};

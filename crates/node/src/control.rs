@@ -73,13 +73,13 @@ impl Control {
             }
             return decision;
         }
+        // Only a copy that contains this run's registration is younger than everything that this node did
+        // before: an older one may not know the replicas that are here, and what their loss would mean.
         if view.catalog.node(me).is_none_or(|known| known != view.me) {
             self.say(CatalogOp::RegisterNode(view.me.clone()), now, &mut decision);
+            return decision;
         }
-        // Before the catalog knows this node's data directory, it does not know what this node has lost.
-        if view.catalog.node(me).is_some_and(|known| known.store == view.me.store) {
-            self.host(view, me, now, &mut decision);
-        }
+        self.host(view, me, now, &mut decision);
         self.lead(view, now, &mut decision);
         decision
     }
@@ -118,19 +118,22 @@ impl Control {
             let group = GroupId(report.group);
             let Some(membership) = &report.membership else { continue };
             if view.clock_is_far {
-                let other = report.in_sync.iter().find(|replica| **replica != report.replica);
+                let voter = |id: &u64| membership.members.iter().any(|m| m.replica == *id && !m.learner);
+                let other = report.in_sync.iter().find(|id| **id != report.replica && voter(id));
                 decision.inputs.extend(other.map(|to| Input::Transfer { group, to: ReplicaId(*to) }));
             }
             let Some(partition) = view.catalog.partition(group) else { continue };
             let known = partition.observed.as_ref().or(partition.birth.as_ref());
+            led.insert(group);
             if known.is_none_or(|known| known.epoch < membership.epoch) {
                 let membership = Some(membership.clone());
                 let observed = ObservedMembership { group: group.get(), membership };
                 self.say(CatalogOp::Observed(observed), now, decision);
+                // A wish counts for the membership that it was made from.
+                continue;
             }
             let replicas: Vec<(ReplicaId, NodeId)> =
                 partition.replicas.iter().map(|r| (ReplicaId(r.id), NodeId(r.node))).collect();
-            led.insert(group);
             let is: BTreeSet<_> = membership.members.iter().map(|m| (m.replica, m.learner)).collect();
             let shall: BTreeSet<_> = replicas.iter().map(|(replica, _)| (replica.get(), false)).collect();
             // Also while it is not fulfilled: the word may have been lost.

@@ -24,7 +24,7 @@ pub enum Received {
 pub struct Desk<O> {
     next_token: u64,
     open: BTreeMap<Token, Waiting<O>>,
-    reads_by_lease: u64,
+    reads_at_once: u64,
 }
 
 struct Waiting<O> {
@@ -44,7 +44,7 @@ impl<O: Clone> Default for Desk<O> {
 impl<O: Clone> Desk<O> {
     /// A desk without requests.
     pub fn new() -> Self {
-        Self { next_token: 1, open: BTreeMap::new(), reads_by_lease: 0 }
+        Self { next_token: 1, open: BTreeMap::new(), reads_at_once: 0 }
     }
 
     /// Requests that are not answered.
@@ -57,13 +57,12 @@ impl<O: Clone> Desk<O> {
         self.open.is_empty()
     }
 
-    /// Reads that needed no quorum.
+    /// Reads that [`Self::receive`] answered without a worker.
     pub fn reads_by_lease(&self) -> u64 {
-        self.reads_by_lease
+        self.reads_at_once
     }
 
-    /// A request came for a replica of this node. `shared` is what can be seen of its group, `generation`
-    /// what the catalog copy says of it, if it is here at all.
+    /// A request came for a replica of this node: [`answer_at_once`], or else [`Self::take_on`].
     pub fn receive(
         &mut self,
         origin: O,
@@ -71,33 +70,24 @@ impl<O: Clone> Desk<O> {
         here: Option<(&GroupShared, Generation)>,
         clock: &dyn Clock,
     ) -> Received {
-        let id = request.id;
-        let Some((shared, generation)) = here else {
-            return Received::Reply(refusal(id, &ErrorCode::NotLeader.into(), None));
-        };
-        let group = GroupId(request.group);
-        if request.generation != generation.get() {
-            return Received::Reply(refusal(id, &ErrorCode::StaleRoute.into(), None));
+        match answer_at_once(&request, here, clock) {
+            Some(reply) => {
+                self.reads_at_once += u64::from(matches!(reply.outcome, Some(Outcome::Done(_))));
+                Received::Reply(reply)
+            }
+            None => self.take_on(origin, request),
         }
+    }
+
+    /// Remembers a request that needs its group's worker.
+    pub fn take_on(&mut self, origin: O, request: Request) -> Received {
+        let (id, group) = (request.id, GroupId(request.group));
         if self.open.len() >= limits::GATEWAY_IN_FLIGHT_MAX {
             return Received::Reply(refusal(id, &ErrorCode::Overloaded.into(), None));
         }
-        let access = Access::try_from(request.access);
-        let read = match access {
-            Ok(Access::Read) => shared.read_by_lease(clock, &request.body),
-            Ok(Access::StaleRead) => shared.read_state(clock, &request.body),
-            Ok(Access::Write) => None,
-            Err(_) => {
-                return Received::Reply(refusal(id, &ErrorCode::VersionUnsupported.into(), None));
-            }
-        };
-        if let Some(value) = read {
-            self.reads_by_lease += 1;
-            return Received::Reply(read_reply(id, value));
-        }
         let token = Token(self.next_token);
         self.next_token += 1;
-        let is_write = access == Ok(Access::Write);
+        let is_write = request.access == Access::Write as i32;
         let body = request.body.clone();
         let waiting = Waiting { origin, id, group, read: (!is_write).then_some(body) };
         self.open.insert(token, waiting);
@@ -108,6 +98,19 @@ impl<O: Clone> Desk<O> {
         Received::Input(token, input)
     }
 
+    /// The group answered: hands back what to do, unless the token is unknown.
+    pub fn settle(&mut self, token: Token, answer: Answer) -> Option<(O, Settled)> {
+        let waiting = self.open.remove(&token)?;
+        let id = waiting.id;
+        let settled = match (answer, waiting.read) {
+            (Answer::Done(bytes), _) => Settled::Reply(Reply { id, outcome: Some(Outcome::Done(bytes)) }),
+            (Answer::Refused { fault, leader }, _) => Settled::Reply(refusal(id, &fault, leader)),
+            (Answer::ReadNow, Some(body)) => Settled::Read { id, group: waiting.group, body },
+            (Answer::ReadNow, None) => Settled::Reply(refusal(id, &ErrorCode::Internal.into(), None)),
+        };
+        Some((waiting.origin, settled))
+    }
+
     /// The group answered. Returns where the reply goes, unless the token is unknown.
     pub fn answer(
         &mut self,
@@ -116,20 +119,65 @@ impl<O: Clone> Desk<O> {
         shared: impl FnOnce(GroupId) -> Option<std::sync::Arc<GroupShared>>,
         clock: &dyn Clock,
     ) -> Option<(O, Reply)> {
-        let waiting = self.open.remove(&token)?;
-        let id = waiting.id;
-        let reply = match (answer, waiting.read) {
-            (Answer::Done(bytes), _) => Reply { id, outcome: Some(Outcome::Done(bytes)) },
-            (Answer::Refused { fault, leader }, _) => refusal(id, &fault, leader),
-            (Answer::ReadNow, Some(body)) => {
-                match shared(waiting.group).and_then(|shared| shared.read_state(clock, &body)) {
+        let (origin, settled) = self.settle(token, answer)?;
+        Some((origin, settled.into_reply(shared, clock)))
+    }
+}
+
+/// What to do for a request that its group has answered.
+pub enum Settled {
+    /// Send this.
+    Reply(Reply),
+    /// Read, then send. Reading may take long: not under a lock.
+    Read {
+        /// The request.
+        id: u64,
+        /// Where.
+        group: GroupId,
+        /// What.
+        body: Bytes,
+    },
+}
+
+impl Settled {
+    /// The reply, after reading if that is needed.
+    pub fn into_reply(
+        self,
+        shared: impl FnOnce(GroupId) -> Option<std::sync::Arc<GroupShared>>,
+        clock: &dyn Clock,
+    ) -> Reply {
+        match self {
+            Settled::Reply(reply) => reply,
+            Settled::Read { id, group, body } => {
+                match shared(group).and_then(|shared| shared.read_state(clock, &body)) {
                     Some(value) => read_reply(id, value),
                     None => refusal(id, &ErrorCode::NotLeader.into(), None),
                 }
             }
-            (Answer::ReadNow, None) => refusal(id, &ErrorCode::Internal.into(), None),
-        };
-        Some((waiting.origin, reply))
+        }
+    }
+}
+
+/// The reply to a request that needs no worker: a refusal, or a read under a lease. `here` is what can be
+/// seen of its group and the generation that the catalog copy says, if it is here at all. May read, so not
+/// under a lock.
+pub fn answer_at_once(
+    request: &Request,
+    here: Option<(&GroupShared, Generation)>,
+    clock: &dyn Clock,
+) -> Option<Reply> {
+    let id = request.id;
+    let Some((shared, generation)) = here else {
+        return Some(refusal(id, &ErrorCode::NotLeader.into(), None));
+    };
+    if request.generation != generation.get() {
+        return Some(refusal(id, &ErrorCode::StaleRoute.into(), None));
+    }
+    match Access::try_from(request.access) {
+        Ok(Access::Read) => Some(read_reply(id, shared.read_by_lease(clock, &request.body)?)),
+        Ok(Access::StaleRead) => Some(read_reply(id, shared.read_state(clock, &request.body)?)),
+        Ok(Access::Write) => None,
+        Err(_) => Some(refusal(id, &ErrorCode::VersionUnsupported.into(), None)),
     }
 }
 

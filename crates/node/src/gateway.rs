@@ -439,6 +439,10 @@ impl Gateway {
     ) {
         let Some(open) = self.calls.get_mut(&id) else { return };
         let group = open.call.group;
+        // An earlier write that pauses or is still out elsewhere goes first.
+        let behind = open.sequence.is_some()
+            && self.sessions.get(&group).is_some_and(|session| session.paused.first() < Some(&id))
+            && self.sessions.get(&group).is_some_and(|session| !session.paused.is_empty());
         let hint = Some(NodeId(leader)).filter(|node| leader != 0 && *node != from);
         match hint {
             Some(node) => {
@@ -449,7 +453,9 @@ impl Gateway {
             }
             None => {}
         }
-        if hint.is_some() && open.hints < HINTS_AT_ONCE_MAX {
+        if behind {
+            self.pause(id, None, now);
+        } else if hint.is_some() && open.hints < HINTS_AT_ONCE_MAX {
             open.hints += 1;
             open.avoid = Some(from);
             self.attempt(id, routes, now, out);
@@ -464,15 +470,13 @@ impl Gateway {
     fn session_expired(&mut self, id: u64, routes: &dyn Routes, now: Moment, out: &mut Vec<GatewayEffect>) {
         let Some(open) = self.calls.get_mut(&id) else { return };
         let group = open.call.group;
-        let Some((old, sequence)) = open.sequence else {
+        let Some((old, _)) = open.sequence else {
             return self.finish(id, Err(ErrorCode::SessionExpired.into()), routes, now, out);
         };
         let only_attempt = open.attempts == 1 && !open.in_doubt;
         let session = self.sessions.entry(group).or_default();
         if session.id == Some(old) {
             *session = Session { waiting: std::mem::take(&mut session.waiting), ..Session::default() };
-        } else {
-            session.open.remove(&sequence);
         }
         if !only_attempt {
             return self.finish(id, Err(ErrorCode::OutcomeUnknown.into()), routes, now, out);

@@ -29,7 +29,10 @@ pub enum HostAction {
 pub fn reconcile(wished: &[HostedReplica], here: &BTreeMap<GroupId, ReplicaId>) -> Vec<HostAction> {
     let mut actions = Vec::new();
     for (&group, &replica) in here {
-        if !wished.iter().any(|wish| wish.group == group && wish.replica == replica) {
+        // A replica whose record cannot be read is nobody's to remove.
+        if replica != ReplicaId::NONE
+            && !wished.iter().any(|wish| wish.group == group && wish.replica == replica)
+        {
             actions.push(HostAction::Remove(group, replica));
         }
     }

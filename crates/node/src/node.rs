@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use api::catalog::{Bootstrap, NodeRecord};
 use api::frame::{CatalogCopy, Channel, Frame};
-use api::peer::{RaftMessage, ReplicaState, Reply, Report, Request, SnapshotAck, SnapshotChunk};
+use api::peer::{
+    Access, Outcome, RaftMessage, ReplicaState, Reply, Report, Request, SnapshotAck, SnapshotChunk,
+};
 use bytes::Bytes;
 use catalog::{CatalogWatch, TableRoute};
 use env::{Clock, Moment};
@@ -18,7 +20,7 @@ use replication::{Answer, GroupShared, Input, Token};
 use types::{BootId, Endpoint, ErrorCode, Fault, Generation, GroupId, NodeId, ReplicaId};
 use wal::LogStore;
 
-use crate::desk::{Desk, Received};
+use crate::desk::{Desk, Received, Settled, answer_at_once};
 use crate::gateway::{Call, Gateway, GatewayCounters, GatewayEffect, GroupRoute, Routes};
 use crate::routes::RouteTable;
 use crate::upkeep::Upkeep;
@@ -285,8 +287,7 @@ impl Node {
 
     /// Counters of the gateway, and reads that needed no quorum.
     pub fn counters(&self) -> (GatewayCounters, u64) {
-        let by_desk = lock(&self.desk).reads_by_lease();
-        (lock(&self.gateway).gateway.counters(), self.reads_by_lease.load(Ordering::Relaxed) + by_desk)
+        (lock(&self.gateway).gateway.counters(), self.reads_by_lease.load(Ordering::Relaxed))
     }
 
     /// The store of replicas; there from the end of `start` on.
@@ -393,8 +394,15 @@ impl Node {
             let shared = store.shared(group);
             let generation = routes.group(group).map_or(Generation(0), |route| route.generation);
             let here = shared.as_deref().map(|shared| (shared, generation));
+            let is_read = request.access != Access::Write as i32;
+            if let Some(reply) = answer_at_once(&request, here, &*self.clock) {
+                let done = matches!(reply.outcome, Some(Outcome::Done(_)));
+                self.reads_by_lease.fetch_add(u64::from(is_read && done), Ordering::Relaxed);
+                replies.push(reply);
+                continue;
+            }
             let mut desk = lock(&self.desk);
-            match desk.receive(caller, request, here, &*self.clock) {
+            match desk.take_on(caller, request) {
                 Received::Reply(reply) => replies.push(reply),
                 Received::Input(token, input) => {
                     if !store.input(group, input) {
@@ -412,15 +420,17 @@ impl Node {
         let shared = |group| -> Option<Arc<GroupShared>> { self.store.get()?.shared(group) };
         let mut here = Vec::new();
         let mut there: BTreeMap<Origin, Vec<Reply>> = BTreeMap::new();
-        let mut desk = lock(&self.desk);
-        for (token, answer) in answers {
-            match desk.answer(token, answer, shared, &*self.clock) {
-                Some((Caller::Here, reply)) => here.push(reply),
-                Some((Caller::There(origin), reply)) => there.entry(origin).or_default().push(reply),
-                None => {}
+        let settled: Vec<(Caller, Settled)> = {
+            let mut desk = lock(&self.desk);
+            answers.into_iter().filter_map(|(token, answer)| desk.settle(token, answer)).collect()
+        };
+        for (caller, settled) in settled {
+            let reply = settled.into_reply(shared, &*self.clock);
+            match caller {
+                Caller::Here => here.push(reply),
+                Caller::There(origin) => there.entry(origin).or_default().push(reply),
             }
         }
-        drop(desk);
         for (origin, replies) in there {
             self.transport.reply(origin, replies);
         }
@@ -449,8 +459,17 @@ impl Node {
         }
     }
 
+    /// The cluster that this node was told to be of.
+    fn cluster(&self) -> Option<u64> {
+        let known = self.watch.latest().cluster().map(|cluster| cluster.get());
+        known.or_else(|| self.bootstrap.as_ref().map(|bootstrap| bootstrap.cluster))
+    }
+
     fn on_catalog(&self, copy: &CatalogCopy) {
         match catalog::Catalog::decode(&copy.state) {
+            Ok(catalog) if catalog.cluster().map(|cluster| cluster.get()) != self.cluster() => {
+                tracing::warn!("catalog copy of another cluster refused");
+            }
             Ok(catalog) => {
                 if self.watch.offer(Arc::new(catalog)) {
                     self.upkeep.wake();
@@ -498,8 +517,14 @@ impl Outbox for Out {
     }
 
     fn stopped(&self, group: GroupId, replica: ReplicaId, fault: Fault) {
-        lock(&self.0.damaged).insert((group, replica), fault.to_string());
-        self.0.upkeep.wake();
+        // Damage of this replica is mended by a copy of another. A bug, or an entry of a newer release, would
+        // meet the copy too: then the replica stays as it is, and is reported.
+        if fault.code == ErrorCode::DataDamaged {
+            lock(&self.0.damaged).insert((group, replica), fault.to_string());
+            self.0.upkeep.wake();
+        } else {
+            tracing::error!(group = group.get(), replica = replica.get(), %fault, "replica stopped");
+        }
     }
 
     fn fatal(&self, fault: Fault) {

@@ -23,6 +23,8 @@ use crate::node::{LOOK_EVERY, Node, lock};
 const LOOK_EVERY_AT_START: Duration = Duration::from_millis(20);
 /// How often a node reports to the meta nodes.
 const REPORT_EVERY: Duration = Duration::from_millis(400);
+/// Older reports say nothing about whether a founder has data.
+const FOUNDING_REPORT_AGE_MAX: Duration = Duration::from_secs(2);
 /// The same while the node is not ready: founders wait for each other's reports.
 const REPORT_EVERY_AT_START: Duration = Duration::from_millis(50);
 /// How often leaders look for expired keys.
@@ -130,7 +132,14 @@ impl Node {
         let all_say_so = {
             let heard = lock(&self.observations);
             bootstrap.nodes.iter().filter(|founder| founder.id != self.id.get()).all(|founder| {
-                heard.get(&NodeId(founder.id)).is_some_and(|(_, report)| report.catalog_version == 0)
+                heard.get(&NodeId(founder.id)).is_some_and(|(at, report)| {
+                    let lately = self.clock.now().since(*at) < FOUNDING_REPORT_AGE_MAX;
+                    let newborn = report.replicas.iter().all(|replica| {
+                        replica.state != ReplicaState::Stopped as i32
+                            && replica.commit <= types::limits::FIRST_LOG_INDEX
+                    });
+                    lately && newborn && report.catalog_version == 0
+                })
             })
         };
         if !all_say_so || store.replica(GroupId::CATALOG).is_some() {

@@ -154,8 +154,7 @@ impl Cluster {
             },
         };
         let (line, words) = mpsc::channel();
-        let node =
-            Node::start(config, disk.log, engines, watch, Arc::new(OsClock::new()), wire.clone()).unwrap();
+        let node = Node::start(config, disk.log, engines, watch, Arc::new(OsClock), wire.clone()).unwrap();
         self.lines.lock().unwrap().insert(id, line);
         let listener = node.clone();
         std::thread::spawn(move || {

@@ -58,7 +58,10 @@ impl ApplyError {
     pub fn to_fault(&self) -> Fault {
         let code = match self {
             ApplyError::Engine(EngineError::Storage(_)) => ErrorCode::DataUnreadable,
-            _ => ErrorCode::DataDamaged,
+            // Every replica stops at the same entry: it is no damage of this one, and a copy of another
+            // would not help.
+            ApplyError::Entry { .. } => ErrorCode::DataNewer,
+            ApplyError::Engine(_) | ApplyError::Record(_) => ErrorCode::DataDamaged,
         };
         Fault::new(code, self.to_string())
     }
@@ -206,6 +209,7 @@ impl Applier {
             self.commit(applied)?;
         }
         outcome.applied = applied;
+        outcome.hlc = self.hlc();
         outcome.changes = std::mem::take(&mut self.changes);
         Ok(outcome)
     }
@@ -248,10 +252,10 @@ impl Applier {
         let hlc = if mutant!(ClockGoesBack) { envelope.hlc } else { self.facts.hlc.max(envelope.hlc) };
         self.facts.hlc = hlc;
         self.facts.data_entries += 1;
-        let chance = if mutant!(ApplyNotDetermined) { u64::from(self.membership.epoch as u32) } else { 0 };
+        let chance = if mutant!(ApplyNotDetermined) { tokens.len() as u64 } else { 0 };
         let context = ApplyContext {
-            hlc: Hlc(hlc),
-            seed: envelope.seed ^ chance,
+            hlc: Hlc(hlc + chance),
+            seed: envelope.seed,
             apply_version: envelope.apply_version,
             index: at.index,
             wants_changes: self.feeds,
@@ -332,11 +336,11 @@ impl Applier {
         Ok(Bytes::copy_from_slice(&at.index.get().to_be_bytes()))
     }
 
-    fn change_membership(&mut self, mut change: membership::Change, outcome: &mut ApplyOutcome) {
-        if mutant!(EpochIgnored) {
-            change.epoch = self.membership.epoch.into();
+    fn change_membership(&mut self, change: membership::Change, outcome: &mut ApplyOutcome) {
+        let mut after = change.apply_to(&self.membership);
+        if let (true, Some(membership)) = (mutant!(EpochNotRaised), &mut after) {
+            membership.epoch = self.membership.epoch;
         }
-        let after = change.apply_to(&self.membership);
         if let Some(membership) = &after {
             self.membership = membership.clone();
             self.membership_changed = true;

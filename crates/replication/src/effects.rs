@@ -256,6 +256,8 @@ pub struct ApplyOutcome {
     pub group: GroupId,
     /// The last entry applied.
     pub applied: Applied,
+    /// The group's last stamp as of that entry.
+    pub hlc: Hlc,
     /// Answers for those who waited.
     pub answers: Vec<(Token, Answer)>,
     /// Membership changes in order; `None` for one that did not count.

@@ -33,6 +33,8 @@ mod ready;
 /// A fresh group's first replica campaigns this often until somebody leads, because the others may not
 /// have been made yet.
 const FRESH_CAMPAIGN_TICKS: u64 = 2;
+/// Replicas outside the membership whose nodes are remembered.
+const STRANGERS_MAX: usize = 16;
 /// How often the log is cut, in ticks.
 const CUT_TICKS: u64 = 20;
 /// How often a leader looks at its membership, in ticks.
@@ -95,7 +97,9 @@ impl Group {
         let config = raft_config(replica, start.applied.index.get());
         let raft = RawNode::new(&config, storage, &options.logger)
             .map_err(|error| Fault::new(ErrorCode::DataDamaged, format!("group {id}: {error}")))?;
-        let lone = membership::voters(&start.membership).count() == 1;
+        // The log may hold membership changes that the state has not applied: then nobody is alone.
+        let lone =
+            membership::voters(&start.membership).count() == 1 && start.applied.index == log_last.index;
         let quiet = !start.is_new && !lone && !mutant!(VoteRightAfterRestart);
         let mut group = Self {
             id,
@@ -169,7 +173,9 @@ impl Group {
     pub fn tick(&mut self, now: Now, counters: &mut Counters) -> bool {
         self.ticks += 1;
         self.now = now.moment;
-        let mut busy = self.raft.tick();
+        // While the log takes up a snapshot, `raft` cannot look at the entries before it, as an election
+        // would make it do.
+        let mut busy = self.adopting.is_none() && self.raft.tick();
         if self.fresh && self.ticks.is_multiple_of(FRESH_CAMPAIGN_TICKS) {
             let first = membership::rank(self.raft.store().membership(), self.replica()) == 0;
             if self.raft.raft.leader_id != 0 || self.leads() {
@@ -202,7 +208,9 @@ impl Group {
         }
         let message = message::from_wire(wire)?;
         self.check(&message)?;
-        self.heard_from.insert(sender, from);
+        if known.is_none() {
+            self.note_stranger(sender, from);
+        }
         if self.is_too_early(&message) {
             return Ok(());
         }
@@ -255,6 +263,10 @@ impl Group {
     pub fn on_applied(&mut self, outcome: ApplyOutcome, counters: &mut Counters) {
         for (change, after) in outcome.memberships {
             let Some(membership) = after else { continue };
+            // A snapshot may have overtaken entries that were still being applied.
+            if membership.epoch <= self.raft.store().membership().epoch {
+                continue;
+            }
             counters.membership_changes += 1;
             // Errors cannot happen: the change was checked against the same membership.
             if let Err(error) = self.raft.apply_conf_change(&change.to_raft()) {
@@ -263,6 +275,7 @@ impl Group {
             self.raft.mut_store().set_membership(membership);
             self.set_election_timeout();
         }
+        self.observe_clock(outcome.hlc);
         counters.sessions_repeated += outcome.repeated;
         // A snapshot may have overtaken entries that were still being applied.
         if outcome.applied.index > self.applied.index {
@@ -271,6 +284,21 @@ impl Group {
         if self.applied.index.get() > self.raft.raft.raft_log.applied() {
             self.raft.advance_apply_to(self.applied.index.get());
         }
+        let is_member = self.node_in_membership().is_some();
+        if self.leads() && !is_member {
+            // `raft` would go on as a leader without a place of its own, and trip over it.
+            let term = self.raft.raft.term;
+            self.raft.raft.become_follower(term, 0);
+        }
+    }
+
+    fn node_in_membership(&self) -> Option<NodeId> {
+        membership::node_of(self.raft.store().membership(), self.record.replica)
+    }
+
+    /// Answers everything that waits here, before the replica goes.
+    pub fn drain(&mut self, out: &mut Vec<Effect>) {
+        self.stop_leading(out);
     }
 
     /// A crash would lose nothing of the state up to here.
@@ -345,12 +373,24 @@ impl Group {
             .or_else(|| self.heard_from.get(&replica).copied())
     }
 
+    /// Remembers where a replica that the membership does not know answers: the leader of a joiner, or a
+    /// member that is newer than what is applied here. A few at most.
+    fn note_stranger(&mut self, replica: u64, node: NodeId) {
+        if self.heard_from.len() >= STRANGERS_MAX && !self.heard_from.contains_key(&replica) {
+            self.heard_from.pop_first();
+        }
+        self.heard_from.insert(replica, node);
+    }
+
     /// What `raft` takes for a bug must not come from the network.
     fn check(&self, message: &Message) -> Result<(), BadMessage> {
         let raft = &self.raft.raft;
         let last = raft.raft_log.last_index();
         let current = message.term == raft.term;
         match message.get_msg_type() {
+            MessageType::MsgTimeoutNow if self.adopting.is_some() => {
+                Err(BadMessage::Contradiction("a snapshot is being taken up"))
+            }
             MessageType::MsgHeartbeat if message.commit > last => {
                 Err(BadMessage::Contradiction("a heartbeat commits what this replica never acknowledged"))
             }
@@ -419,7 +459,8 @@ fn raft_config(replica: ReplicaId, applied: u64) -> raft::Config {
         pre_vote: true,
         read_only_option: raft::ReadOnlyOption::Safe,
         skip_bcast_commit: false,
-        batch_append: true,
+        // Off: `raft` puts no limit on what it batches into one message.
+        batch_append: false,
         priority: 0,
         max_uncommitted_size: limits::UNCOMMITTED_BYTES_MAX,
         max_committed_size_per_ready: limits::COMMITTED_BYTES_PER_READY_MAX,

@@ -11,6 +11,9 @@ use wal::{LogEntry, LogPosition};
 
 use crate::membership;
 
+/// Terms and indexes stay far below this for as long as anybody runs a cluster.
+const NUMBER_MAX: u64 = 1 << 62;
+
 /// First byte of the payload of a membership change; envelopes begin with their format version, and
 /// the entry of a new leader is empty.
 const MEMBERSHIP_CHANGE: u8 = 0xff;
@@ -65,6 +68,7 @@ pub fn to_wire(group: GroupId, message: Message, lease_round: u64) -> RaftMessag
 /// The library's form of a message from the wire, with everything checked that needs no state.
 pub fn from_wire(wire: RaftMessage) -> Result<Message, BadMessage> {
     let kind = message_kind(wire.kind).ok_or(BadMessage::Kind(wire.kind))?;
+    check_numbers(&wire, kind)?;
     let mut message = Message::default();
     if kind == MessageType::MsgSnapshot {
         let meta = wire.snapshot.as_ref().ok_or(BadMessage::Snapshot)?;
@@ -97,6 +101,33 @@ pub fn from_wire(wire: RaftMessage) -> Result<Message, BadMessage> {
     message.context = wire.context;
     message.priority = wire.priority;
     Ok(message)
+}
+
+/// Terms and indexes that no group can have reached. `raft` would skip its term checks for term 0, and
+/// count beyond the end of 64 bits.
+fn check_numbers(wire: &RaftMessage, kind: MessageType) -> Result<(), BadMessage> {
+    let snapshot = wire.snapshot.as_ref().map_or((0, 0), |meta| (meta.index, meta.term));
+    let numbers = [
+        wire.term,
+        wire.log_term,
+        wire.index,
+        wire.commit,
+        wire.commit_term,
+        wire.reject_hint,
+        snapshot.0,
+        snapshot.1,
+    ];
+    if numbers.iter().any(|number| *number > NUMBER_MAX) || wire.term == 0 {
+        return Err(BadMessage::Contradiction("a term or an index that no group can have reached"));
+    }
+    if kind == MessageType::MsgAppend && wire.log_term == 0 {
+        return Err(BadMessage::Contradiction("an append after an entry without a term"));
+    }
+    // Replicas of this release never ask for one this way; they are found to be too far behind.
+    if wire.request_snapshot != 0 {
+        return Err(BadMessage::Contradiction("a snapshot that is asked for"));
+    }
+    Ok(())
 }
 
 /// The kinds that travel between nodes. Proposals are never forwarded, reads never ask a leader this
@@ -231,8 +262,24 @@ mod tests {
     #[test]
     fn kinds_that_a_replica_only_says_to_itself_are_refused() {
         for kind in [MessageType::MsgHup, MessageType::MsgPropose, MessageType::MsgTransferLeader] {
-            let wire = RaftMessage { kind: kind as i32, ..Default::default() };
+            let wire = RaftMessage { kind: kind as i32, term: 1, ..Default::default() };
             assert_eq!(from_wire(wire), Err(BadMessage::Kind(kind as i32)));
+        }
+    }
+
+    #[test]
+    fn numbers_that_no_group_can_have_reached_are_refused() {
+        let heartbeat = RaftMessage { kind: MessageType::MsgHeartbeat as i32, term: 1, ..Default::default() };
+        assert!(from_wire(heartbeat.clone()).is_ok());
+        for bad in [
+            RaftMessage { term: 0, ..heartbeat.clone() },
+            RaftMessage { term: u64::MAX, ..heartbeat.clone() },
+            RaftMessage { commit: u64::MAX, ..heartbeat.clone() },
+            RaftMessage { reject_hint: u64::MAX, ..heartbeat.clone() },
+            RaftMessage { request_snapshot: 7, ..heartbeat.clone() },
+            RaftMessage { kind: MessageType::MsgAppend as i32, index: 7, ..heartbeat },
+        ] {
+            assert!(matches!(from_wire(bad), Err(BadMessage::Contradiction(_))));
         }
     }
 

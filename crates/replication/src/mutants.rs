@@ -42,11 +42,11 @@ pub enum Mutant {
     CutTooFar,
     /// Membership is left out of the state's records.
     MembershipNotStored,
-    /// A membership change counts at any epoch.
-    EpochIgnored,
+    /// A membership change does not raise the epoch.
+    EpochNotRaised,
     /// The stamp of an entry may go back.
     ClockGoesBack,
-    /// Apply asks its own chance instead of the entry's.
+    /// What an entry does depends on who waits for it here.
     ApplyNotDetermined,
     /// A write is answered when it is proposed.
     AckBeforeQuorum,
@@ -73,7 +73,7 @@ impl Mutant {
         Mutant::AdoptBeforeLog,
         Mutant::CutTooFar,
         Mutant::MembershipNotStored,
-        Mutant::EpochIgnored,
+        Mutant::EpochNotRaised,
         Mutant::ClockGoesBack,
         Mutant::ApplyNotDetermined,
         Mutant::AckBeforeQuorum,

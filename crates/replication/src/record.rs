@@ -9,7 +9,7 @@ use raft::eraftpb::HardState;
 use types::{Generation, ReplicaId, StateId};
 
 /// The record's format version.
-const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 1;
 
 /// The group's record.
 #[derive(Clone, PartialEq, Message)]

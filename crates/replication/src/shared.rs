@@ -68,7 +68,8 @@ impl GroupShared {
             return None;
         }
         let value = self.read_state(clock, request)?;
-        let held = clock.now() < until && self.lease_epoch.load(Ordering::Acquire) == epoch;
+        let still = until.min(Moment(self.lease_until.load(Ordering::Acquire)));
+        let held = clock.now() < still && self.lease_epoch.load(Ordering::Acquire) == epoch;
         (held || unchecked).then_some(value)
     }
 
@@ -142,8 +143,10 @@ impl GroupShared {
 
     /// Ends the lease, before anything leaves that could let another leader in.
     pub(crate) fn end_lease(&self) {
-        self.lease_epoch.fetch_add(1, Ordering::AcqRel);
+        // In this order: whoever sees the new epoch at its first look sees the ended lease there too, and
+        // whoever saw the old epoch fails at its second.
         self.lease_until.store(0, Ordering::Release);
+        self.lease_epoch.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Whether there is a lease at a moment.

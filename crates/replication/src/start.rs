@@ -76,7 +76,12 @@ pub fn create(
         record: Some(record.to_bytes()),
         ..Default::default()
     };
-    log.write(&[write], true).map_err(|error| log_fault(&error))?;
+    if let Err(error) = log.write(&[write], true) {
+        drop(applier);
+        // Nobody names it: a failure here costs bytes until the next start, nothing else.
+        let _ = engine.remove(state);
+        return Err(log_fault(&error));
+    }
     let start = GroupStart {
         group: new.group,
         record,
@@ -95,9 +100,9 @@ pub fn open_all(log: &dyn LogStore, engines: &Engines) -> Result<(Vec<Opened>, S
     let summaries = log.groups();
     let mut named = BTreeSet::new();
     for summary in &summaries {
-        if let Some(record) = GroupRecord::from_bytes(&summary.record) {
-            named.insert(record.state());
-        }
+        // Without every record it is not known which states are nobody's: then nothing may be touched.
+        let record = GroupRecord::from_bytes(&summary.record).ok_or_else(|| unreadable(summary))?;
+        named.insert(record.state());
     }
     let mut next = StateId(1);
     for engine in engines.values() {
@@ -112,11 +117,18 @@ pub fn open_all(log: &dyn LogStore, engines: &Engines) -> Result<(Vec<Opened>, S
     Ok((summaries.iter().map(|summary| open(log, engines, summary)).collect(), next))
 }
 
+fn unreadable(summary: &GroupSummary) -> Fault {
+    let code = match summary.record.first() {
+        Some(&version) if version > crate::record::FORMAT => ErrorCode::DataNewer,
+        _ => ErrorCode::DataDamaged,
+    };
+    Fault::new(code, format!("the record of group {} cannot be read", summary.group))
+}
+
 fn open(log: &dyn LogStore, engines: &Engines, summary: &GroupSummary) -> Opened {
     let group = summary.group;
     let Some(record) = GroupRecord::from_bytes(&summary.record) else {
-        let detail = format!("the record of group {group} cannot be read");
-        return Err((group, ReplicaId::NONE, Fault::new(ErrorCode::DataDamaged, detail)));
+        return Err((group, ReplicaId::NONE, unreadable(summary)));
     };
     let replica = record.replica();
     let damaged = |fault: Fault| (group, replica, fault);

@@ -254,7 +254,8 @@ impl Transfers {
         out: &mut Vec<TransferEffect>,
     ) -> bool {
         // A transfer is joined at its first chunk only; an older one of the same pair is over then.
-        let busy = self.incoming.len() >= limits::SNAPSHOTS_AT_ONCE_MAX && !self.incoming.contains_key(&key);
+        let open = self.incoming.values().filter(|incoming| incoming.sink.is_some()).count();
+        let busy = open >= limits::SNAPSHOTS_AT_ONCE_MAX && !self.incoming.contains_key(&key);
         if busy {
             return false;
         }

@@ -171,7 +171,9 @@ impl Worker {
                 if let Some(shared) = self.shared.remove(&group) {
                     shared.end_lease();
                 }
-                self.groups.remove(&group);
+                if let Some(mut group) = self.groups.remove(&group) {
+                    group.drain(&mut self.effects);
+                }
                 // Also for one that was stopped or damaged: its log and state must go.
                 self.effects.push(Effect::Removed(group, replica));
             }
@@ -286,7 +288,9 @@ impl Worker {
 
     fn stop(&mut self, id: GroupId, fault: Fault) {
         self.touched.remove(&id);
-        self.groups.remove(&id);
+        if let Some(mut group) = self.groups.remove(&id) {
+            group.drain(&mut self.effects);
+        }
         self.counters.stopped += 1;
         if let Some(shared) = self.shared.get(&id) {
             shared.end_lease();

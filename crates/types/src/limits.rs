@@ -58,7 +58,7 @@ pub const ELECTION_TICKS: usize = 16;
 pub const ELECTION_STAGGER_TICKS: usize = 3;
 /// How long a confirmed heartbeat round lets a leader answer reads alone. A follower keeps its promise
 /// for at least `ELECTION_TICKS - 1` ticks (750 ms); the rest is for clocks that drift by up to 15 %.
-pub const LEASE: Duration = Duration::from_millis(600);
+pub const LEASE: Duration = Duration::from_millis(550);
 /// A node whose clock is this far from the median of its peers gives up leadership.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_millis(500);
 
@@ -72,8 +72,9 @@ pub const ENTRY_BATCH_BYTES: usize = 512 * KIB;
 pub const ENTRY_BATCH_REQUESTS: usize = 512;
 /// Most bytes of entries in one append message (one entry always fits).
 pub const APPEND_BYTES_MAX: u64 = MIB as u64;
-/// Most append messages in flight to one follower.
-pub const APPENDS_IN_FLIGHT_MAX: usize = 128;
+/// Most append messages in flight to one follower: with a MiB each they fit the queue to a peer, and a
+/// follower that is far behind does not keep its leader's thread reading.
+pub const APPENDS_IN_FLIGHT_MAX: usize = 16;
 /// Most bytes that a leader keeps proposed but not committed per group; above it writes are refused.
 pub const UNCOMMITTED_BYTES_MAX: u64 = 64 * MIB as u64;
 /// Most bytes of committed entries handed to apply in one turn.

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::catalog::{ClusterRecord, Established, ObservedMembership, ReplaceReplica, ReplicaRecord};
+use api::catalog::{
+    ClusterRecord, Established, ObservedMembership, PartitionRecord, ReplaceReplica, ReplicaRecord,
+};
 use api::peer::Membership;
 use types::{Fault, GroupId};
 
@@ -74,10 +76,11 @@ pub(super) fn replace(
         }
         return Err(bad_argument(format!("group {group} never had a replica {}", replace.replica)));
     };
-    let survivor = |replica: &ReplicaRecord| replica.established && replica.id != replace.replica;
-    if !partition.replicas.iter().any(survivor) {
+    let (survivors, quorum) = survivors(partition, replace.replica);
+    if survivors < quorum {
         let detail = format!(
-            "group {group}: no other replica than {} is known to hold its data ({})",
+            "group {group}: without replica {} only {survivors} of the {quorum} voters that decide are known to \
+             hold its data ({})",
             replace.replica,
             shown(&replace.reason)
         );
@@ -93,6 +96,22 @@ pub(super) fn replace(
     partition.next_replica += 1;
     partition.route_epoch += 1;
     Ok(Decision::ok(cluster, vec![put_partition(partition)]))
+}
+
+/// How many voters besides one are known to hold the group's data, and how many decide. A replica that was
+/// only wished for, or is still without a vote, holds nothing yet that anybody may rely on.
+fn survivors(partition: &PartitionRecord, besides: u64) -> (usize, usize) {
+    let membership = partition.observed.as_ref().or(partition.birth.as_ref());
+    let voters: Vec<u64> = membership
+        .into_iter()
+        .flat_map(|membership| &membership.members)
+        .filter(|member| !member.learner)
+        .map(|member| member.replica)
+        .collect();
+    let holds = |replica: &&ReplicaRecord| {
+        replica.established && replica.id != besides && voters.contains(&replica.id)
+    };
+    (partition.replicas.iter().filter(holds).count(), voters.len() / 2 + 1)
 }
 
 /// Word of a dropped group comes late and means nothing; a group that never was is a mistake.

@@ -12,7 +12,7 @@ use super::bulk::BulkCommand;
 use super::store::Core;
 use super::work::report;
 use crate::apply::Applier;
-use crate::effects::{ApplyTask, Input};
+use crate::effects::{Answer, ApplyTask, Input, Token};
 use crate::record::GroupRecord;
 use crate::shared::GroupShared;
 
@@ -87,11 +87,15 @@ impl ApplyThread<'_> {
 
     fn apply(&mut self, task: ApplyTask) {
         let group = task.group;
-        let Some(hosted) = self.hosted.get_mut(&group) else { return };
+        let tokens: Vec<Token> = task.entries.iter().flat_map(|(_, tokens)| tokens).copied().collect();
+        let Some(hosted) = self.hosted.get_mut(&group) else { return self.refuse(tokens) };
         self.core.entries_applied.fetch_add(task.entries.len() as u64, Ordering::Relaxed);
         let mut outcome = match hosted.applier.apply(task.entries) {
             Ok(outcome) => outcome,
-            Err(error) => return self.stop(group, error.to_fault()),
+            Err(error) => {
+                self.refuse(tokens);
+                return self.stop(group, error.to_fault());
+            }
         };
         hosted.shared.observe(hosted.applier.hlc());
         let digests = hosted.applier.take_digests();
@@ -104,6 +108,16 @@ impl ApplyThread<'_> {
             self.core.outbox.answer(answers);
         }
         report(self.core, group, Input::Applied(outcome));
+    }
+
+    /// Those who wait for entries that cannot be applied here: they are committed, so the next leader
+    /// applies them.
+    fn refuse(&self, tokens: Vec<Token>) {
+        let refused = Answer::Refused { fault: ErrorCode::NoLeader.into(), leader: None };
+        let answers: Vec<_> = tokens.into_iter().map(|token| (token, refused.clone())).collect();
+        if !answers.is_empty() {
+            self.core.outbox.answer(answers);
+        }
     }
 
     fn adopt(&mut self, group: GroupId, state: StateId) {

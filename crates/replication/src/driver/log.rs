@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use types::{Fault, GroupId, LogIndex, ReplicaId};
+use types::{Fault, GroupId, ReplicaId};
 use wal::{GroupWrite, LogError};
 
 use super::apply::ApplyCommand;
@@ -14,14 +14,14 @@ use crate::start::log_fault;
 
 /// How often space is given back; often, so that the next file is prepared before it is needed.
 const RECLAIM_EVERY: Duration = Duration::from_millis(100);
+/// A batch that has more bytes of entries than this is written before more is added to it.
+const BATCH_BYTES: usize = 64 << 20;
 /// How long to wait for room on a full disk before trying again.
 const DISK_FULL_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) enum LogCommand {
     /// Write for a group, then let its promises leave.
     Write(LogWrite),
-    /// A group's entries up to here are no longer needed.
-    Cut(GroupId, LogIndex),
     /// Forget a group if it is still this replica's, then remove the state that its record named.
     Delete { group: GroupId, replica: ReplicaId, record: Option<GroupRecord> },
 }
@@ -30,9 +30,12 @@ pub(super) fn run_log(core: &Core) {
     let mut waiting: Vec<LogCommand> = Vec::new();
     let mut reclaimed = Instant::now();
     while core.writes.take(&mut waiting, RECLAIM_EVERY) {
-        if !waiting.is_empty() && !write(core, &mut waiting) {
-            return;
+        while !waiting.is_empty() {
+            if !write(core, &mut waiting) {
+                return;
+            }
         }
+        cut(core);
         if reclaimed.elapsed() >= RECLAIM_EVERY {
             reclaimed = Instant::now();
             match core.log.reclaim() {
@@ -43,27 +46,33 @@ pub(super) fn run_log(core: &Core) {
     }
 }
 
-/// Writes a batch, then lets the promises leave. `false` when the process must end.
+/// Writes a batch of what waits, then lets the promises leave. `false` when the process must end.
 fn write(core: &Core, waiting: &mut Vec<LogCommand>) -> bool {
-    let batch: Vec<GroupWrite> = waiting.iter_mut().filter_map(|command| command.take_write(core)).collect();
+    let mut batch: Vec<GroupWrite> = Vec::new();
+    let (mut count, mut bytes) = (0, 0);
+    for command in waiting.iter_mut() {
+        if bytes > BATCH_BYTES {
+            break;
+        }
+        count += 1;
+        if let Some(write) = command.take_write(core) {
+            bytes += write.entries.iter().map(|entry| entry.payload.len()).sum::<usize>();
+            batch.push(write);
+        }
+    }
     if !batch.is_empty()
         && let Err(fault) = write_until_room(core, &batch)
     {
         core.outbox.fatal(fault);
         return false;
     }
-    for written in waiting.drain(..) {
+    for written in waiting.drain(..count) {
         match written {
             LogCommand::Write(LogWrite { group, number, then, .. }) => {
                 for (node, message) in then {
                     core.outbox.send(node, message);
                 }
                 report(core, group, Input::Persisted { group, number });
-            }
-            LogCommand::Cut(group, index) => {
-                if let Err(error) = core.log.cut(group, index) {
-                    tracing::warn!(group = group.get(), %error, "log cannot be cut");
-                }
             }
             LogCommand::Delete { group, replica, record } => {
                 core.applier(group).push(ApplyCommand::Remove { group, replica, record });
@@ -77,13 +86,23 @@ impl LogCommand {
     fn take_write(&mut self, core: &Core) -> Option<GroupWrite> {
         match self {
             LogCommand::Write(write) => write.write.take(),
-            LogCommand::Cut(..) => None,
             LogCommand::Delete { group, replica, record } => {
                 let summary = core.log.group(*group)?;
                 *record = GroupRecord::from_bytes(&summary.record);
                 let named = record.as_ref().map_or(ReplicaId::NONE, GroupRecord::replica);
                 (named == *replica).then(|| GroupWrite { group: *group, delete: true, ..Default::default() })
             }
+        }
+    }
+}
+
+/// Lets go of entries that are no longer needed.
+fn cut(core: &Core) {
+    let mut cuts = Vec::new();
+    core.cuts.take(&mut cuts, Duration::ZERO);
+    for (group, index) in cuts {
+        if let Err(error) = core.log.cut(group, index) {
+            tracing::warn!(group = group.get(), %error, "log cannot be cut");
         }
     }
 }
@@ -99,7 +118,12 @@ fn write_until_room(core: &Core, batch: &[GroupWrite]) -> Result<(), Fault> {
                     tracing::error!("the disk is full: writes wait until there is room");
                     told = true;
                 }
-                std::thread::sleep(DISK_FULL_PAUSE);
+                // What the log itself no longer needs may be all the room that there is.
+                cut(core);
+                match core.log.reclaim() {
+                    Ok(()) | Err(LogError::DiskFull) => std::thread::sleep(DISK_FULL_PAUSE),
+                    Err(error) => return Err(log_fault(&error)),
+                }
             }
             Err(error) => return Err(log_fault(&error)),
         }

@@ -1,6 +1,7 @@
 //! The store: all replicas of one node, and the threads that run them.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use api::peer::{RaftMessage, ReplicaReport, SnapshotAck, SnapshotChunk};
 use env::Clock;
-use types::{ErrorCode, Fault, GroupId, NodeId, ReplicaId, StateId, limits};
+use types::{ErrorCode, Fault, GroupId, LogIndex, NodeId, ReplicaId, StateId, limits};
 use wal::LogStore;
 
 use super::apply::{ApplyCommand, run_apply};
@@ -66,6 +67,8 @@ pub(super) struct Core {
     pub(super) outbox: Arc<dyn Outbox>,
     pub(super) inboxes: Vec<Queue<Input>>,
     pub(super) writes: Queue<LogCommand>,
+    pub(super) cuts: Queue<(GroupId, LogIndex)>,
+    pub(super) answers: Queue<Vec<(Token, Answer)>>,
     pub(super) applies: Vec<Queue<ApplyCommand>>,
     pub(super) bulk: Queue<BulkCommand>,
     pub(super) flush: Queue<()>,
@@ -101,6 +104,8 @@ impl Store {
             outbox,
             inboxes: (0..options.workers.max(1)).map(|_| Queue::new()).collect(),
             writes: Queue::new(),
+            cuts: Queue::new(),
+            answers: Queue::new(),
             applies: (0..options.appliers.max(1)).map(|_| Queue::new()).collect(),
             bulk: Queue::new(),
             flush: Queue::new(),
@@ -246,12 +251,16 @@ impl Core {
 
     /// Removes a state's bytes; if that fails, the next start does it.
     pub(super) fn remove_state(&self, group: GroupId, state: StateId) {
-        let replicas = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
-        let engine = replicas.get(&group).and_then(|(_, kind)| self.engines.get(kind));
-        if let Some(engine) = engine
-            && let Err(error) = engine.remove(state)
-        {
-            tracing::warn!(group = group.get(), state = state.get(), %error, "state cannot be removed");
+        let kind = {
+            let replicas = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
+            replicas.get(&group).map(|(_, kind)| *kind)
+        };
+        // Of a group that is gone the kind is not known any more; no two engines share a state's number.
+        let engines = self.engines.iter().filter(|(of, _)| kind.is_none_or(|kind| kind == **of));
+        for (_, engine) in engines {
+            if let Err(error) = engine.remove(state) {
+                tracing::warn!(group = group.get(), state = state.get(), %error, "state cannot be removed");
+            }
         }
     }
 
@@ -292,15 +301,32 @@ impl Core {
         self.inboxes.iter().for_each(Queue::close);
         self.applies.iter().for_each(Queue::close);
         self.writes.close();
+        self.answers.close();
         self.bulk.close();
         self.flush.close();
+    }
+}
+
+/// Answers that come from workers.
+fn run_answers(core: &Core) {
+    let mut answers = Vec::new();
+    while core.answers.take(&mut answers, Duration::from_secs(1)) {
+        answers.drain(..).for_each(|some| core.outbox.answer(some));
     }
 }
 
 fn spawn(core: &Arc<Core>, options: &StoreOptions) -> Result<Vec<JoinHandle<()>>, Fault> {
     let mut threads = Vec::new();
     let mut thread = |name: String, run: Box<dyn FnOnce() + Send>| {
-        let spawned = std::thread::Builder::new().name(name).spawn(run);
+        let outbox = core.outbox.clone();
+        let guarded = move || {
+            // A node that has lost one of its threads looks alive to others and is not.
+            if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                let detail = format!("thread {} panicked", std::thread::current().name().unwrap_or("?"));
+                outbox.fatal(Fault::new(ErrorCode::Internal, detail));
+            }
+        };
+        let spawned = std::thread::Builder::new().name(name).spawn(guarded);
         let fault = |error: std::io::Error| {
             Fault::new(ErrorCode::Internal, format!("a thread cannot be started: {error}"))
         };
@@ -318,6 +344,8 @@ fn spawn(core: &Arc<Core>, options: &StoreOptions) -> Result<Vec<JoinHandle<()>>
     }
     let shared = core.clone();
     thread("log".into(), Box::new(move || run_log(&shared)))?;
+    let shared = core.clone();
+    thread("answer".into(), Box::new(move || run_answers(&shared)))?;
     let (shared, seed) = (core.clone(), options.seed);
     thread("bulk".into(), Box::new(move || run_bulk(&shared, seed)))?;
     let (shared, interval) = (core.clone(), options.flush_interval);

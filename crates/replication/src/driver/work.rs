@@ -54,8 +54,9 @@ fn execute(core: &Core, effect: Effect) {
         }
         Effect::SendSnapshot { node, message } => core.bulk.push(BulkCommand::Send(node, message)),
         // The log's cut may wait for a sync, and ticks must not.
-        Effect::Cut { group, index } => core.writes.push(LogCommand::Cut(group, index)),
-        Effect::Answer(answers) => core.outbox.answer(answers),
+        Effect::Cut { group, index } => core.cuts.push((group, index)),
+        // An answer may read the state, or call whoever waits for it; ticks must not wait for that.
+        Effect::Answer(answers) => core.answers.push(answers),
         Effect::Removed(group, replica) => remove(core, group, replica),
         Effect::Stopped { group, fault } => stopped(core, group, fault),
     }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use api::entry::{APPLY_VERSION, Envelope, Request};
+use api::entry::{APPLY_VERSION, Envelope, Request, RequestKind};
 use raft::eraftpb::Entry;
 use types::{ErrorCode, Hlc, HybridClock, NodeId, ReplicaId, limits};
 
@@ -17,6 +17,9 @@ use crate::lease::Rounds;
 use crate::membership::{self, Step};
 use crate::mutant;
 use crate::worker::Counters;
+
+/// Rounds under way at once at the wish of reads; later reads wait for the next one.
+const OPEN_ROUNDS_MAX: u64 = 8;
 
 /// A learner this many entries behind may get its vote: it catches up within one append.
 const LEARNER_LAG_MAX: u64 = 256;
@@ -36,6 +39,11 @@ pub struct Leading {
     wants_round: bool,
     had_lease: bool,
     wish: Vec<(ReplicaId, NodeId)>,
+}
+
+/// Whether a request may share its entry with others.
+fn is_batched(request: &Request) -> bool {
+    matches!(RequestKind::try_from(request.kind), Ok(RequestKind::Data | RequestKind::Register))
 }
 
 /// A read on its way.
@@ -186,8 +194,11 @@ impl Group {
         let (mut requests, mut tokens, mut bytes) = (Vec::new(), Vec::new(), 0);
         while let Some(queued) = self.leader.queue.front() {
             let size = queued.request.body.len();
+            // A digest or a seal stands between entries, not inside one.
+            let alone = !is_batched(&queued.request);
             let full = requests.len() == limits::ENTRY_BATCH_REQUESTS
-                || (!requests.is_empty() && bytes + size > limits::ENTRY_BATCH_BYTES);
+                || (!requests.is_empty() && (alone || bytes + size > limits::ENTRY_BATCH_BYTES))
+                || requests.last().is_some_and(|last| !is_batched(last));
             if full {
                 break;
             }
@@ -214,7 +225,10 @@ impl Group {
 
     /// A round must begin for the reads that wait for one.
     pub(super) fn ask_quorum(&mut self) {
-        if std::mem::take(&mut self.leader.wants_round) {
+        // Rounds that are sent faster than they are heard would be forgotten before they count.
+        let open = self.leader.rounds.last() - self.leader.rounds.confirmed();
+        if self.leader.wants_round && open < OPEN_ROUNDS_MAX {
+            self.leader.wants_round = false;
             self.raft.ping();
         }
     }
@@ -289,7 +303,7 @@ impl Group {
     }
 
     /// The stamp after which this group's next entry lies.
-    pub fn observe_clock(&mut self, hlc: Hlc) {
+    pub(super) fn observe_clock(&mut self, hlc: Hlc) {
         self.leader.clock.observe(hlc);
     }
 
@@ -341,7 +355,7 @@ impl Group {
     fn best_successor(&self) -> Option<u64> {
         let current = self.raft.store().membership();
         membership::voters(current)
-            .filter(|member| member.replica != self.record.replica)
+            .filter(|member| member.replica != self.record.replica && self.is_live(member.replica))
             .filter(|member| self.leader.wish.iter().any(|(replica, _)| replica.get() == member.replica))
             .filter_map(|member| Some((self.raft.raft.prs().get(member.replica)?.matched, member.replica)))
             .max()

@@ -72,11 +72,10 @@ impl Group {
                     .and_then(|meta| meta.membership)
                     .unwrap_or_default();
             self.raft.mut_store().reset(position, membership);
+            self.unwrite_after(position.index.get());
             self.adopt_later(number, position.index.get());
-            if mutant!(AdoptBeforeLog)
-                && let Some((_, state, index)) = self.adopting.take()
-            {
-                self.adopt(state, index, out);
+            if let (true, Some((_, state, _))) = (mutant!(AdoptBeforeLog), self.adopting) {
+                out.push(Effect::Adopt { group: self.id, state });
             }
             write.reset = Some(position);
             counters.snapshots_installed += 1;
@@ -84,6 +83,7 @@ impl Group {
         if let Some(first) = entries.first() {
             if first.index <= self.raft.store().last().index.get() {
                 counters.truncations += 1;
+                self.unwrite_after(first.index - 1);
             }
             self.raft.mut_store().append(&entries);
             write.entries = entries.iter().map(message::to_log).collect();
@@ -110,6 +110,15 @@ impl Group {
             self.raft.on_persist_ready(number);
         }
         self.hand_to_apply(committed, out);
+    }
+
+    /// Entries after this index are replaced: what was written there counts no longer as written, so that
+    /// the new ones stay in memory until they are.
+    fn unwrite_after(&mut self, index: u64) {
+        self.written = self.written.min(index);
+        for (_, last) in &mut self.writes {
+            *last = last.map(|last| last.min(index));
+        }
     }
 
     fn hand_to_apply(&mut self, committed: Vec<raft::eraftpb::Entry>, out: &mut Vec<Effect>) {

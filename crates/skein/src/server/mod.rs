@@ -155,7 +155,7 @@ fn start(
             flush_interval: Duration::from_millis(file.setting(&FLUSH_INTERVAL_MS)),
         },
     };
-    let node = Node::start(config, log.clone(), engines, watch, Arc::new(OsClock::new()), wires.clone())?;
+    let node = Node::start(config, log.clone(), engines, watch, Arc::new(OsClock), wires.clone())?;
     wires.start(Arc::new(Handler::new(node.clone(), wires.clone())));
     node.connect();
     Ok(Running { node, wires, log })
