@@ -7,6 +7,7 @@
 //! | `digests` | replicas at equal positions are equal |
 //! | `positions` | applied positions and stamps never go back, but by a crash to what was durable |
 //! | `promises` | what was written durably is there after every crash |
+//! | `words` | nothing that promises is said before it is durable |
 //! | `memberships` | a config epoch means the same membership everywhere |
 //! | `identities` | a replica id is used once |
 //! | `lost` | no acknowledged write is lost, none is carried out twice |
@@ -33,6 +34,7 @@ pub mod lost;
 pub mod memberships;
 pub mod positions;
 pub mod promises;
+pub mod words;
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +148,12 @@ impl Checks {
     /// A replica is gone.
     pub fn removed(&mut self, place: Place, group: GroupId) {
         self.positions.removed(place, group);
+    }
+
+    /// A Raft message leaves a node.
+    pub fn said(&mut self, place: Place, message: &api::peer::RaftMessage, now: u64) {
+        let found = words::said(&self.promises[place], message);
+        self.note("words", found, now);
     }
 
     /// A write to the log is under way.

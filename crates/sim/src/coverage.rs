@@ -50,7 +50,10 @@ coverage! {
     promises_lost "replicas given up because their disk lied";
     partitions "partitions of the network";
     one_way "ways blocked in one direction";
+    fast_restarts "followers restarted faster than their promise";
+    crashes_in_install "crashes while a snapshot was installed";
     deaf "nodes that heard nothing";
+    isolated "nodes that were isolated at once";
     resets "connections reset";
     pauses "processes paused";
     slow_disks "disks slow for a while";

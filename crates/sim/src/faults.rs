@@ -39,10 +39,21 @@ pub enum Fault {
     ClockRate(Place, u64),
     /// Somebody who runs the cluster moves a leader.
     Transfer,
-    /// The same, and within so many nanoseconds the old leader hears nothing more for a while.
-    TransferAndDeafen(u64, u64),
+    /// The same, and so many nanoseconds later the old leader is isolated for a while.
+    TransferAndIsolate(u64, u64),
+    /// The same, but the replica that is to lead dies before it hears of it, and the old leader's engine
+    /// stalls: it goes on leading, never again with a lease in this term, and its reads must wait.
+    TransferToDead(u64),
+    /// While nobody writes, a leader and a follower do not hear each other; then the other follower, who
+    /// heard both, starts again so fast that it could vote against its promise, while the leader is
+    /// isolated. Down time, and how long the ways are blocked.
+    Forgetful(u64, u64),
     /// Nothing arrives at a node.
     Deafen(Place, u64),
+    /// Two nodes do not hear each other, and notice at once.
+    CutPair(Place, Place, u64),
+    /// Nothing arrives at a node or leaves it, and everybody notices at once.
+    Isolate(Place, u64),
     /// Somebody who runs the cluster replaces a healthy replica on this node.
     Replace(Place),
     /// The process is killed, and one replica's state is gone when it starts again.
@@ -82,11 +93,14 @@ impl Fault {
             Fault::Reset(..) => "reset",
             Fault::SlowDisk(..) => "slow disk",
             Fault::SlowApply(..) => "slow apply",
+            Fault::Forgetful(..) => "fast restart",
             Fault::Deafen(..) => "deaf node",
+            Fault::CutPair(..) => "cut pair",
+            Fault::Isolate(..) => "isolated node",
             Fault::Weather(..) => "bad network",
             Fault::ClockJump(..) => "clock jump",
             Fault::ClockRate(..) => "clock rate",
-            Fault::Transfer | Fault::TransferAndDeafen(..) => "transfer",
+            Fault::Transfer | Fault::TransferAndIsolate(..) | Fault::TransferToDead(_) => "transfer",
             Fault::Replace(_) => "replacement",
             Fault::Harm(..) => "lost state",
             Fault::Lie(..) => "lying disk",

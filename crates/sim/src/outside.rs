@@ -11,7 +11,8 @@ use types::{GroupId, Hlc, NodeId, ReplicaId};
 use crate::agenda::Agenda;
 use crate::checkers::Checks;
 use crate::coverage::Coverage;
-use crate::event::{Packet, Place};
+use crate::event::{Event, Packet, Place};
+use crate::faults::Fault;
 use crate::network::{Channel, Network};
 use crate::process::Ended;
 use crate::random::Random;
@@ -46,6 +47,8 @@ pub struct Outside {
     pub disk_times: Vec<u64>,
     /// Usual time to apply one task on each node, in nanoseconds.
     pub apply_times: Vec<u64>,
+    /// Of 1000 snapshots that are being installed, so many meet a crash.
+    pub crashes_in_install: u64,
 }
 
 impl Outside {
@@ -55,6 +58,9 @@ impl Outside {
         if to >= self.runs.len() || to == from {
             return false;
         }
+        if let Packet::Raft(message) = &packet {
+            self.checks.said(from, message, self.now);
+        }
         let Self { now, agenda, coverage, network, .. } = self;
         network.send((from, to, channel), packet, *now, agenda, coverage)
     }
@@ -62,6 +68,18 @@ impl Outside {
     /// How long a log write takes.
     pub fn disk_time(&mut self, place: Place) -> u64 {
         self.random.latency(self.disk_times[place], STALL)
+    }
+
+    /// A snapshot is about to be installed: now and then it meets a crash on the way.
+    pub fn install_begins(&mut self, place: Place) {
+        if self.random.permille(self.crashes_in_install) {
+            let at = self.now + self.random.below(3 * self.disk_times[place]);
+            let down = self.random.below(1_000_000_000);
+            let power = self.random.permille(500);
+            let fault = if power { Fault::PowerCut(place, down) } else { Fault::Kill(place, down) };
+            self.coverage.crashes_in_install += 1;
+            self.agenda.plan(at, Event::Strike(fault));
+        }
     }
 
     /// How long it takes to apply a task.

@@ -98,6 +98,8 @@ pub struct Plan {
     pub disk_time: u64,
     /// Each node's rate, in parts per million, and how far its wall clock is off, in milliseconds.
     pub clocks: Vec<(u64, i64)>,
+    /// Of 1000 snapshots that are being installed, so many meet a crash.
+    pub crashes_in_install: u64,
     /// One packet in so many goes through the wire codec.
     pub codec_every: u64,
     /// What goes wrong, and when.
@@ -137,6 +139,7 @@ impl Plan {
             },
             disk_time: *random.pick(&[100_000, 300_000, 1_000_000, 4_000_000]),
             clocks: Vec::new(),
+            crashes_in_install: if scenario == Scenario::Snapshots { 200 } else { 50 },
             codec_every: random.between(8, 24),
             faults: Vec::new(),
             heal_at: HEAL_AT,
@@ -168,7 +171,7 @@ fn faults(plan: &Plan, random: &mut Random) -> Vec<(u64, Fault)> {
     let mut faults: Vec<(u64, Fault)> = Vec::new();
     for (number, at) in times.into_iter().enumerate() {
         // The first four are of different kinds, so that every run has several.
-        let kind = if number < 4 { number as u64 } else { random.below(13) };
+        let kind = if number < 4 { number as u64 } else { random.below(14) };
         let special =
             number >= 4 && random.permille(600) || plan.scenario == Scenario::Transfers && number > 3;
         let fault = match special {
@@ -193,8 +196,11 @@ fn special_fault(plan: &Plan, victim: Place, random: &mut Random) -> Option<Faul
     Some(match plan.scenario {
         Scenario::Plain | Scenario::RoughNetwork | Scenario::Snapshots => return None,
         Scenario::Transfers if random.permille(500) => Fault::Transfer,
+        Scenario::Transfers if random.permille(200) => {
+            Fault::TransferToDead(random.between(SECOND, 5 * SECOND))
+        }
         Scenario::Transfers => {
-            Fault::TransferAndDeafen(random.below(20 * MILLI), random.between(SECOND / 2, 2 * SECOND))
+            Fault::TransferAndIsolate(random.below(10 * MILLI), random.between(SECOND / 2, 2 * SECOND))
         }
         Scenario::Membership => Fault::Replace(victim),
         Scenario::LyingDisk => Fault::Lie(
@@ -235,7 +241,9 @@ fn basic_fault(kind: u64, nodes: usize, random: &mut Random) -> Fault {
             Fault::Reset(node, other, channel)
         }
         6 => Fault::SlowDisk(node, random.between(50 * MILLI, 400 * MILLI), length * 2),
+        7 if random.permille(500) => Fault::Isolate(node, length),
         7 => Fault::Deafen(node, length),
+        12 => Fault::Forgetful(random.between(5 * MILLI, 150 * MILLI), random.between(SECOND, 3 * SECOND)),
         8 => Fault::SlowApply(node, random.between(50 * MILLI, 800 * MILLI), length * 3),
         _ => {
             let weather = Weather {

@@ -60,6 +60,8 @@ pub struct World {
     /// Keys whose final value is to be read, the next one last; `None` while clients go on.
     final_reads: Option<Vec<Vec<u8>>>,
     struck: Vec<&'static str>,
+    /// Clients rest until then.
+    hush_until: u64,
     over: bool,
 }
 
@@ -132,6 +134,7 @@ impl World {
             runs: vec![0; plan.nodes],
             disk_times: vec![plan.disk_time; plan.nodes],
             apply_times: vec![APPLY_TIME; plan.nodes],
+            crashes_in_install: plan.crashes_in_install,
         };
         let client = |_| Client { random: random.fork(3), begun: 0, waiting: None };
         let clients = (0..plan.clients).map(client).collect();
@@ -151,6 +154,7 @@ impl World {
             healed: false,
             final_reads: None,
             struck,
+            hush_until: 0,
             over: false,
         }
     }

@@ -37,6 +37,12 @@ impl Promises {
         }
     }
 
+    /// What is durable of a group, if it is known: its last entry and its record.
+    pub fn durable(&self, group: GroupId) -> Option<(LogPosition, GroupRecord)> {
+        let told = self.durable.get(&group)?;
+        Some((told.last, GroupRecord::from_bytes(&told.record).unwrap_or_default()))
+    }
+
     /// A write is under way.
     pub fn writing(&mut self, batch: &[GroupWrite]) {
         let mut ahead = self.durable.clone();

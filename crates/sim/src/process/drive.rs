@@ -17,7 +17,12 @@ impl Process {
             Effect::Send(node, message) => {
                 out.send(self.place, node, Channel::Raft, Packet::Raft(message));
             }
-            Effect::Write(write) => self.write(LogCommand::Write(write), out),
+            Effect::Write(write) => {
+                if write.write.as_ref().is_some_and(|write| write.reset.is_some()) {
+                    out.install_begins(self.place);
+                }
+                self.write(LogCommand::Write(write), out);
+            }
             Effect::Apply(task) => {
                 out.checks.committed(self.place, task.group, &task.entries, out.now);
                 self.to_apply(task.group, ApplyCommand::Apply(task), out);

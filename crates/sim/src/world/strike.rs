@@ -77,6 +77,19 @@ impl World {
                 self.block(others.map(|other| (other, place)).collect(), length);
                 true
             }
+            Fault::Forgetful(down, length) => self.restart_a_witness(down, length),
+            Fault::TransferToDead(length) => self.transfer_to_dead(length),
+            Fault::CutPair(a, b, length) => {
+                self.block(vec![(a, b), (b, a)], length);
+                self.notice(a, b)
+            }
+            Fault::Isolate(place, length) => {
+                self.out.coverage.isolated += 1;
+                let others: Vec<Place> = (0..self.nodes.len()).filter(|other| *other != place).collect();
+                let ways = others.iter().flat_map(|other| [(*other, place), (place, *other)]);
+                self.block(ways.collect(), length);
+                others.into_iter().all(|other| self.notice(place, other))
+            }
             Fault::Notice(a, b) => self.notice(a, b),
             Fault::Reset(a, b, channel) => {
                 self.out.coverage.resets += 1;
@@ -112,10 +125,10 @@ impl World {
                 true
             }
             Fault::Transfer => self.move_some_leader().is_some(),
-            Fault::TransferAndDeafen(after, length) => {
+            Fault::TransferAndIsolate(after, length) => {
                 let Some(place) = self.move_some_leader() else { return false };
                 let at = self.out.now + after;
-                self.out.agenda.plan(at, Event::Strike(Fault::Deafen(place, length)));
+                self.out.agenda.plan(at, Event::Strike(Fault::Isolate(place, length)));
                 true
             }
             Fault::Replace(place) => self.replace_some_replica(place),
@@ -334,8 +347,35 @@ impl World {
         true
     }
 
-    /// Somebody asks the leader of some group to hand over to some other voter. Returns its place.
-    fn move_some_leader(&mut self) -> Option<Place> {
+    /// See [`Fault::Forgetful`].
+    fn restart_a_witness(&mut self, down: u64, length: u64) -> bool {
+        let Some((leader, _, others)) = self.some_leader() else { return false };
+        let places: Vec<Place> = others.iter().map(|(_, node)| node.get() as Place - 1).collect();
+        let [witness, candidate] = places[..] else { return false };
+        self.out.coverage.fast_restarts += 1;
+        // Whoever is cut off must miss nothing, or nobody would vote for it.
+        let at = self.out.now + length;
+        self.hush_until = at + down;
+        let quiet = self.out.now + length / 8;
+        self.out.agenda.plan(quiet, Event::Strike(Fault::CutPair(leader, candidate, 2 * length)));
+        self.out.agenda.plan(at, Event::Strike(Fault::Isolate(leader, length)));
+        self.out.agenda.plan(at, Event::Strike(Fault::Kill(witness, down)));
+        true
+    }
+
+    /// See [`Fault::TransferToDead`].
+    fn transfer_to_dead(&mut self, length: u64) -> bool {
+        let Some((leader, group, others)) = self.some_leader() else { return false };
+        let (to, node) = *self.random.pick(&others);
+        self.out.coverage.transfers += 1;
+        self.with(leader, |process, out| process.input(Input::Transfer { group, to }, out));
+        self.kill(node.get() as Place - 1, length);
+        let stall = self.random.between(50 * MILLI, 400 * MILLI);
+        self.try_strike(Fault::SlowApply(leader, stall, length))
+    }
+
+    /// A leader that runs, its group, and the other voters.
+    fn some_leader(&mut self) -> Option<(Place, GroupId, Vec<(ReplicaId, NodeId)>)> {
         let mut led: Vec<(Place, GroupId, Vec<(ReplicaId, NodeId)>)> = Vec::new();
         for (place, node) in self.nodes.iter().enumerate() {
             let Some(process) = node.process.as_ref().filter(|_| node.paused.is_none()) else { continue };
@@ -352,7 +392,12 @@ impl World {
         if led.is_empty() {
             return None;
         }
-        let (place, group, others) = self.random.pick(&led).clone();
+        Some(self.random.pick(&led).clone())
+    }
+
+    /// Somebody asks the leader of some group to hand over to some other voter. Returns its place.
+    fn move_some_leader(&mut self) -> Option<Place> {
+        let (place, group, others) = self.some_leader()?;
         let (to, _) = *self.random.pick(&others);
         self.out.coverage.transfers += 1;
         self.with(place, |process, out| process.input(Input::Transfer { group, to }, out));

@@ -1,17 +1,19 @@
 //! Clients act, wait, give up, and hear.
 
-use types::GroupId;
+use types::{ErrorCode, GroupId};
 
 use super::World;
 use crate::client::{self, Waiting};
 use crate::event::{Event, Place};
 use crate::history::{Call, Operation, Outcome};
-use crate::plan::{MILLI, OPERATIONS_MIN, SECOND};
+use crate::plan::{MILLI, OPERATIONS_MIN, SECOND, Scenario};
 use crate::process::{Ended, Purpose};
 
 /// How long a client waits for an answer.
 const PATIENCE_MIN: u64 = 2 * SECOND;
 const PATIENCE_MAX: u64 = 14 * SECOND;
+/// A gateway does not give up before this, by whatever clock: its deadline is 10 s.
+const UNKNOWN_AFTER: u64 = 9 * SECOND;
 /// When nobody answers the door, it is tried again after this.
 const KNOCK_AGAIN: u64 = 50 * MILLI;
 
@@ -20,6 +22,10 @@ impl World {
     pub(super) fn client_acts(&mut self, client: usize) {
         if self.clients[client].waiting.is_some() {
             return;
+        }
+        if self.out.now < self.hush_until {
+            let at = self.hush_until + self.random.below(MILLI);
+            return self.out.agenda.plan(at, Event::Client(client));
         }
         let chosen = match &mut self.final_reads {
             Some(keys) if client == 0 => keys.last().map(|key| (key.clone(), Call::Get)),
@@ -86,6 +92,14 @@ impl World {
             let Some(waiting) = state.waiting.filter(|waiting| waiting.number == number) else { continue };
             state.waiting = None;
             let operation = &mut self.history[waiting.entry];
+            let early = self.out.now < operation.invoked + UNKNOWN_AFTER;
+            let gave_up = matches!(&result, Err(fault) if fault.code == ErrorCode::OutcomeUnknown);
+            if early && gave_up && self.plan.scenario != Scenario::Clocks {
+                // A gateway that lives and a session that lives leave no doubt. Sessions die of clocks
+                // that jump by hours only.
+                let detail = format!("a gateway gives up before its time: {operation}");
+                self.out.fail("replies", detail);
+            }
             match client::outcome(&operation.call, result, self.out.now) {
                 Ok(outcome) => operation.outcome = outcome,
                 Err(detail) => self.out.fail("replies", detail),
