@@ -1,6 +1,6 @@
 //! The node: gateway, desk and store, tied together.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -36,8 +36,8 @@ pub struct Origin {
 
 /// The connections to other nodes. Nothing here may block.
 pub trait Transport: Send + Sync {
-    /// Raft messages, in order; may be lost.
-    fn send_raft(&self, to: NodeId, messages: Vec<RaftMessage>);
+    /// Raft messages, in order; may be lost. Returns whether all of them left.
+    fn send_raft(&self, to: NodeId, messages: Vec<RaftMessage>) -> bool;
 
     /// Requests, in order. Returns how many were taken; the others have not left.
     fn send_requests(&self, to: NodeId, requests: Vec<Request>) -> usize;
@@ -212,12 +212,20 @@ impl Node {
 
     /// Takes on a call for a group; `done` is told its end exactly once, on any thread.
     pub fn submit(&self, call: Call, done: Done) {
+        self.submit_all(vec![(call, done)]);
+    }
+
+    /// Takes on calls together, in order: they reach their groups together, and cost one wake-up.
+    pub fn submit_all(&self, calls: Vec<(Call, Done)>) {
         let mut effects = Vec::new();
         let routes = self.routes();
         let view = NodeRoutes { node: self, routes: &routes };
+        let now = self.clock.now();
         let mut state = lock(&self.gateway);
-        let id = state.gateway.submit(call, &view, self.clock.now(), &mut effects);
-        state.done.insert(id, done);
+        for (call, done) in calls {
+            let id = state.gateway.submit(call, &view, now, &mut effects);
+            state.done.insert(id, done);
+        }
         self.execute(state, &view, effects);
     }
 
@@ -351,27 +359,19 @@ impl Node {
         effects: Vec<GatewayEffect>,
     ) -> Option<Moment> {
         let mut finished = Vec::new();
-        let mut work = VecDeque::from(effects);
-        while let Some(effect) = work.pop_front() {
-            match effect {
-                GatewayEffect::Complete(id, result) => {
-                    finished.extend(state.done.remove(&id).map(|done| (done, result)));
-                }
-                GatewayEffect::Send(to, request) if to == self.id => {
-                    let mut more = Vec::new();
-                    for reply in self.receive(Caller::Here, vec![request]) {
-                        state.gateway.reply(to, reply, view, self.clock.now(), &mut more);
+        let mut work = effects;
+        while !work.is_empty() {
+            let mut sends: BTreeMap<NodeId, Vec<Request>> = BTreeMap::new();
+            for effect in work.drain(..) {
+                match effect {
+                    GatewayEffect::Complete(id, result) => {
+                        finished.extend(state.done.remove(&id).map(|done| (done, result)));
                     }
-                    work.extend(more);
+                    GatewayEffect::Send(to, request) => sends.entry(to).or_default().push(request),
                 }
-                GatewayEffect::Send(to, request) => {
-                    let id = request.id;
-                    if self.transport.send_requests(to, vec![request]) == 0 {
-                        let mut more = Vec::new();
-                        state.gateway.lost(to, id, false, view, self.clock.now(), &mut more);
-                        work.extend(more);
-                    }
-                }
+            }
+            for (to, requests) in sends {
+                self.send(to, requests, &mut state.gateway, view, &mut work);
             }
         }
         let due = state.gateway.next_due();
@@ -382,13 +382,37 @@ impl Node {
         due
     }
 
+    /// Sends requests to a node, which may be this one; tells the gateway of those that did not leave, and
+    /// of replies that are there at once.
+    fn send(
+        &self,
+        to: NodeId,
+        requests: Vec<Request>,
+        gateway: &mut Gateway,
+        view: &NodeRoutes<'_>,
+        out: &mut Vec<GatewayEffect>,
+    ) {
+        let now = self.clock.now();
+        if to == self.id {
+            for reply in self.receive(Caller::Here, requests) {
+                gateway.reply(to, reply, view, now, out);
+            }
+            return;
+        }
+        let ids: Vec<u64> = requests.iter().map(|request| request.id).collect();
+        let taken = self.transport.send_requests(to, requests);
+        for id in ids.into_iter().skip(taken) {
+            gateway.lost(to, id, false, view, now, out);
+        }
+    }
+
     fn receive(&self, caller: Caller, requests: Vec<Request>) -> Vec<Reply> {
         let Some(store) = self.store.get() else {
             let fault = Fault::from(ErrorCode::NotReady);
             return requests.iter().map(|request| crate::desk::refusal(request.id, &fault, None)).collect();
         };
         let routes = self.routes();
-        let mut replies = Vec::new();
+        let (mut replies, mut inputs) = (Vec::new(), Vec::new());
         for request in requests {
             let group = GroupId(request.group);
             let shared = store.shared(group);
@@ -401,17 +425,16 @@ impl Node {
                 replies.push(reply);
                 continue;
             }
-            let mut desk = lock(&self.desk);
-            match desk.take_on(caller, request) {
+            match lock(&self.desk).take_on(caller, request) {
                 Received::Reply(reply) => replies.push(reply),
-                Received::Input(token, input) => {
-                    if !store.input(group, input) {
-                        let answer = Answer::Refused { fault: ErrorCode::Overloaded.into(), leader: None };
-                        let refused = desk.answer(token, answer, |_| None, &*self.clock);
-                        replies.extend(refused.map(|(_, reply)| reply));
-                    }
-                }
+                Received::Input(_, input) => inputs.push(input),
             }
+        }
+        for refused in store.inputs(inputs) {
+            let (Input::Propose { token, .. } | Input::Read { token, .. }) = refused else { continue };
+            let answer = Answer::Refused { fault: ErrorCode::Overloaded.into(), leader: None };
+            let refused = lock(&self.desk).answer(token, answer, |_| None, &*self.clock);
+            replies.extend(refused.map(|(_, reply)| reply));
         }
         replies
     }
@@ -500,8 +523,8 @@ impl Routes for NodeRoutes<'_> {
 struct Out(Arc<Node>);
 
 impl Outbox for Out {
-    fn send(&self, to: NodeId, message: RaftMessage) {
-        self.0.transport.send_raft(to, vec![message]);
+    fn send(&self, to: NodeId, messages: Vec<RaftMessage>) -> bool {
+        self.0.transport.send_raft(to, messages)
     }
 
     fn send_chunk(&self, to: NodeId, chunk: SnapshotChunk) {

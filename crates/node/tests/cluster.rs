@@ -50,8 +50,8 @@ impl Wire {
 }
 
 impl Transport for Wire {
-    fn send_raft(&self, to: NodeId, messages: Vec<RaftMessage>) {
-        self.say(to, Word::Raft(self.me.node, messages));
+    fn send_raft(&self, to: NodeId, messages: Vec<RaftMessage>) -> bool {
+        self.say(to, Word::Raft(self.me.node, messages))
     }
 
     fn send_requests(&self, to: NodeId, requests: Vec<Request>) -> usize {

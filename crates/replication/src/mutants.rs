@@ -22,7 +22,8 @@ pub enum Mutant {
     VoteRightAfterRestart,
     /// A quorum read is answered without a round.
     ReadWithoutRound,
-    /// A quorum read does not wait for the commit index of its arrival to be applied.
+    /// A quorum read does not wait for anything to be applied: neither the commit index of its arrival
+    /// nor the term's first entry.
     ReadBeforeApplied,
     /// A quorum is one vote smaller when rounds are counted.
     RoundQuorumTooSmall,

@@ -50,16 +50,26 @@ struct ApplyThread<'a> {
     received: BTreeMap<StateId, Box<dyn StateMachine>>,
     /// Groups that applied something since their durable index was last reported.
     applied: BTreeSet<GroupId>,
+    /// Answers and reports of the commands taken together, told together.
+    answers: Vec<(Token, Answer)>,
+    reports: Vec<Input>,
 }
 
 pub(super) fn run_apply(core: &Core, place: usize) {
-    let mut thread =
-        ApplyThread { core, hosted: BTreeMap::new(), received: BTreeMap::new(), applied: BTreeSet::new() };
+    let mut thread = ApplyThread {
+        core,
+        hosted: BTreeMap::new(),
+        received: BTreeMap::new(),
+        applied: BTreeSet::new(),
+        answers: Vec::new(),
+        reports: Vec::new(),
+    };
     let mut commands = Vec::new();
     while core.applies[place].take(&mut commands, WAIT) {
         for command in commands.drain(..) {
             thread.execute(command);
         }
+        thread.tell();
     }
 }
 
@@ -103,11 +113,18 @@ impl ApplyThread<'_> {
             self.core.bulk.push(BulkCommand::Digest(hosted.shared.clone(), digests));
         }
         self.applied.insert(group);
-        let answers = std::mem::take(&mut outcome.answers);
-        if !answers.is_empty() {
-            self.core.outbox.answer(answers);
+        self.answers.append(&mut outcome.answers);
+        self.reports.push(Input::Applied(outcome));
+    }
+
+    /// Says what was done: answers first, for somebody waits for them.
+    fn tell(&mut self) {
+        if !self.answers.is_empty() {
+            self.core.outbox.answer(std::mem::take(&mut self.answers));
         }
-        report(self.core, group, Input::Applied(outcome));
+        if !self.reports.is_empty() {
+            self.core.report_all(std::mem::take(&mut self.reports));
+        }
     }
 
     /// Those who wait for entries that cannot be applied here: they are committed, so the next leader

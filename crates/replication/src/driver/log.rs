@@ -1,13 +1,14 @@
 //! The log thread: everything that waits becomes one write and one fsync.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use types::{Fault, GroupId, ReplicaId};
+use api::peer::RaftMessage;
+use types::{Fault, GroupId, NodeId, ReplicaId};
 use wal::{GroupWrite, LogError};
 
 use super::apply::ApplyCommand;
 use super::store::Core;
-use super::work::report;
 use crate::effects::{Input, LogWrite};
 use crate::record::GroupRecord;
 use crate::start::log_fault;
@@ -66,19 +67,23 @@ fn write(core: &Core, waiting: &mut Vec<LogCommand>) -> bool {
         core.outbox.fatal(fault);
         return false;
     }
+    let mut reports = Vec::with_capacity(count);
+    let mut sends: BTreeMap<NodeId, Vec<RaftMessage>> = BTreeMap::new();
     for written in waiting.drain(..count) {
         match written {
             LogCommand::Write(LogWrite { group, number, then, .. }) => {
                 for (node, message) in then {
-                    core.outbox.send(node, message);
+                    sends.entry(node).or_default().push(message);
                 }
-                report(core, group, Input::Persisted { group, number });
+                reports.push(Input::Persisted { group, number });
             }
             LogCommand::Delete { group, replica, record } => {
                 core.applier(group).push(ApplyCommand::Remove { group, replica, record });
             }
         }
     }
+    core.send_all(sends);
+    core.report_all(reports);
     true
 }
 

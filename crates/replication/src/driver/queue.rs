@@ -29,6 +29,21 @@ impl<T> Queue<T> {
         self.wake(inner);
     }
 
+    /// Adds items at once: the consumer wakes once, and finds them all.
+    pub fn push_all(&self, items: impl IntoIterator<Item = T>) {
+        let mut inner = self.lock();
+        inner.items.extend(items);
+        if inner.items.is_empty() {
+            return;
+        }
+        self.wake(inner);
+    }
+
+    /// How many items wait.
+    pub fn len(&self) -> usize {
+        self.lock().items.len()
+    }
+
     /// Adds an item unless there are `limit` already. Returns whether it did.
     pub fn try_push(&self, item: T, limit: usize) -> bool {
         let mut inner = self.lock();

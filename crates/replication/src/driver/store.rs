@@ -27,8 +27,8 @@ use crate::worker::{Counters, Worker, WorkerOptions};
 
 /// Where a store's words go. Called from its threads; must not block for long.
 pub trait Outbox: Send + Sync {
-    /// A Raft message; may be lost.
-    fn send(&self, to: NodeId, message: RaftMessage);
+    /// Raft messages, in order; may be lost. Returns whether all of them left.
+    fn send(&self, to: NodeId, messages: Vec<RaftMessage>) -> bool;
 
     /// A piece of a snapshot; may be lost.
     fn send_chunk(&self, to: NodeId, chunk: SnapshotChunk);
@@ -133,13 +133,30 @@ impl Store {
         self.core.inbox(group).try_push(input, Core::INBOX_MAX)
     }
 
-    /// Raft messages came from a node. Those that find no room are lost.
-    pub fn messages(&self, from: NodeId, messages: Vec<RaftMessage>) {
-        for message in messages {
-            let group = GroupId(message.group);
-            // Raft repeats what matters.
-            let _ = self.input(group, Input::Message(from, message));
+    /// Gives inputs to their groups' workers at once. Returns those for which there was no room.
+    #[must_use]
+    pub fn inputs(&self, inputs: Vec<Input>) -> Vec<Input> {
+        let mut refused = Vec::new();
+        let mut by_worker: Vec<Vec<Input>> = self.core.inboxes.iter().map(|_| Vec::new()).collect();
+        for input in inputs {
+            by_worker[self.core.worker_of(input.group())].push(input);
         }
+        for (inbox, inputs) in self.core.inboxes.iter().zip(by_worker) {
+            if inputs.is_empty() {
+                continue;
+            }
+            if inbox.len() >= Core::INBOX_MAX {
+                refused.extend(inputs);
+            } else {
+                inbox.push_all(inputs);
+            }
+        }
+        refused
+    }
+
+    /// Raft messages came from a node. Those that find no room are lost: Raft repeats what matters.
+    pub fn messages(&self, from: NodeId, messages: Vec<RaftMessage>) {
+        let _ = self.inputs(messages.into_iter().map(|message| Input::Message(from, message)).collect());
     }
 
     /// The connection to a node broke.
@@ -234,11 +251,27 @@ impl Core {
     const INBOX_MAX: usize = 4 * limits::PROPOSALS_WAITING_MAX;
 
     pub(super) fn inbox(&self, group: GroupId) -> &Queue<Input> {
-        &self.inboxes[(group.get() % self.inboxes.len() as u64) as usize]
+        &self.inboxes[self.worker_of(group)]
+    }
+
+    pub(super) fn worker_of(&self, group: GroupId) -> usize {
+        (group.get() % self.inboxes.len() as u64) as usize
+    }
+
+    /// Reports of finished work, to each worker at once.
+    pub(super) fn report_all(&self, inputs: Vec<Input>) {
+        if let [inbox] = &self.inboxes[..] {
+            return inbox.push_all(inputs);
+        }
+        inputs.into_iter().for_each(|input| self.inbox(input.group()).push(input));
     }
 
     pub(super) fn applier(&self, group: GroupId) -> &Queue<ApplyCommand> {
-        &self.applies[(group.get() % self.applies.len() as u64) as usize]
+        &self.applies[self.applier_of(group)]
+    }
+
+    pub(super) fn applier_of(&self, group: GroupId) -> usize {
+        (group.get() % self.applies.len() as u64) as usize
     }
 
     pub(super) fn new_state(&self) -> StateId {
@@ -247,6 +280,16 @@ impl Core {
 
     pub(super) fn now(&self) -> Now {
         Now { moment: self.clock.now(), wall_millis: self.clock.wall_millis() }
+    }
+
+    /// Sends messages, to each node at once. `raft` is told of a node that did not take them all, so that it
+    /// finds out what is missing there instead of waiting for an answer.
+    pub(super) fn send_all(&self, messages: BTreeMap<NodeId, Vec<RaftMessage>>) {
+        for (to, messages) in messages {
+            if !self.outbox.send(to, messages) {
+                self.inboxes.iter().for_each(|inbox| inbox.push(Input::Unreachable(to)));
+            }
+        }
     }
 
     /// Removes a state's bytes; if that fails, the next start does it.

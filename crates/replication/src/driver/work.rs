@@ -1,8 +1,10 @@
 //! A worker thread: inputs in, effects out, a tick when it is time.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
-use types::{Fault, GroupId, ReplicaId};
+use api::peer::RaftMessage;
+use types::{Fault, GroupId, NodeId, ReplicaId};
 
 use super::apply::ApplyCommand;
 use super::bulk::BulkCommand;
@@ -36,17 +38,42 @@ pub(super) fn run_worker(core: &Core, place: usize, mut worker: Worker) {
                 *core.counters[place].lock().unwrap_or_else(PoisonError::into_inner) = worker.counters();
             }
         }
-        for effect in worker.turn(now) {
-            execute(core, effect);
+        execute_all(core, worker.turn(now));
+    }
+}
+
+/// Executes the effects of a turn. Writes, and tasks for each apply thread, are handed over together, so that
+/// whoever takes them wakes once and finds them all; nothing else depends on their order among each other.
+fn execute_all(core: &Core, effects: Vec<Effect>) {
+    let mut writes = Vec::new();
+    let mut sends: BTreeMap<NodeId, Vec<RaftMessage>> = BTreeMap::new();
+    let mut tasks: Vec<Vec<ApplyCommand>> = core.applies.iter().map(|_| Vec::new()).collect();
+    for effect in effects {
+        match effect {
+            Effect::Write(write) => writes.push(LogCommand::Write(write)),
+            Effect::Apply(task) => tasks[core.applier_of(task.group)].push(ApplyCommand::Apply(task)),
+            Effect::Send(node, message) => sends.entry(node).or_default().push(message),
+            other => {
+                // What was handed over before an adoption or a removal must stay before it.
+                hand_over(core, &mut writes, &mut tasks);
+                execute(core, other);
+            }
         }
+    }
+    core.send_all(sends);
+    hand_over(core, &mut writes, &mut tasks);
+}
+
+fn hand_over(core: &Core, writes: &mut Vec<LogCommand>, tasks: &mut [Vec<ApplyCommand>]) {
+    core.writes.push_all(writes.drain(..));
+    for (queue, tasks) in core.applies.iter().zip(tasks) {
+        queue.push_all(tasks.drain(..));
     }
 }
 
 fn execute(core: &Core, effect: Effect) {
     match effect {
-        Effect::Send(node, message) => core.outbox.send(node, message),
-        Effect::Write(write) => core.writes.push(LogCommand::Write(write)),
-        Effect::Apply(task) => core.applier(task.group).push(ApplyCommand::Apply(task)),
+        Effect::Send(..) | Effect::Write(_) | Effect::Apply(_) => {}
         Effect::Adopt { group, state } => core.applier(group).push(ApplyCommand::Adopt { group, state }),
         Effect::Discard { group, state } => core.applier(group).push(ApplyCommand::Discard { group, state }),
         Effect::TakeSnapshot { group, to } => {

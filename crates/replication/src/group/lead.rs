@@ -250,10 +250,12 @@ impl Group {
             self.leader.rounds.count(me, &membership);
         }
         self.leader.rounds.count(me, self.raft.store().membership());
-        if !self.has_applied_own_term() {
+        if !self.has_applied_own_term() && !mutant!(ReadBeforeApplied) {
             return;
         }
-        if let Some(until) = self.leader.rounds.lease_until() {
+        if let Some(until) = self.leader.rounds.lease_until()
+            && self.has_applied_own_term()
+        {
             let until = if mutant!(LeaseFromAnswer) { now.moment.plus(limits::LEASE) } else { until };
             self.shared.extend_lease(until);
             self.leader.had_lease |= self.shared.has_lease(now.moment);

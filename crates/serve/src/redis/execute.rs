@@ -293,7 +293,7 @@ impl Executor {
     fn submit(&self, call: CallName, group: GroupId, access: Access, body: Bytes) {
         let (completions, client) = (self.worker.completions.clone(), self.client.id);
         let done = Box::new(move |outcome| completions.push(client, call, outcome));
-        self.worker.face().backend.submit(Call { group, access, body }, done);
+        self.worker.begin(Call { group, access, body }, done);
     }
 }
 

@@ -56,9 +56,9 @@ pub trait Backend: Send + Sync + 'static {
     /// result are a `KvRequest` and a `KvReply`.
     fn try_read(&self, group: GroupId, request: &[u8]) -> Option<Result<Bytes, Fault>>;
 
-    /// Begins a request. `done` is called once, from any thread, and returns at once. Requests of one
-    /// thread to one group that were submitted one after another are carried out in that order.
-    fn submit(&self, call: Call, done: Done);
+    /// Begins requests, in order. Each `Done` is called once, from any thread, and returns at once. Requests
+    /// of one thread to one group are carried out in the order of submission.
+    fn submit_all(&self, calls: Vec<(Call, Done)>);
 
     /// Facts for `INFO`.
     fn facts(&self) -> NodeFacts;

@@ -21,13 +21,15 @@ use super::client::{Client, Counters};
 use super::connection::Connection;
 use super::directory::{Directories, Directory};
 use super::pipeline::{CallName, Outcome};
-use super::{Addressing, Backend, RedisConfig, RedisCounters, RedisListeners};
+use super::{Addressing, Backend, Call, Done, RedisConfig, RedisCounters, RedisListeners};
 use crate::listen::tune_client;
 
 /// What a client is told that finds no place; Redis' text.
 const TOO_MANY_CLIENTS: &[u8] = b"-ERR max number of clients reached\r\n";
 /// How often clients that are idle too long are looked for, and rates are measured.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// Calls of a burst that are submitted before the burst is over.
+const BURST_CALLS_MAX: usize = 256;
 /// The pause after a failure to accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -62,6 +64,10 @@ pub(crate) struct Worker {
     pub(crate) completions: Arc<Completions>,
     /// Memory for reading, lent to one connection at a time.
     spare: Mutex<BytesMut>,
+    /// Calls that were begun in this burst and have not been submitted.
+    begun: Mutex<Vec<(Call, Done)>>,
+    /// Told when there are some.
+    begun_some: Notify,
     /// State of a generator for `RANDOMKEY`; its numbers need to be spread, not secret.
     random: AtomicU64,
 }
@@ -132,6 +138,7 @@ impl RedisFace {
         let worker = Arc::new(Worker::new(self.face.clone(), number as u64));
         self.spawn(format!("redis-{number}"), stopped, async move {
             tokio::spawn(worker.completions.clone().distribute(worker.face.clone()));
+            tokio::spawn(worker.clone().submit_begun());
             while let Some(Arrival { stream, registered }) = arrivals.recv().await {
                 let worker = worker.clone();
                 tokio::spawn(async move {
@@ -303,6 +310,8 @@ impl Worker {
             face,
             completions: Arc::new(completions),
             spare: Mutex::default(),
+            begun: Mutex::default(),
+            begun_some: Notify::new(),
             random: AtomicU64::new(seed),
         }
     }
@@ -310,6 +319,31 @@ impl Worker {
     /// What all workers share.
     pub(crate) fn face(&self) -> &Face {
         &self.face
+    }
+
+    /// Begins a call. Calls of one burst of readable connections are submitted together: the task that does
+    /// it runs after the connections that are ready now.
+    pub(crate) fn begin(&self, call: Call, done: Done) {
+        let mut begun = lock(&self.begun);
+        begun.push((call, done));
+        if begun.len() == 1 {
+            drop(begun);
+            self.begun_some.notify_one();
+        } else if begun.len() >= BURST_CALLS_MAX {
+            let calls = std::mem::take(&mut *begun);
+            drop(begun);
+            self.face.backend.submit_all(calls);
+        }
+    }
+
+    async fn submit_begun(self: Arc<Self>) {
+        loop {
+            self.begun_some.notified().await;
+            let calls = std::mem::take(&mut *lock(&self.begun));
+            if !calls.is_empty() {
+                self.face.backend.submit_all(calls);
+            }
+        }
     }
 
     /// Memory for reading. One connection at a time needs it, since reading and starting what was read is

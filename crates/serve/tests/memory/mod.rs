@@ -158,6 +158,13 @@ fn answer(keys: &mut Keys, op: KvOp) -> KvReply {
     }
 }
 
+impl Memory {
+    fn submit(&self, call: Call, done: Done) {
+        self.submitted.fetch_add(1, Ordering::Relaxed);
+        let _ = self.queue.lock().unwrap().send((call, done));
+    }
+}
+
 impl Backend for Memory {
     fn routes_version(&self) -> u64 {
         1
@@ -171,9 +178,8 @@ impl Backend for Memory {
         self.lease.load(Ordering::Relaxed).then(|| self.execute(group, request))
     }
 
-    fn submit(&self, call: Call, done: Done) {
-        self.submitted.fetch_add(1, Ordering::Relaxed);
-        let _ = self.queue.lock().unwrap().send((call, done));
+    fn submit_all(&self, calls: Vec<(Call, Done)>) {
+        calls.into_iter().for_each(|(call, done)| self.submit(call, done));
     }
 
     fn facts(&self) -> NodeFacts {

@@ -71,9 +71,12 @@ impl Backend for NodeBackend {
         self.0.try_read(group, request)
     }
 
-    fn submit(&self, call: Call, done: Done) {
-        let Call { group, access, body } = call;
-        self.0.submit(node::Call { group, access, kind: RequestKind::Data, body }, done);
+    fn submit_all(&self, calls: Vec<(Call, Done)>) {
+        let call = |call: Call| {
+            let Call { group, access, body } = call;
+            node::Call { group, access, kind: RequestKind::Data, body }
+        };
+        self.0.submit_all(calls.into_iter().map(|(asked, done)| (call(asked), done)).collect());
     }
 
     fn facts(&self) -> NodeFacts {

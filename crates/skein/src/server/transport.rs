@@ -38,8 +38,8 @@ impl Wires {
 }
 
 impl Transport for Wires {
-    fn send_raft(&self, to: NodeId, messages: Vec<RaftMessage>) {
-        self.peers.send_raft(to, messages);
+    fn send_raft(&self, to: NodeId, messages: Vec<RaftMessage>) -> bool {
+        self.peers.send_raft(to, messages) == 0
     }
 
     fn send_requests(&self, to: NodeId, requests: Vec<Request>) -> usize {
