@@ -17,10 +17,10 @@ use env::{Clock, Moment};
 use replication::driver::{Outbox, Store, StoreOptions};
 use replication::start::Engines;
 use replication::{Answer, GroupShared, Input, Token};
-use types::{BootId, Endpoint, ErrorCode, Fault, Generation, GroupId, NodeId, ReplicaId};
+use types::{BootId, Endpoint, ErrorCode, Fault, Generation, GroupId, NodeId, ReplicaId, limits};
 use wal::LogStore;
 
-use crate::desk::{Desk, Received, Settled, answer_at_once};
+use crate::desk::{Desk, Received, Settled, answer_at_once, refusal};
 use crate::gateway::{Call, Gateway, GatewayCounters, GatewayEffect, GroupRoute, Routes};
 use crate::routes::RouteTable;
 use crate::upkeep::Upkeep;
@@ -237,7 +237,8 @@ impl Node {
 
     /// Requests came from another node's gateway.
     pub fn on_requests(&self, from: Origin, requests: Vec<Request>) {
-        let replies = self.receive(Caller::There(from), requests);
+        let mut replies = self.receive(Caller::There(from), requests);
+        replies.iter_mut().for_each(fit_frame);
         if !replies.is_empty() {
             self.transport.reply(from, replies);
         }
@@ -409,7 +410,7 @@ impl Node {
     fn receive(&self, caller: Caller, requests: Vec<Request>) -> Vec<Reply> {
         let Some(store) = self.store.get() else {
             let fault = Fault::from(ErrorCode::NotReady);
-            return requests.iter().map(|request| crate::desk::refusal(request.id, &fault, None)).collect();
+            return requests.iter().map(|request| refusal(request.id, &fault, None)).collect();
         };
         let routes = self.routes();
         let (mut replies, mut inputs) = (Vec::new(), Vec::new());
@@ -448,10 +449,13 @@ impl Node {
             answers.into_iter().filter_map(|(token, answer)| desk.settle(token, answer)).collect()
         };
         for (caller, settled) in settled {
-            let reply = settled.into_reply(shared, &*self.clock);
+            let mut reply = settled.into_reply(shared, &*self.clock);
             match caller {
                 Caller::Here => here.push(reply),
-                Caller::There(origin) => there.entry(origin).or_default().push(reply),
+                Caller::There(origin) => {
+                    fit_frame(&mut reply);
+                    there.entry(origin).or_default().push(reply);
+                }
             }
         }
         for (origin, replies) in there {
@@ -500,6 +504,19 @@ impl Node {
             }
             Err(error) => tracing::warn!(%error, "catalog copy refused"),
         }
+    }
+}
+
+/// A reply that no frame can carry becomes a refusal: the caller would wait for it in vain.
+fn fit_frame(reply: &mut Reply) {
+    let Some(Outcome::Done(bytes)) = &reply.outcome else { return };
+    if bytes.len() > limits::ENTRY_BYTES_MAX {
+        let detail = format!(
+            "the reply has {} bytes, and up to {} travel between nodes: ask for less at once",
+            bytes.len(),
+            limits::ENTRY_BYTES_MAX
+        );
+        *reply = refusal(reply.id, &Fault::new(ErrorCode::RequestTooLarge, detail), None);
     }
 }
 

@@ -98,7 +98,7 @@ impl Node {
             let now = self.clock.now();
             let changed = self.refresh_routes();
             if changed {
-                self.transport.set_peers(&self.watch.latest().endpoints());
+                self.transport.set_peers(&self.directory());
             }
             if changed || now >= look {
                 self.look(&mut control, now);
@@ -120,6 +120,19 @@ impl Node {
                 return;
             }
         }
+    }
+
+    /// Where nodes are reached: as the catalog says, and founders as this node was told at its start, which is
+    /// younger after all of them have moved while they were stopped.
+    fn directory(&self) -> BTreeMap<NodeId, types::Endpoint> {
+        let mut directory = self.watch.latest().endpoints();
+        let founders = self.bootstrap.iter().flat_map(|bootstrap| &bootstrap.nodes);
+        for founder in founders {
+            if let Some(endpoint) = directory.get_mut(&NodeId(founder.id)) {
+                endpoint.clone_from(&founder.endpoint);
+            }
+        }
+        directory
     }
 
     /// Makes the founding replica of the catalog's group, if this node has one and nobody has a catalog.

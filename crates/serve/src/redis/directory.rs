@@ -56,6 +56,14 @@ impl Directory {
         Ok(Place { target: Target { table: table as u64, partition }, key: stored })
     }
 
+    /// Whether the tables are known.
+    ///
+    /// # Errors
+    /// The node has no catalog yet: every cluster has a default table.
+    pub(crate) fn check(&self) -> Result<(), ErrorText> {
+        self.plain.map(|_| ()).ok_or_else(no_default)
+    }
+
     /// The group of a partition.
     pub(crate) fn group(&self, target: Target) -> GroupId {
         self.tables[target.table as usize].route.partitions[target.partition as usize].group
@@ -63,6 +71,9 @@ impl Directory {
 
     /// Every partition that commands about everything mean: those of the default table on the plain port,
     /// those of all namespaces on the other.
+    ///
+    /// Empty only if there are no such tables: whoever asks must have asked [`Self::check`] first, since a
+    /// node that knows no tables yet must not say that there are no keys.
     pub(crate) fn targets(&self, addressing: Addressing) -> &[Target] {
         match addressing {
             Addressing::Plain => &self.plain_targets,
@@ -220,5 +231,6 @@ mod tests {
         let directory = Directory::new(1, Vec::new());
         let error = directory.place(Addressing::Plain, &Bytes::from_static(b"a")).unwrap_err();
         assert!(error.to_string().starts_with("LOADING "), "{error}");
+        assert!(directory.check().is_err(), "and does not say that there are no keys");
     }
 }

@@ -171,10 +171,14 @@ impl Executor {
                 Ok(Prepared::Parts { parts: self.encode(parts), finish: Finish::Gather(gather) })
             }
             Plan::Everywhere(everywhere) => {
+                directory.check()?;
                 let (parts, gather) = everywhere.parts(directory.targets(addressing).iter().copied());
                 Ok(Prepared::Parts { parts: self.encode(parts), finish: Finish::Gather(gather) })
             }
-            Plan::Walk(walk) => Ok(Prepared::Walk(walk)),
+            Plan::Walk(walk) => {
+                directory.check()?;
+                Ok(Prepared::Walk(walk))
+            }
             Plan::Ask(Question::Wait { .. }) => Ok(Prepared::Wait),
             Plan::Ask(Question::Info(sections)) if sections.needs_keys() => {
                 let targets = directory.targets(super::Addressing::Plain).iter().copied();

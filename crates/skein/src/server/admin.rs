@@ -185,10 +185,18 @@ impl Admin for NodeAdmin {
             let begun = Instant::now();
             loop {
                 let replicas = node.digests(group, index);
-                if replicas.len() >= wished || begun.elapsed() > PATIENCE {
-                    let equal = replicas.len() >= wished
-                        && replicas.windows(2).all(|pair| pair[0].hash == pair[1].hash);
+                let equal = replicas.windows(2).all(|pair| pair[0].hash == pair[1].hash);
+                // Replicas that differ are news whoever is missing; equal ones prove nothing about those.
+                if replicas.len() >= wished || !equal {
                     return Ok(DigestReport { index: index.get(), equal, replicas });
+                }
+                if begun.elapsed() > PATIENCE {
+                    let detail = format!(
+                        "{} of {wished} replicas of partition {} told their digest; those are equal",
+                        replicas.len(),
+                        which.partition
+                    );
+                    return Err(Fault::new(ErrorCode::Unreachable, detail));
                 }
                 tokio::time::sleep(LOOK).await;
             }

@@ -35,6 +35,7 @@ use types::settings::{BLOCK_CACHE_BYTES, FLUSH_INTERVAL_MS, WRITE_BUFFER_BYTES};
 use types::{BootId, ClusterId, ErrorCode, Fault, NodeId, limits};
 use wal::{LogOptions, LogStore, SegmentedLog};
 
+use crate::files::{Readers, write_atomically};
 use crate::node_file::{NodeFile, NodePlace};
 use crate::signals::{self, Asked};
 use identity::Identity;
@@ -42,6 +43,9 @@ use transport::{Handler, Wires};
 
 /// Threads for connections between nodes and for HTTP.
 const NETWORK_THREADS: usize = 2;
+
+/// A file in the node's directory that says that the node has served.
+const SERVED_MARK: &str = "served";
 
 /// Why a node ends.
 type End = Result<(), Fault>;
@@ -68,7 +72,9 @@ pub fn run(file: &NodeFile, place: &NodePlace) -> Result<(), Fault> {
     let runtime = network_runtime()?;
     let ports = redis::Ports::bind(file)?;
     let http = serve::listen::bind(&file.listen.http)?;
-    let Running { node, wires, log } = start(file, &data, &identity, boot, &secret, &runtime, end)?;
+    let served_mark = base.join(SERVED_MARK);
+    let begin = Beginning { file, data: &data, served_mark: &served_mark, identity: &identity, boot };
+    let Running { node, wires, log } = start(&begin, &secret, &runtime, end)?;
     let face = ports.open(&node, password.as_deref(), data.display().to_string())?;
     let admin = admin::NodeAdmin::new(node.clone(), wires, face.clone(), log, file.cluster.clone());
     let http = {
@@ -76,7 +82,7 @@ pub fn run(file: &NodeFile, place: &NodePlace) -> Result<(), Fault> {
         serve::http::HttpServer::start(http, secret, Arc::new(admin))?
     };
     tracing::info!(node = file.node, cluster = file.cluster, "serving");
-    let outcome = wait_for_end(&node, &ended, identity, &file.listen.peer);
+    let outcome = wait_for_end(&node, &ended, identity, &file.listen.peer, &served_mark);
     drop((http, face));
     match outcome {
         Ok(()) => {
@@ -94,7 +100,13 @@ pub fn run(file: &NodeFile, place: &NodePlace) -> Result<(), Fault> {
 const READY_LOOK: Duration = Duration::from_millis(50);
 
 /// Waits for the end. Once the node has served, its identity says so for ever.
-fn wait_for_end(node: &Node, ended: &mpsc::Receiver<End>, identity: Identity, endpoint: &str) -> End {
+fn wait_for_end(
+    node: &Node,
+    ended: &mpsc::Receiver<End>,
+    identity: Identity,
+    endpoint: &str,
+    served_mark: &Path,
+) -> End {
     while !node.is_ready() {
         match ended.recv_timeout(READY_LOOK) {
             Ok(end) => return end,
@@ -103,6 +115,13 @@ fn wait_for_end(node: &Node, ended: &mpsc::Receiver<End>, identity: Identity, en
         }
     }
     identity.serves(endpoint)?;
+    if !served_mark.exists() {
+        write_atomically(
+            served_mark,
+            "This node has served; its data directory is not new.\n",
+            Readers::Everyone,
+        )?;
+    }
     ended.recv().unwrap_or(Ok(()))
 }
 
@@ -113,16 +132,22 @@ struct Running {
     log: Arc<SegmentedLog>,
 }
 
-#[allow(clippy::too_many_arguments, reason = "what a process begins with, put together once")]
-fn start(
-    file: &NodeFile,
-    data: &Path,
-    identity: &Identity,
+/// What a process begins with.
+struct Beginning<'a> {
+    file: &'a NodeFile,
+    data: &'a Path,
+    served_mark: &'a Path,
+    identity: &'a Identity,
     boot: BootId,
+}
+
+fn start(
+    begin: &Beginning<'_>,
     secret: &Secret,
     runtime: &Runtime,
     end: mpsc::Sender<End>,
 ) -> Result<Running, Fault> {
+    let Beginning { file, data, served_mark, identity, boot } = *begin;
     let peers = runtime.block_on(async {
         let listener = serve::listen::bind(&file.listen.peer)?;
         let peers = Peers::listen(peer_config(file, identity, boot, secret), listener)
@@ -135,10 +160,15 @@ fn start(
         peers.probe(identity.endpoint(), &founders).await?;
         Ok::<_, Fault>(peers)
     })?;
+    // The mark lies beside the data directory, so that a lost or unmounted one is not taken for a new one.
+    let served = identity.has_served() || served_mark.exists();
     let (engines, watch) = open_engines(file, data)?;
     let log = open_log(data)?;
-    if identity.has_served() && log.groups().is_empty() && file.founders.len() == 1 {
-        let detail = format!("{}: the log is gone, and no other node has the data", data.display());
+    if served && log.groups().is_empty() && file.founders.len() == 1 {
+        let detail = format!(
+            "{}: this node has served before, and its log is gone; no other node has the data",
+            data.display()
+        );
         return Err(Fault::new(ErrorCode::DataDamaged, detail));
     }
     let wires = Arc::new(Wires::new(peers, runtime.handle().clone(), end));
@@ -146,7 +176,7 @@ fn start(
     let config = NodeConfig {
         me: node_record(file, boot, identity.store()),
         bootstrap: Some(bootstrap(file, identity.cluster())),
-        may_found: !identity.has_served(),
+        may_found: !served,
         seed,
         store: StoreOptions {
             seed,
