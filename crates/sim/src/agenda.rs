@@ -26,7 +26,7 @@ impl Agenda {
     }
 
     /// The next thing and its time.
-    pub fn next(&mut self) -> Option<(u64, Event)> {
+    pub fn take_next(&mut self) -> Option<(u64, Event)> {
         self.heap.pop().map(|Reverse(planned)| (planned.at, planned.event))
     }
 }

@@ -354,7 +354,7 @@ impl Process {
         if now.moment >= self.worker.next_tick() {
             self.worker.tick(now);
             self.ticks += 1;
-            if self.ticks % REPORT_TICKS == 0 {
+            if self.ticks.is_multiple_of(REPORT_TICKS) {
                 self.worker.publish_reports();
             }
         }

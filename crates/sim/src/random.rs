@@ -25,6 +25,10 @@ impl Random {
     }
 
     /// The next number.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "a stream of numbers that never ends is no iterator here"
+    )]
     pub fn next(&mut self) -> u64 {
         let state = &mut self.0;
         let result = state[0].wrapping_add(state[3]).rotate_left(23).wrapping_add(state[0]);

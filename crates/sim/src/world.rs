@@ -173,7 +173,7 @@ impl World {
         }
         self.out.agenda.plan(self.plan.heal_at, Event::Heal);
         while !self.over && self.out.checks.violation().is_none() {
-            let Some((at, event)) = self.out.agenda.next() else { break };
+            let Some((at, event)) = self.out.agenda.take_next() else { break };
             self.out.now = at.max(self.out.now);
             self.out.world_clock.store(self.out.now, Relaxed);
             self.handle(event);

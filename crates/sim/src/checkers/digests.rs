@@ -38,7 +38,7 @@ impl Digests {
     /// A replica stands at a position.
     pub fn applied(&mut self, place: Place, group: GroupId, applier: &Applier) -> Result<(), String> {
         let applied = applier.applied();
-        if mix(applied.index.get()) % EVERY != 0 || applied.index.get() == 0 {
+        if !mix(applied.index.get()).is_multiple_of(EVERY) || applied.index.get() == 0 {
             return Ok(());
         }
         let shown = show(applier).map_err(|error| format!("node {}: group {group}: {error}", place + 1))?;

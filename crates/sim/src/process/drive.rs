@@ -25,11 +25,13 @@ impl Process {
             }
             Effect::Apply(task) => {
                 out.checks.committed(self.place, task.group, &task.entries, out.now);
-                self.to_apply(task.group, ApplyCommand::Apply(task), out);
+                self.queue_apply(task.group, ApplyCommand::Apply(task), out);
             }
-            Effect::Adopt { group, state } => self.to_apply(group, ApplyCommand::Adopt(state), out),
-            Effect::Discard { group, state } => self.to_apply(group, ApplyCommand::Discard(state), out),
-            Effect::TakeSnapshot { group, to } => self.to_apply(group, ApplyCommand::TakeSnapshot(to), out),
+            Effect::Adopt { group, state } => self.queue_apply(group, ApplyCommand::Adopt(state), out),
+            Effect::Discard { group, state } => self.queue_apply(group, ApplyCommand::Discard(state), out),
+            Effect::TakeSnapshot { group, to } => {
+                self.queue_apply(group, ApplyCommand::TakeSnapshot(to), out)
+            }
             Effect::SendSnapshot { node, message } => self.send_snapshot(node, message, out),
             Effect::Cut { group, index } => {
                 if let Err(error) = self.log.cut(group, index) {
@@ -88,7 +90,7 @@ impl Process {
                     self.input(Input::Persisted { group: write.group, number: write.number }, out);
                 }
                 LogCommand::Delete { group, replica, record } => {
-                    self.to_apply(group, ApplyCommand::Remove(replica, record), out);
+                    self.queue_apply(group, ApplyCommand::Remove(replica, record), out);
                 }
             }
         }
@@ -108,7 +110,7 @@ impl Process {
         self.plan(RECLAIM_EVERY.as_nanos() as u64, Work::Reclaim, out);
     }
 
-    fn to_apply(&mut self, group: GroupId, command: ApplyCommand, out: &mut Outside) {
+    fn queue_apply(&mut self, group: GroupId, command: ApplyCommand, out: &mut Outside) {
         let queue = self.applies.entry(group).or_default();
         queue.push_back(command);
         if queue.len() == 1 {

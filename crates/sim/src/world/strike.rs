@@ -19,6 +19,9 @@ const NOTICE: u64 = 2 * MILLI;
 const SILENCE: u64 = 4 * SECOND;
 const CHANNELS: [Channel; 3] = [Channel::Raft, Channel::Requests, Channel::Bulk];
 
+/// A leader's place, its group, and the other voters.
+type Led = (Place, GroupId, Vec<(ReplicaId, NodeId)>);
+
 impl World {
     pub(super) fn strike(&mut self, fault: Fault) {
         if self.healed {
@@ -375,8 +378,8 @@ impl World {
     }
 
     /// A leader that runs, its group, and the other voters.
-    fn some_leader(&mut self) -> Option<(Place, GroupId, Vec<(ReplicaId, NodeId)>)> {
-        let mut led: Vec<(Place, GroupId, Vec<(ReplicaId, NodeId)>)> = Vec::new();
+    fn some_leader(&mut self) -> Option<Led> {
+        let mut led: Vec<Led> = Vec::new();
         for (place, node) in self.nodes.iter().enumerate() {
             let Some(process) = node.process.as_ref().filter(|_| node.paused.is_none()) else { continue };
             for group in process.worker().groups().filter(|group| group.leads()) {
