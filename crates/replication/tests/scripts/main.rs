@@ -1,0 +1,98 @@
+//! The laws of replication as scripts: `testscripts/*.txt`, one idea each.
+//!
+//! A line that begins with `>` is a command for a small cluster in this process; the lines below it are
+//! what came of it: the effects of each worker, in order. `#` begins a comment.
+//! `SKEIN_REWRITE=1 cargo test -p replication --test scripts` writes what comes out; read the diff.
+//!
+//! ```text
+//! > nodes 3 [keep=E]        three nodes, each with a founding replica of group 1; E log entries are kept
+//! > tick n1 5               five ticks pass on one node, or on `all`
+//! > live 5                  five ticks pass on all, and whatever is sent arrives
+//! > deliver [n1>n2]         what is under way arrives, until nothing is; or only what is on one way
+//! > drop n1>n2              what is on a way is lost
+//! > cut n1 n2, heal         nothing gets from one to the other; everything does again
+//! > set n1 KEY VALUE [session=S/Q/F]    a write; S session, Q number, F lowest number without an answer
+//! > register n1             a session is asked for
+//! > read n1 KEY             a read that asks a quorum
+//! > lease n1 KEY            a read by lease, if there is one
+//! > hold n1, sync n1        writes to the log wait for the disk; the disk is done
+//! > crash n1 [power]        the process is gone, and what the disk has not done; its state may fall behind
+//! > restart n1              the process starts again
+//! > lose n1                 a node that is down loses its state
+//! > flush n1                the state is durable as far as it is applied
+//! > join n4 4               a node makes an empty replica
+//! > wish 1@1 2@2 4@4        the catalog wishes for these replicas
+//! > remove n1 1             a node removes a replica
+//! > transfer n1 2           a leader hands over to a replica
+//! > status                  what every replica is
+//! ```
+//!
+//! `quietly` before a command leaves out what came of it.
+
+#![expect(clippy::unwrap_used, reason = "this is a test; a broken script shall stop it")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+mod nodes;
+mod words;
+
+use nodes::Nodes;
+
+#[test]
+fn every_script_comes_out_as_it_says() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts");
+    let entries = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut scripts: Vec<PathBuf> = entries.filter(|path| path.extension().is_some()).collect();
+    scripts.sort();
+    assert!(!scripts.is_empty());
+    let mut differing = Vec::new();
+    for path in scripts {
+        let written = fs::read_to_string(&path).unwrap();
+        let came = run(&written);
+        if came == written {
+            continue;
+        }
+        if std::env::var_os("SKEIN_REWRITE").is_some() {
+            fs::write(&path, came).unwrap();
+        } else {
+            differing.push(format!("{}\n{}", path.display(), first_difference(&written, &came)));
+        }
+    }
+    assert!(differing.is_empty(), "{}", differing.join("\n\n"));
+}
+
+/// The script with what came of each command.
+fn run(script: &str) -> String {
+    let mut nodes = Nodes::default();
+    let mut out = String::new();
+    for line in script.lines() {
+        let is_kept = line.starts_with('>') || line.starts_with('#') || line.is_empty();
+        if is_kept {
+            out.push_str(line);
+            out.push('\n');
+        }
+        if let Some(command) = line.strip_prefix('>') {
+            for came in nodes.command(command.trim()) {
+                out.push_str(&came);
+                out.push('\n');
+            }
+        }
+    }
+    out
+}
+
+fn first_difference(written: &str, came: &str) -> String {
+    let (mut old, mut new) = (written.lines(), came.lines());
+    for number in 1.. {
+        match (old.next(), new.next()) {
+            (None, None) => break,
+            (old, new) if old == new => {}
+            (old, new) => {
+                let shown = |line: Option<&str>| line.unwrap_or("(the end)").to_owned();
+                return format!("line {number}\n  written: {}\n  came:    {}", shown(old), shown(new));
+            }
+        }
+    }
+    "only in the ends of lines".into()
+}
