@@ -14,6 +14,10 @@ pub enum EngineError {
     /// Stored bytes are not what they should be. The replica must be rebuilt.
     #[error("damaged state: {0}")]
     Damaged(String),
+    /// The disk is full, or was and the store has stopped itself. The process must begin anew, and may at
+    /// once: nothing is damaged.
+    #[error("the disk is full: {0}")]
+    Full(String),
     /// The disk refused. The process must not go on with this engine.
     #[error("storage failed: {0}")]
     Storage(String),

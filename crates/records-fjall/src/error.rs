@@ -9,12 +9,21 @@ use fjall::{Error, LsmError};
 
 /// Sorts an error of fjall.
 pub(crate) fn sort(error: Error) -> EngineError {
+    match &error {
+        Error::Io(io) | Error::Storage(LsmError::Io(io)) if io.kind() == ErrorKind::StorageFull => {
+            return EngineError::Full(error.to_string());
+        }
+        // What failed was told to the thread that met it; mostly a full disk. If it was more than that, the
+        // next opening says so.
+        Error::Poisoned => return EngineError::Full("the store stopped itself after a failed write".into()),
+        _ => {}
+    }
     let is_damage = match &error {
         Error::Io(io) | Error::Storage(LsmError::Io(io)) => {
             // A file that ends too soon, or has bytes that make no sense.
             matches!(io.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::NotFound)
         }
-        Error::Poisoned | Error::Locked | Error::KeyspaceDeleted => false,
+        Error::Locked | Error::KeyspaceDeleted => false,
         _ => true,
     };
     match is_damage {
@@ -29,6 +38,10 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, E
     // Nothing of ours is changed inside, and a store that has reported damage is not used again.
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(sort),
+        // fjall unwraps some of its writes.
+        Err(panic) if text_of(&*panic).contains("StorageFull") => {
+            Err(EngineError::Full("the store could not write".into()))
+        }
         Err(panic) => Err(EngineError::Damaged(format!("the store panicked: {}", text_of(&*panic)))),
     }
 }

@@ -80,7 +80,10 @@ fn lock(path: &Path) -> Result<Option<File>, EngineError> {
 }
 
 fn storage(error: io::Error) -> EngineError {
-    EngineError::Storage(error.to_string())
+    match error.kind() {
+        std::io::ErrorKind::StorageFull => EngineError::Full(error.to_string()),
+        _ => EngineError::Storage(error.to_string()),
+    }
 }
 
 fn journals_in(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {

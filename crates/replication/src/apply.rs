@@ -57,11 +57,11 @@ impl ApplyError {
     /// What a user is told.
     pub fn to_fault(&self) -> Fault {
         let code = match self {
-            ApplyError::Engine(EngineError::Storage(_)) => ErrorCode::DataUnreadable,
+            ApplyError::Engine(error) => return crate::start::engine_fault(error),
             // Every replica stops at the same entry: it is no damage of this one, and a copy of another
             // would not help.
             ApplyError::Entry { .. } => ErrorCode::DataNewer,
-            ApplyError::Engine(_) | ApplyError::Record(_) => ErrorCode::DataDamaged,
+            ApplyError::Record(_) => ErrorCode::DataDamaged,
         };
         Fault::new(code, self.to_string())
     }

@@ -114,7 +114,18 @@ pub fn open_all(log: &dyn LogStore, engines: &Engines) -> Result<(Vec<Opened>, S
         }
     }
     next = named.last().map_or(next, |last| next.max(last.next()));
-    Ok((summaries.iter().map(|summary| open(log, engines, summary)).collect(), next))
+    let opened: Vec<Opened> = summaries.iter().map(|summary| open(log, engines, summary)).collect();
+    // A disk that refuses is no damage of a replica: nothing is to be replaced because of it.
+    let refused = |opened: &Opened| match opened {
+        Err((_, _, fault)) if matches!(fault.code, ErrorCode::DiskFull | ErrorCode::DataUnreadable) => {
+            Some(fault.clone())
+        }
+        _ => None,
+    };
+    match opened.iter().find_map(refused) {
+        Some(fault) => Err(fault),
+        None => Ok((opened, next)),
+    }
 }
 
 fn unreadable(summary: &GroupSummary) -> Fault {
@@ -177,6 +188,7 @@ fn engine_of(engines: &Engines, kind: i32) -> Result<&Arc<dyn Engine>, Fault> {
 /// What a user is told about an engine's failure.
 pub fn engine_fault(error: &EngineError) -> Fault {
     let code = match error {
+        EngineError::Full(_) => ErrorCode::DiskFull,
         EngineError::Storage(_) => ErrorCode::DataUnreadable,
         EngineError::Missing(_) | EngineError::Damaged(_) | EngineError::BadSnapshot(_) => {
             ErrorCode::DataDamaged

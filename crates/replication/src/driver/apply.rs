@@ -197,7 +197,7 @@ impl ApplyThread<'_> {
         if let Some(hosted) = self.hosted.remove(&group) {
             hosted.shared.set_reader(None);
         }
-        if fault.code == ErrorCode::DataUnreadable {
+        if matches!(fault.code, ErrorCode::DataUnreadable | ErrorCode::DiskFull) {
             self.core.outbox.fatal(fault);
         } else {
             report(self.core, group, Input::Stop(group, fault));
