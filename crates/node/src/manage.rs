@@ -17,6 +17,9 @@ use crate::gateway::Call;
 use crate::node::{Node, lock};
 use crate::upkeep::catalog_call;
 
+/// A node that has not reported for this long is not waited for.
+const HEARD_LATELY: Duration = Duration::from_secs(1);
+
 impl Node {
     /// The newest catalog that this node has.
     pub fn catalog(&self) -> Arc<Catalog> {
@@ -35,6 +38,15 @@ impl Node {
             .collect();
         let observations = Observations { listening: now.since(self.started), reports };
         catalog::status::status(&self.watch.latest(), &observations)
+    }
+
+    /// Whether every node that reports has routes as new as this catalog version.
+    pub fn is_known_by_all(&self, version: u64) -> bool {
+        let now = self.clock.now();
+        lock(&self.observations)
+            .values()
+            .filter(|(at, _)| now.since(*at) < HEARD_LATELY)
+            .all(|(_, report)| report.catalog_version >= version)
     }
 
     /// Changes the catalog; `done` is told what it answered.

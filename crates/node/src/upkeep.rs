@@ -21,6 +21,8 @@ use crate::node::{LOOK_EVERY, Node, lock};
 
 /// The same while the node is not ready: its start is waited for.
 const LOOK_EVERY_AT_START: Duration = Duration::from_millis(20);
+/// How often the catalog copy is looked at; its version alone, which costs next to nothing.
+const CATALOG_LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often a node reports to the meta nodes.
 const REPORT_EVERY: Duration = Duration::from_millis(400);
 /// Older reports say nothing about whether a founder has data.
@@ -98,6 +100,8 @@ impl Node {
             let now = self.clock.now();
             let changed = self.refresh_routes();
             if changed {
+                // Whoever made the change may wait until everybody knows it.
+                report = now;
                 self.transport.set_peers(&self.directory());
             }
             if changed || now >= look {
@@ -115,7 +119,7 @@ impl Node {
                 sweep = now.plus(SWEEP_EVERY);
             }
             let due = self.tick_gateway().unwrap_or(Moment(u64::MAX));
-            let until = look.min(report).min(sweep).min(due);
+            let until = look.min(report).min(sweep).min(due).min(now.plus(CATALOG_LOOK_EVERY));
             if !self.upkeep.sleep(self.clock.now(), until) {
                 return;
             }

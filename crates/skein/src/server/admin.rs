@@ -12,7 +12,7 @@ use serve::redis::RedisFace;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use types::metrics::{self, Metric};
-use types::{ErrorCode, Fault, NodeId, limits};
+use types::{ErrorCode, Fault, NodeId, TableId, limits};
 
 use super::transport::Wires;
 use wal::{LogStore, SegmentedLog};
@@ -21,6 +21,8 @@ use wal::{LogStore, SegmentedLog};
 const PARTITIONS_DEFAULT: u32 = 8;
 /// How often a wish is looked at until it is fulfilled.
 const LOOK: Duration = Duration::from_millis(5);
+/// How long to wait for nodes to hear of a change.
+const KNOWN_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a wish may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -133,18 +135,25 @@ impl Admin for NodeAdmin {
     fn create_table(&self, wish: CreateTable) -> Answer<Table> {
         let op = new_table(wish).map(CatalogOp::CreateTable);
         let answer = op.map(|op| self.change(op));
+        let node = self.node.clone();
         Box::pin(async move {
             match answer?.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))?? {
-                CatalogAnswer::Table(record) => Ok(table(&record)),
+                CatalogAnswer::Table(record) => {
+                    wait_for_all(&node, |catalog| catalog.table(TableId(record.id)).is_some()).await;
+                    Ok(table(&record))
+                }
                 _ => Err(ErrorCode::VersionUnsupported.into()),
             }
         })
     }
 
     fn drop_table(&self, namespace: String, name: String) -> Answer<()> {
-        let answer = self.change(CatalogOp::DropTable(TableName { namespace, name }));
+        let dropped = TableName { namespace: namespace.clone(), name: name.clone() };
+        let answer = self.change(CatalogOp::DropTable(dropped));
+        let node = self.node.clone();
         Box::pin(async move {
             answer.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))??;
+            wait_for_all(&node, |catalog| catalog.table_named(&namespace, &name).is_none()).await;
             Ok(())
         })
     }
@@ -201,6 +210,19 @@ impl Admin for NodeAdmin {
                 tokio::time::sleep(LOOK).await;
             }
         })
+    }
+}
+
+/// Waits until this node's catalog shows a change, and every live node has one as new. Not longer than it
+/// takes to notice that a node is gone: the change is made, whoever knows it.
+async fn wait_for_all(node: &Node, shows: impl Fn(&catalog::Catalog) -> bool) {
+    let begun = Instant::now();
+    while begun.elapsed() < KNOWN_PATIENCE {
+        let catalog = node.catalog();
+        if shows(&catalog) && node.is_known_by_all(catalog.version().get()) {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -310,6 +310,11 @@ fn log_to_stderr() {
     ONCE.get_or_init(|| {
         let filter = tracing_subscriber::EnvFilter::try_from_env("SKEIN_LOG")
             .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        // A full disk must cost words, not the process.
+        tracing_subscriber::fmt()
+            .log_internal_errors(false)
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .init();
     });
 }
