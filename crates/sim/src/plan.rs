@@ -10,7 +10,7 @@ pub const MILLI: u64 = 1_000_000;
 /// A second of the world.
 pub const SECOND: u64 = 1000 * MILLI;
 
-/// The faults strike within this time ...
+/// The faults strike within this time; in some runs earlier, while the cluster is being founded ...
 const FAULTS_FROM: u64 = 4 * SECOND;
 /// ... and end at the latest here.
 const HEAL_AT: u64 = 50 * SECOND;
@@ -102,6 +102,8 @@ pub struct Plan {
     pub crashes_in_install: u64,
     /// One packet in so many goes through the wire codec.
     pub codec_every: u64,
+    /// Whether a run that goes through too little is a failure.
+    pub must_be_strong: bool,
     /// What goes wrong, and when.
     pub faults: Vec<(u64, Fault)>,
     /// When everything that goes wrong has ended.
@@ -141,6 +143,7 @@ impl Plan {
             clocks: Vec::new(),
             crashes_in_install: if scenario == Scenario::Snapshots { 200 } else { 50 },
             codec_every: random.between(8, 24),
+            must_be_strong: true,
             faults: Vec::new(),
             heal_at: HEAL_AT,
             clients_until: CLIENTS_UNTIL,
@@ -157,6 +160,19 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// A plan with three nodes and one partition in which nothing goes wrong yet.
+    pub fn calm(seed: u64) -> Self {
+        let mut plan = Self::new(seed);
+        (plan.scenario, plan.nodes, plan.metas, plan.partitions) = (Scenario::Plain, 3, 3, 1);
+        plan.clocks = vec![(1_000_000, 0); plan.nodes];
+        plan.weather = Weather { delay: 200_000, longest: 5 * MILLI, drop: 0, repeat: 0, reorder: 0 };
+        plan.faults.clear();
+        plan.must_be_strong = false;
+        plan
+    }
+}
+
 fn rate(random: &mut Random) -> u64 {
     1_000_000 - RATE_SPREAD + random.below(2 * RATE_SPREAD)
 }
@@ -166,7 +182,11 @@ fn faults(plan: &Plan, random: &mut Random) -> Vec<(u64, Fault)> {
     // Only one machine ever loses what it had promised: more than a minority could not be made good.
     let victim = random.below(nodes as u64) as Place;
     let count = random.between(FAULTS_MIN as u64 + 3, 15);
-    let mut times: Vec<u64> = (0..count).map(|_| random.between(FAULTS_FROM, HEAL_AT - 2 * SECOND)).collect();
+    let from = if random.permille(150) { SECOND / 20 } else { FAULTS_FROM };
+    let mut times: Vec<u64> = (0..count).map(|_| random.between(from, HEAL_AT - 2 * SECOND)).collect();
+    if from < FAULTS_FROM {
+        times[..3].iter_mut().for_each(|at| *at = random.between(from, FAULTS_FROM));
+    }
     times.sort_unstable();
     let mut faults: Vec<(u64, Fault)> = Vec::new();
     for (number, at) in times.into_iter().enumerate() {

@@ -181,7 +181,9 @@ impl World {
         }
         if self.out.checks.violation().is_none() {
             self.check_history();
-            self.check_strength();
+            if self.plan.must_be_strong {
+                self.check_strength();
+            }
         }
         self.finish()
     }

@@ -1,6 +1,8 @@
 //! When the faults have stopped, everything becomes well: each group has its wished members and a
 //! leader, and all replicas have applied what is committed.
 
+use std::sync::Arc;
+
 use catalog::Catalog;
 use types::{GroupId, NodeId, ReplicaId};
 
@@ -12,28 +14,45 @@ use crate::world::Node;
 /// # Errors
 /// What is not, in words.
 pub fn check(nodes: &[Node]) -> Result<(), String> {
-    let newest = nodes.iter().filter_map(|node| node.process.as_ref()).map(|process| process.catalog());
-    let Some(catalog) = newest.max_by_key(|catalog| catalog.version()) else {
-        return Err("no node runs".into());
-    };
-    if catalog.cluster().is_none() {
-        return Err("there is no catalog".into());
-    }
+    let catalog = newest_catalog(nodes)?;
     for (place, node) in nodes.iter().enumerate() {
-        match &node.process {
-            None if !node.lost => return Err(format!("node {} does not run", place + 1)),
-            Some(process) if process.catalog().version() != catalog.version() => {
-                let (has, newest) = (process.catalog().version(), catalog.version());
-                return Err(format!("node {} has catalog {has}, the newest is {newest}", place + 1));
-            }
-            _ => {}
+        if let Some(process) = &node.process
+            && process.catalog().version() != catalog.version()
+        {
+            let (has, newest) = (process.catalog().version(), catalog.version());
+            return Err(format!("node {} has catalog {has}, the newest is {newest}", place + 1));
         }
     }
-    let groups: Vec<GroupId> = catalog.partitions().map(|partition| GroupId(partition.group)).collect();
-    groups.into_iter().try_for_each(|group| check_group(nodes, &catalog, group))
+    check_groups(nodes, &catalog, true)
 }
 
-fn check_group(nodes: &[Node], catalog: &Catalog, group: GroupId) -> Result<(), String> {
+/// The same, but replicas may lag: everybody is where it should be.
+///
+/// # Errors
+/// Who is not, in words.
+pub fn check_places(nodes: &[Node]) -> Result<(), String> {
+    check_groups(nodes, &*newest_catalog(nodes)?, false)
+}
+
+fn newest_catalog(nodes: &[Node]) -> Result<Arc<Catalog>, String> {
+    let down = nodes.iter().position(|node| node.process.is_none() && !node.lost);
+    if let Some(place) = down {
+        return Err(format!("node {} does not run", place + 1));
+    }
+    let all = nodes.iter().filter_map(|node| node.process.as_ref()).map(|process| process.catalog());
+    let newest = all.max_by_key(|catalog| catalog.version()).ok_or("no node runs")?;
+    if newest.cluster().is_none() {
+        return Err("there is no catalog".into());
+    }
+    Ok(newest)
+}
+
+fn check_groups(nodes: &[Node], catalog: &Catalog, all_applied: bool) -> Result<(), String> {
+    let mut groups = catalog.partitions().map(|partition| GroupId(partition.group));
+    groups.try_for_each(|group| check_group(nodes, catalog, group, all_applied))
+}
+
+fn check_group(nodes: &[Node], catalog: &Catalog, group: GroupId, all_applied: bool) -> Result<(), String> {
     let wish = catalog.wish(group).ok_or_else(|| format!("group {group} is gone"))?;
     let leader = nodes
         .iter()
@@ -66,7 +85,7 @@ fn check_group(nodes: &[Node], catalog: &Catalog, group: GroupId) -> Result<(), 
             return Err(format!("replica {replica} of group {group} does not run on node {node}"));
         };
         let applied = applier.applied().index.get();
-        if running.commit() != leader.commit() || applied != leader.commit() {
+        if all_applied && (running.commit() != leader.commit() || applied != leader.commit()) {
             let detail = format!(
                 "applied {applied} of commit {}, the leader's is {}",
                 running.commit(),

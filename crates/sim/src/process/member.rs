@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::catalog::{CatalogCommand, CatalogOp, EngineKind};
 use api::entry::RequestKind;
@@ -17,6 +18,7 @@ use node::{Call, GatewayCounters, GatewayEffect, GroupRoute, RouteTable, Routes}
 use prost::Message;
 use replication::start::NewReplica;
 use replication::{Answer, GroupShared, Input, Token};
+use types::limits::FIRST_LOG_INDEX;
 use types::{Fault, Generation, GroupId, NodeId, ReplicaId};
 
 use super::{Caller, Process};
@@ -32,6 +34,8 @@ const REPORT_EVERY_AT_START: u64 = 50_000_000;
 const SWEEP_EVERY: u64 = 1_000_000_000;
 /// Most keys removed in one sweep of one group.
 const SWEEP_KEYS_MAX: u64 = 512;
+/// Reports older than this say nothing about who is newborn.
+const FOUNDING_REPORT_AGE_MAX: Duration = Duration::from_secs(2);
 /// Reports older than this say nothing about a clock, in milliseconds.
 const CLOCK_REPORT_AGE_MAX_MILLIS: u128 = 2000;
 
@@ -278,8 +282,15 @@ impl Process {
         let Some(member) = membership.members.iter().find(|member| member.node == me) else { return };
         let heard = &self.member.observations;
         let mut others = self.member.bootstrap.nodes.iter().filter(|founder| founder.id != me);
+        let now = self.now();
         let all_say_so = others.all(|founder| {
-            heard.get(&NodeId(founder.id)).is_some_and(|(_, report)| report.catalog_version == 0)
+            heard.get(&NodeId(founder.id)).is_some_and(|(at, report)| {
+                let lately = now.since(*at) < FOUNDING_REPORT_AGE_MAX;
+                let newborn = report.replicas.iter().all(|replica| {
+                    replica.state != ReplicaState::Stopped as i32 && replica.commit <= FIRST_LOG_INDEX
+                });
+                lately && newborn && report.catalog_version == 0
+            })
         });
         if !all_say_so {
             return;

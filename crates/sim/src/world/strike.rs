@@ -300,7 +300,7 @@ impl World {
     fn can_spare(&self, place: Place) -> bool {
         self.nodes[place].process.is_some()
             && self.nodes.iter().all(|node| !node.lost && !node.machine.lied)
-            && liveness::check(&self.nodes).is_ok()
+            && liveness::check_places(&self.nodes).is_ok()
     }
 
     /// The process is killed, and the state of one of its replicas is gone.
