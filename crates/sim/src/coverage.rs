@@ -47,6 +47,7 @@ coverage! {
     cluster_stops "stops of the whole cluster";
     torn_writes "power cuts in the middle of a log write";
     lying_disks "power cuts of a disk whose syncs lie";
+    logs_damaged "logs found damaged at start";
     promises_lost "replicas given up because their disk lied";
     partitions "partitions of the network";
     one_way "ways blocked in one direction";

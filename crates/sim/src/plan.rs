@@ -223,11 +223,14 @@ fn special_fault(plan: &Plan, victim: Place, random: &mut Random) -> Option<Faul
             Fault::TransferAndIsolate(random.below(10 * MILLI), random.between(SECOND / 2, 2 * SECOND))
         }
         Scenario::Membership => Fault::Replace(victim),
-        Scenario::LyingDisk => Fault::Lie(
-            victim,
-            random.between(SECOND / 2, 4 * SECOND),
-            random.between(SECOND / 10, 5 * SECOND),
-        ),
+        Scenario::LyingDisk => {
+            // After a short lie the end of the log is gone and the rest is whole; after a long one it has
+            // holes.
+            let long = random.permille(500);
+            let length =
+                if long { random.between(SECOND / 2, 4 * SECOND) } else { random.below(SECOND / 10) };
+            Fault::Lie(victim, length, random.between(SECOND / 10, 5 * SECOND))
+        }
         Scenario::Clocks if random.permille(500) => Fault::ClockRate(node, rate(random)),
         Scenario::Clocks => {
             let far: i64 = *random.pick(&[100, 400, 2000, 60_000, 7_200_000]);

@@ -286,6 +286,7 @@ impl World {
                 self.out.trace.note(self.out.now, &[41, place as u64], |f| {
                     write!(f, "n{} is lost: {fault}", place + 1)
                 });
+                self.out.coverage.logs_damaged += 1;
                 node.lost = true;
             }
             Err(fault) => self.out.fail("promises", format!("node {} does not start: {fault}", place + 1)),
