@@ -18,7 +18,7 @@ pub struct Machine {
     pub records: MemoryRecordStore,
     /// Its clocks.
     pub clock: Arc<NodeClock>,
-    /// Syncs of its log's disk have lied since it was last without power.
+    /// Syncs of its log's disk have lied. For good: what that cost may show at any later start.
     pub lied: bool,
     /// Syncs do nothing at the moment.
     pub disk_lies: bool,

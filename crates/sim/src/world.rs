@@ -272,7 +272,6 @@ impl World {
         match Process::start(place, &node.machine, &start, &mut self.out) {
             Ok(process) => {
                 node.process = Some(process);
-                node.machine.lied &= node.machine.disk_lies;
                 self.out.network.set_up(place, true);
                 for other in 0..self.nodes.len() {
                     let blocked = self.out.network.is_blocked(place, other)
