@@ -14,6 +14,9 @@
 //! A session's numbers are given in the order of submission; the group is told the lowest number that
 //! has no answer yet, and forgets the replies below.
 //!
+//! **Which replica?** The leader that another replica named a moment ago; else the one that this node's own
+//! replica follows, which hears of an election at once; else the one that answered last; else each in turn.
+//!
 //! **Order.** Writes of one gateway to one group arrive in the order of submission also when the leader
 //! changes: a new one does not leave while an earlier one pauses, or is still out at another node.
 
@@ -33,6 +36,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// A hint is followed at once this often in a row; then hints are taken for a circle.
 const HINTS_AT_ONCE_MAX: u32 = 3;
+/// A hint is younger than what the local replica knows for this long: a replica that follows a leader hears
+/// from it twice in that time.
+const HINT_FRESH: Duration = limits::TICK.saturating_mul(2 * limits::HEARTBEAT_TICKS as u32);
 /// Writes of one session that may be open at once. Below the group's window, which counts from the floor.
 const OPEN_WRITES_MAX: usize = limits::SESSION_WINDOW as usize / 2;
 
@@ -97,11 +103,19 @@ pub struct Gateway {
     next_id: u64,
     calls: BTreeMap<u64, Open>,
     sessions: BTreeMap<GroupId, Session>,
-    /// Who led each group when it last answered.
-    leaders: BTreeMap<GroupId, NodeId>,
+    leaders: Leaders,
     /// Calls to look at, by time.
     due: BTreeSet<(Moment, u64)>,
     counters: GatewayCounters,
+}
+
+/// What other nodes' words say about who leads.
+#[derive(Default)]
+struct Leaders {
+    /// Whom a replica named as its leader, and when.
+    hinted: BTreeMap<GroupId, (NodeId, Moment)>,
+    /// Who answered last.
+    answered: BTreeMap<GroupId, NodeId>,
 }
 
 /// A call that is not over.
@@ -149,7 +163,7 @@ impl Gateway {
             next_id: 1,
             calls: BTreeMap::new(),
             sessions: BTreeMap::new(),
-            leaders: BTreeMap::new(),
+            leaders: Leaders::default(),
             due: BTreeSet::new(),
             counters: GatewayCounters::default(),
         }
@@ -168,11 +182,6 @@ impl Gateway {
     /// When [`Self::tick`] has something to do.
     pub fn next_due(&self) -> Option<Moment> {
         self.due.first().map(|(moment, _)| *moment)
-    }
-
-    /// Who led a group when it last answered.
-    pub fn leader_hint(&self, group: GroupId) -> Option<NodeId> {
-        self.leaders.get(&group).copied()
     }
 
     /// Takes on a call. Its end is a `Complete` with the returned number, perhaps at once.
@@ -213,7 +222,7 @@ impl Gateway {
         let Some(open) = self.calls.get_mut(&reply.id) else { return };
         match reply.outcome {
             Some(Outcome::Done(bytes)) => {
-                self.leaders.insert(open.call.group, from);
+                self.leaders.answered.insert(open.call.group, from);
                 self.finish(reply.id, Ok(bytes), routes, now, out);
             }
             Some(Outcome::Refused(refused)) => {
@@ -229,40 +238,23 @@ impl Gateway {
     }
 
     /// A request could not leave for a node, or the connection on which it left broke.
-    pub fn lost(
-        &mut self,
-        to: NodeId,
-        id: u64,
-        left: bool,
-        routes: &dyn Routes,
-        now: Moment,
-        out: &mut Vec<GatewayEffect>,
-    ) {
+    pub fn lost(&mut self, to: NodeId, id: u64, left: bool, now: Moment) {
         let Some(open) = self.calls.get_mut(&id) else { return };
         if open.sent_to != Some(to) {
             return;
         }
         open.in_doubt |= left && open.call.access == Access::Write;
         open.last_fault = ErrorCode::Unreachable;
-        if self.leaders.get(&open.call.group) == Some(&to) {
-            self.leaders.remove(&open.call.group);
-        }
+        self.leaders.forget(open.call.group, to);
         self.pause(id, Some(to), now);
-        let _ = (routes, out);
     }
 
     /// The connection to a node broke: everything that was sent there and not answered is lost.
-    pub fn disconnected(
-        &mut self,
-        from: NodeId,
-        routes: &dyn Routes,
-        now: Moment,
-        out: &mut Vec<GatewayEffect>,
-    ) {
+    pub fn disconnected(&mut self, from: NodeId, now: Moment) {
         let ids: Vec<u64> =
             self.calls.iter().filter(|(_, open)| open.sent_to == Some(from)).map(|(id, _)| *id).collect();
         for id in ids {
-            self.lost(from, id, true, routes, now, out);
+            self.lost(from, id, true, now);
         }
     }
 
@@ -284,6 +276,7 @@ impl Gateway {
                 open.in_doubt |= open.call.access == Access::Write;
                 open.avoid = Some(silent);
                 open.last_fault = ErrorCode::NoLeader;
+                self.leaders.forget(group, silent);
             }
             let paused = self.sessions.get(&group).is_some_and(|session| session.paused.contains(&id));
             if paused {
@@ -297,8 +290,11 @@ impl Gateway {
     /// All paused writes of a group try again, in their order, and then those that waited for them.
     fn resume(&mut self, group: GroupId, routes: &dyn Routes, now: Moment, out: &mut Vec<GatewayEffect>) {
         let Some(session) = self.sessions.get_mut(&group) else { return };
-        for id in std::mem::take(&mut session.paused) {
-            self.attempt(id, routes, now, out);
+        let paused = std::mem::take(&mut session.paused);
+        // One choice for all: apart from each other they might change places.
+        let to = paused.first().and_then(|id| self.choose(*id, routes, now));
+        for id in paused {
+            self.attempt_at(id, to, routes, now, out);
         }
         self.send_waiting(group, routes, now, out);
     }
@@ -345,13 +341,32 @@ impl Gateway {
 
     /// Sends a call to the likeliest leader.
     fn attempt(&mut self, id: u64, routes: &dyn Routes, now: Moment, out: &mut Vec<GatewayEffect>) {
+        let to = self.choose(id, routes, now);
+        self.attempt_at(id, to, routes, now, out);
+    }
+
+    /// The node to which a call goes next, if the group is anywhere.
+    fn choose(&self, id: u64, routes: &dyn Routes, now: Moment) -> Option<NodeId> {
+        let open = self.calls.get(&id)?;
+        let route = routes.route(open.call.group)?;
+        self.leaders.choose(open, &route, routes, now)
+    }
+
+    fn attempt_at(
+        &mut self,
+        id: u64,
+        to: Option<NodeId>,
+        routes: &dyn Routes,
+        now: Moment,
+        out: &mut Vec<GatewayEffect>,
+    ) {
         let Some(open) = self.calls.get(&id) else { return };
         let group = open.call.group;
         let Some(route) = routes.route(group) else {
             let fault = if open.in_doubt { ErrorCode::OutcomeUnknown } else { ErrorCode::UnknownTable };
             return self.finish(id, Err(fault.into()), routes, now, out);
         };
-        let Some(to) = choose(&self.leaders, open, &route, routes) else {
+        let Some(to) = to else {
             return self.pause(id, None, now);
         };
         let floor = self.sessions.get(&group).and_then(|session| session.open.first().copied()).unwrap_or(0);
@@ -446,12 +461,9 @@ impl Gateway {
         let hint = Some(NodeId(leader)).filter(|node| leader != 0 && *node != from);
         match hint {
             Some(node) => {
-                self.leaders.insert(group, node);
+                self.leaders.hinted.insert(group, (node, now));
             }
-            None if self.leaders.get(&group) == Some(&from) => {
-                self.leaders.remove(&group);
-            }
-            None => {}
+            None => self.leaders.forget(group, from),
         }
         if behind {
             self.pause(id, None, now);
@@ -511,7 +523,7 @@ impl Gateway {
         let room = OPEN_WRITES_MAX.saturating_sub(session.open.len());
         let next_to = session.waiting.front().and_then(|id| self.calls.get(id)).and_then(|open| {
             let route = routes.route(group)?;
-            choose(&self.leaders, open, &route, routes)
+            self.leaders.choose(open, &route, routes, now)
         });
         // Not past an earlier one that pauses or is out elsewhere; without a route the attempt finds out.
         if !session.paused.is_empty() || session.sent.keys().any(|node| Some(*node) != next_to) {
@@ -526,7 +538,7 @@ impl Gateway {
             numbered.push(id);
         }
         for id in numbered {
-            self.attempt(id, routes, now, out);
+            self.attempt_at(id, next_to, routes, now, out);
         }
     }
 
@@ -604,25 +616,35 @@ impl Gateway {
     }
 }
 
-/// The local replica's word and who answered last, then the replicas in turn; not the one that was no
-/// good a moment ago, if there is another.
-fn choose(
-    leaders: &BTreeMap<GroupId, NodeId>,
-    open: &Open,
-    route: &GroupRoute,
-    routes: &dyn Routes,
-) -> Option<NodeId> {
-    let group = open.call.group;
-    let known = leaders.get(&group).copied().or_else(|| routes.leader(group));
-    let good = |node: &NodeId| Some(*node) != open.avoid && route.nodes.contains(node);
-    if let Some(leader) = known.filter(good) {
-        return Some(leader);
+impl Leaders {
+    /// The likeliest leader, or a replica in turn; not the one that was no good a moment ago, if there is
+    /// another.
+    fn choose(&self, open: &Open, route: &GroupRoute, routes: &dyn Routes, now: Moment) -> Option<NodeId> {
+        let group = open.call.group;
+        let good = |node: &NodeId| Some(*node) != open.avoid && route.nodes.contains(node);
+        let hinted = self.hinted.get(&group).filter(|(_, at)| now.since(*at) < HINT_FRESH);
+        let hinted = hinted.map(|(node, _)| *node).filter(good);
+        let followed = || routes.leader(group).filter(good);
+        let answered = || self.answered.get(&group).copied().filter(good);
+        if let Some(leader) = hinted.or_else(followed).or_else(answered) {
+            return Some(leader);
+        }
+        let turn = open.attempts as usize;
+        let others: Vec<NodeId> = route.nodes.iter().copied().filter(good).collect();
+        match others.is_empty() {
+            false => others.get(turn % others.len()).copied(),
+            true => route.nodes.first().copied(),
+        }
     }
-    let turn = open.attempts as usize;
-    let others: Vec<NodeId> = route.nodes.iter().copied().filter(good).collect();
-    match others.is_empty() {
-        false => others.get(turn % others.len()).copied(),
-        true => route.nodes.first().copied(),
+
+    /// A node that was taken for the leader is none, or is not reached.
+    fn forget(&mut self, group: GroupId, node: NodeId) {
+        if self.hinted.get(&group).is_some_and(|(hinted, _)| *hinted == node) {
+            self.hinted.remove(&group);
+        }
+        if self.answered.get(&group) == Some(&node) {
+            self.answered.remove(&group);
+        }
     }
 }
 

@@ -283,12 +283,13 @@ impl Node {
                 }
             }
             Channel::Requests => {
-                let mut effects = Vec::new();
-                let routes = self.routes();
-                let view = NodeRoutes { node: self, routes: &routes };
                 let mut state = lock(&self.gateway);
-                state.gateway.disconnected(to, &view, self.clock.now(), &mut effects);
-                self.execute(state, &view, effects);
+                state.gateway.disconnected(to, self.clock.now());
+                let due = state.gateway.next_due();
+                drop(state);
+                if let Some(due) = due {
+                    self.upkeep.wake_by(due);
+                }
             }
             Channel::Bulk | Channel::Probe => {}
         }
@@ -403,7 +404,7 @@ impl Node {
         let ids: Vec<u64> = requests.iter().map(|request| request.id).collect();
         let taken = self.transport.send_requests(to, requests);
         for id in ids.into_iter().skip(taken) {
-            gateway.lost(to, id, false, view, now, out);
+            gateway.lost(to, id, false, now);
         }
     }
 

@@ -17,6 +17,8 @@ const GROUP: GroupId = GroupId(1);
 /// Three replicas; the local one believes that this node leads.
 struct World {
     leader: Cell<Option<NodeId>>,
+    /// The leader changes after each look.
+    restless: Cell<bool>,
     gone: Cell<bool>,
 }
 
@@ -30,7 +32,11 @@ impl Routes for World {
     }
 
     fn leader(&self, _: GroupId) -> Option<NodeId> {
-        self.leader.get()
+        let leader = self.leader.get();
+        if self.restless.get() {
+            self.leader.set(leader.map(|node| NodeId(node.get() % 3 + 1)));
+        }
+        leader
     }
 }
 
@@ -44,7 +50,8 @@ struct Test {
 impl Test {
     /// A gateway that has its session with the group, at node 1.
     fn new() -> Self {
-        let world = World { leader: Cell::new(Some(NodeId(1))), gone: Cell::new(false) };
+        let world =
+            World { leader: Cell::new(Some(NodeId(1))), restless: Cell::new(false), gone: Cell::new(false) };
         let mut test = Self { gateway: Gateway::new(NodeId(9), 7), world, now: Moment(1), ended: Vec::new() };
         let sent = test.write("first");
         let [(to, register)] = &sent[..] else { panic!("{sent:?}") };
@@ -85,10 +92,8 @@ impl Test {
         self.sort(out)
     }
 
-    fn disconnect(&mut self, node: NodeId) -> Vec<(NodeId, Request)> {
-        let mut out = Vec::new();
-        self.gateway.disconnected(node, &self.world, self.now, &mut out);
-        self.sort(out)
+    fn disconnect(&mut self, node: NodeId) {
+        self.gateway.disconnected(node, self.now);
     }
 
     fn pass(&mut self, time: Duration) -> Vec<(NodeId, Request)> {
@@ -124,7 +129,7 @@ fn a_lost_write_is_sent_again_under_its_number() {
     let mut test = Test::new();
     let sent = test.write("x");
     assert_eq!(sent[0].1.sequence, 2);
-    assert!(test.disconnect(NodeId(1)).is_empty());
+    test.disconnect(NodeId(1));
     test.world.leader.set(Some(NodeId(2)));
     let again = test.pass(Duration::from_millis(60));
     assert_eq!(bodies(&again), [(2, "x")]);
@@ -143,6 +148,54 @@ fn writes_keep_their_order_when_the_leader_changes() {
     assert!(test.write("c").is_empty(), "not past a and b, which pause");
     let again = test.pass(Duration::from_millis(60));
     assert_eq!(bodies(&again), [(2, "a"), (2, "b"), (2, "c")]);
+}
+
+#[test]
+fn a_fresh_hint_is_believed_before_the_local_replica_and_that_before_the_last_answer() {
+    let mut test = Test::new();
+    test.world.leader.set(Some(NodeId(2)));
+    let sent = test.call(Access::Read, "the local replica has heard of an election");
+    assert_eq!(sent[0].0, NodeId(2), "node 1 answered last, and may be silent for a second");
+    let moved = test.refuse(NodeId(2), sent[0].1.id, ErrorCode::NotLeader, 3);
+    assert_eq!(moved[0].0, NodeId(3));
+    assert_eq!(test.call(Access::Read, "hinted")[0].0, NodeId(3), "the local replica may be late");
+    test.now = test.now.plus(Duration::from_millis(250));
+    assert_eq!(test.call(Access::Read, "later")[0].0, NodeId(2), "by now it would have heard of node 3");
+    test.world.leader.set(None);
+    assert_eq!(test.call(Access::Read, "nobody")[0].0, NodeId(1));
+}
+
+#[test]
+fn who_was_silent_is_not_asked_again_without_a_reason() {
+    let mut test = Test::new();
+    test.world.leader.set(None);
+    assert_eq!(test.call(Access::Read, "a")[0].0, NodeId(1));
+    let again = test.pass(Duration::from_secs(1));
+    assert_ne!(again[0].0, NodeId(1));
+    test.done(again[0].0, again[0].1.id, b"");
+    assert_eq!(test.call(Access::Read, "b")[0].0, again[0].0);
+    test.world.leader.set(Some(NodeId(1)));
+    assert_eq!(test.call(Access::Read, "c")[0].0, NodeId(1), "the local replica hears it again");
+}
+
+#[test]
+fn writes_that_go_on_together_go_to_one_node() {
+    let mut test = Test::new();
+    test.write("a");
+    test.write("b");
+    test.disconnect(NodeId(1));
+    test.world.leader.set(Some(NodeId(2)));
+    test.world.restless.set(true);
+    let again = test.pass(Duration::from_millis(60));
+    assert_eq!(bodies(&again), [(2, "a"), (2, "b")]);
+    test.world.restless.set(false);
+    test.world.leader.set(Some(NodeId(3)));
+    test.write("c");
+    test.write("d");
+    test.done(NodeId(2), again[0].1.id, b"");
+    test.world.restless.set(true);
+    let next = test.done(NodeId(2), again[1].1.id, b"");
+    assert_eq!(bodies(&next), [(3, "c"), (3, "d")]);
 }
 
 #[test]

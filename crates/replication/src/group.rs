@@ -298,6 +298,8 @@ impl Group {
 
     /// Answers everything that waits here, before the replica goes.
     pub fn drain(&mut self, out: &mut Vec<Effect>) {
+        // Whoever asks here for the leader would be told of an old one for good.
+        self.shared.set_leader(None);
         self.stop_leading(out);
     }
 

@@ -116,8 +116,9 @@ impl Process {
     }
 
     pub(super) fn gateway_disconnected(&mut self, node: NodeId, out: &mut Outside) {
-        let ((), effects) = gateway!(self, out, disconnected(node));
-        self.finish_gateway(effects, out);
+        let now = self.now();
+        self.member.gateway.disconnected(node, now);
+        self.finish_gateway(Vec::new(), out);
     }
 
     pub(super) fn gateway_tick(&mut self, out: &mut Outside) {
@@ -144,8 +145,8 @@ impl Process {
                 GatewayEffect::Send(to, request) => {
                     let id = request.id;
                     if !out.send(self.place, to, Channel::Requests, Packet::Request(request)) {
-                        let ((), more) = gateway!(self, out, lost(to, id, false));
-                        work.extend(more);
+                        let now = self.now();
+                        self.member.gateway.lost(to, id, false, now);
                     }
                 }
             }
