@@ -13,12 +13,23 @@ use api::peer::{ReplicaReport, ReplicaState};
 use catalog::Catalog;
 use env::Moment;
 use replication::Input;
-use types::{GroupId, NodeId, ReplicaId, limits};
+use types::{GroupId, NodeId, ReplicaId};
 
 use crate::hosting::{self, HostAction};
 
 /// What was said is not said again for this long, unless the catalog changed meanwhile.
 const REPEAT_AFTER: Duration = Duration::from_secs(2);
+
+/// How long a node waits between two looks at the catalog, if it does not change. A starting one is waited
+/// for.
+pub fn look_every(ready: bool) -> Duration {
+    Duration::from_millis(if ready { 200 } else { 20 })
+}
+
+/// How often a node reports to the meta nodes. Founders wait for each other's reports.
+pub fn report_every(ready: bool) -> Duration {
+    Duration::from_millis(if ready { 400 } else { 50 })
+}
 
 /// What a node sees of itself.
 pub struct View<'a> {
@@ -159,28 +170,4 @@ fn replace(group: GroupId, replica: ReplicaId, reason: &str) -> CatalogOp {
         replica: replica.get(),
         reason: reason.to_owned(),
     })
-}
-
-/// Whether a clock is further from the median of its peers' than allowed. `others` are their wall
-/// clocks, brought to the moment of `mine`. One peer alone cannot tell who of the two is wrong.
-pub fn clock_is_far(mine: u64, mut others: Vec<u64>) -> bool {
-    if others.len() < 2 {
-        return false;
-    }
-    others.push(mine);
-    others.sort_unstable();
-    let median = others[others.len() / 2];
-    mine.abs_diff(median) > limits::CLOCK_SKEW_MAX.as_millis() as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_odd_clock_knows_that_it_is_odd_and_the_others_that_they_are_not() {
-        assert!(clock_is_far(10_000, vec![1_000, 1_010]));
-        assert!(!clock_is_far(1_000, vec![10_000, 1_010]));
-        assert!(!clock_is_far(10_000, vec![1_000]));
-    }
 }

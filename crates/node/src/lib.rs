@@ -8,12 +8,13 @@
 //!   upkeep thread: catalog copy ⇄ hosted replicas, reports, expired keys, time for the gateway
 //! ```
 //!
-//! `gateway`, `desk`, `hosting` and `control` are pure and run in the simulator as they are; `node` and
+//! `gateway`, `desk`, `hosting`, `heard` and `control` are pure and run in the simulator as they are; `node` and
 //! `upkeep` give them threads and locks.
 
 pub mod control;
 pub mod desk;
 pub mod gateway;
+pub mod heard;
 pub mod hosting;
 mod manage;
 mod node;

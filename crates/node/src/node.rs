@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use api::catalog::{Bootstrap, NodeRecord};
 use api::frame::{CatalogCopy, Channel, Frame};
-use api::peer::{
-    Access, Outcome, RaftMessage, ReplicaState, Reply, Report, Request, SnapshotAck, SnapshotChunk,
-};
+use api::peer::{Access, Outcome, RaftMessage, Reply, Report, Request, SnapshotAck, SnapshotChunk};
 use bytes::Bytes;
 use catalog::{CatalogWatch, TableRoute};
 use env::{Clock, Moment};
@@ -477,11 +474,7 @@ impl Node {
     fn help_with_catalog(&self, report: &Report) {
         let node = NodeId(report.node);
         let catalog = self.watch.latest();
-        let replicates = report.replicas.iter().any(|replica| {
-            replica.group == GroupId::CATALOG.get()
-                && !matches!(replica.state(), ReplicaState::Stopped | ReplicaState::Starting)
-        });
-        if !replicates && report.catalog_version < catalog.version().get() {
+        if crate::heard::needs_copy(report, &catalog) {
             let copy = CatalogCopy { version: catalog.version().get(), state: catalog.encode() };
             self.transport.send_bulk(node, Frame::Catalog(copy));
         }
@@ -577,6 +570,3 @@ impl Outbox for Out {
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// How long to wait between looks at the catalog, at most.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(200);

@@ -5,36 +5,26 @@ use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use api::catalog::{CatalogCommand, EngineKind};
+use api::catalog::CatalogCommand;
 use api::entry::RequestKind;
 use api::kv::{Keys, KvAnswer, KvOp, KvReply, KvRequest, Scan};
-use api::peer::{Access, ReplicaReport, ReplicaState, Report};
+use api::peer::{Access, ReplicaState, Report};
 use env::Moment;
 use prost::Message;
-use replication::start::NewReplica;
-use types::{Fault, GroupId, NodeId, ReplicaId};
+use types::{Fault, GroupId, NodeId};
 
-use crate::control::{Control, Decision, View, clock_is_far};
+use crate::control::{self, Control, Decision, View};
 use crate::gateway::Call;
+use crate::heard;
 use crate::hosting::HostAction;
-use crate::node::{LOOK_EVERY, Node, lock};
+use crate::node::{Node, lock};
 
-/// The same while the node is not ready: its start is waited for.
-const LOOK_EVERY_AT_START: Duration = Duration::from_millis(20);
 /// How often the catalog copy is looked at; its version alone, which costs next to nothing.
 const CATALOG_LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How often a node reports to the meta nodes.
-const REPORT_EVERY: Duration = Duration::from_millis(400);
-/// Older reports say nothing about whether a founder has data.
-const FOUNDING_REPORT_AGE_MAX: Duration = Duration::from_secs(2);
-/// The same while the node is not ready: founders wait for each other's reports.
-const REPORT_EVERY_AT_START: Duration = Duration::from_millis(50);
 /// How often leaders look for expired keys.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Most keys removed in one sweep of one group.
 const SWEEP_KEYS_MAX: u64 = 512;
-/// Reports older than this say nothing about a clock.
-const CLOCK_REPORT_AGE_MAX: Duration = Duration::from_secs(2);
 
 /// When the upkeep thread is to wake.
 pub(crate) struct Upkeep {
@@ -94,7 +84,7 @@ impl Upkeep {
 
 impl Node {
     pub(crate) fn run_upkeep(&self) {
-        let mut control = Control::default();
+        let mut memory = Control::default();
         let (mut look, mut report, mut sweep) = (Moment(0), Moment(0), Moment(0));
         loop {
             let now = self.clock.now();
@@ -105,14 +95,12 @@ impl Node {
                 self.transport.set_peers(&self.directory());
             }
             if changed || now >= look {
-                self.look(&mut control, now);
-                let pause = if self.is_ready() { LOOK_EVERY } else { LOOK_EVERY_AT_START };
-                look = now.plus(pause);
+                self.look(&mut memory, now);
+                look = now.plus(control::look_every(self.is_ready()));
             }
             if now >= report {
                 self.report(now);
-                let pause = if self.is_ready() { REPORT_EVERY } else { REPORT_EVERY_AT_START };
-                report = now.plus(pause);
+                report = now.plus(control::report_every(self.is_ready()));
             }
             if now >= sweep {
                 self.sweep();
@@ -142,38 +130,15 @@ impl Node {
     /// Makes the founding replica of the catalog's group, if this node has one and nobody has a catalog.
     fn found(&self) -> Result<(), Fault> {
         let (Some(bootstrap), Some(store)) = (&self.bootstrap, self.store()) else { return Ok(()) };
-        let Some(membership) = &bootstrap.membership else { return Ok(()) };
-        let Some(member) = membership.members.iter().find(|member| member.node == self.id.get()) else {
-            return Ok(());
-        };
-        let all_say_so = {
-            let heard = lock(&self.observations);
-            bootstrap.nodes.iter().filter(|founder| founder.id != self.id.get()).all(|founder| {
-                heard.get(&NodeId(founder.id)).is_some_and(|(at, report)| {
-                    let lately = self.clock.now().since(*at) < FOUNDING_REPORT_AGE_MAX;
-                    let newborn = report.replicas.iter().all(|replica| {
-                        replica.state != ReplicaState::Stopped as i32
-                            && replica.commit <= types::limits::FIRST_LOG_INDEX
-                    });
-                    lately && newborn && report.catalog_version == 0
-                })
-            })
-        };
-        if !all_say_so || store.replica(GroupId::CATALOG).is_some() {
-            return Ok(());
-        }
+        let heard = lock(&self.observations).clone();
+        let new = heard::founding(bootstrap, self.id, &heard, self.clock.now());
+        let Some(new) = new.filter(|_| store.replica(GroupId::CATALOG).is_none()) else { return Ok(()) };
         tracing::info!(node = self.id.get(), "founding the cluster");
-        store.create(&NewReplica {
-            group: GroupId::CATALOG,
-            replica: ReplicaId(member.replica),
-            engine: EngineKind::Catalog,
-            generation: types::Generation(1),
-            founding: membership.clone(),
-        })
+        store.create(&new)
     }
 
     /// Compares the catalog with this node, and acts.
-    fn look(&self, control: &mut Control, now: Moment) {
+    fn look(&self, memory: &mut Control, now: Moment) {
         let Some(store) = self.store() else { return };
         let catalog = self.watch.latest();
         if self.may_found
@@ -192,12 +157,20 @@ impl Node {
             reports: &reports,
             damaged: &damaged,
             bootstrap: self.bootstrap.as_ref(),
-            clock_is_far: self.clock_is_far(now),
+            clock_is_far: heard::clock_is_far(
+                self.clock.wall_millis(),
+                self.id,
+                &lock(&self.observations),
+                now,
+            ),
         };
-        let decision = control.step(&view, now);
+        let decision = memory.step(&view, now);
         let hosting = !decision.hosting.is_empty();
         self.act(decision);
-        if !self.is_ready() && !hosting && self.has_caught_up(&here, &reports) {
+        if !self.is_ready()
+            && !hosting
+            && heard::has_caught_up(&self.watch.latest(), &self.me, &here, &reports)
+        {
             tracing::info!(node = self.id.get(), "ready");
             self.ready.store(true, Ordering::Relaxed);
         }
@@ -229,29 +202,6 @@ impl Node {
             let command = CatalogCommand { op: Some(op) };
             self.submit(catalog_call(&command), Box::new(|_| {}));
         }
-    }
-
-    /// Every wished replica is here, knows a leader, and has applied what it knows to be committed.
-    fn has_caught_up(&self, here: &BTreeMap<GroupId, ReplicaId>, reports: &[ReplicaReport]) -> bool {
-        let catalog = self.watch.latest();
-        let me = NodeId(self.me.id);
-        let known = catalog.node(me).is_some_and(|record| record == &self.me);
-        known
-            && catalog.hosted(me).iter().all(|wish| here.get(&wish.group) == Some(&wish.replica))
-            && here.len() == reports.len()
-            && reports.iter().all(|report| {
-                report.state == ReplicaState::Stopped as i32
-                    || (report.leader != 0 && report.applied >= report.commit && report.commit > 0)
-            })
-    }
-
-    fn clock_is_far(&self, now: Moment) -> bool {
-        let others = lock(&self.observations)
-            .iter()
-            .filter(|(node, (at, _))| **node != self.id && now.since(*at) < CLOCK_REPORT_AGE_MAX)
-            .map(|(_, (at, report))| report.wall_millis + now.since(*at).as_millis() as u64)
-            .collect();
-        clock_is_far(self.clock.wall_millis(), others)
     }
 
     /// Tells the meta nodes how this node is.

@@ -2,42 +2,32 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
-use api::catalog::{CatalogCommand, CatalogOp, EngineKind};
+use api::catalog::{CatalogCommand, CatalogOp};
 use api::entry::RequestKind;
 use api::frame::CatalogCopy;
 use api::kv::{Keys, KvAnswer, KvOp, KvReply, KvRequest, Scan};
 use api::peer::{Access, ReplicaReport, ReplicaState, Reply, Report, Request};
 use bytes::Bytes;
-use env::{Clock, Moment};
-use node::control::{View, clock_is_far};
+use env::Clock;
+use node::control::{self, View};
 use node::desk::Received;
+use node::heard;
 use node::hosting::HostAction;
 use node::{Call, GatewayCounters, GatewayEffect, GroupRoute, RouteTable, Routes};
 use prost::Message;
-use replication::start::NewReplica;
 use replication::{Answer, GroupShared, Input, Token};
-use types::limits::FIRST_LOG_INDEX;
-use types::{Fault, Generation, GroupId, NodeId, ReplicaId};
+use types::{Fault, Generation, GroupId, NodeId};
 
 use super::{Caller, Process};
 use crate::event::{Packet, Work};
 use crate::network::Channel;
 use crate::outside::Outside;
 
-/// As in the product, in nanoseconds.
-const LOOK_EVERY: u64 = 200_000_000;
-const LOOK_EVERY_AT_START: u64 = 20_000_000;
-const REPORT_EVERY: u64 = 400_000_000;
-const REPORT_EVERY_AT_START: u64 = 50_000_000;
+/// How often leaders look for expired keys, in nanoseconds.
 const SWEEP_EVERY: u64 = 1_000_000_000;
 /// Most keys removed in one sweep of one group.
 const SWEEP_KEYS_MAX: u64 = 512;
-/// Reports older than this say nothing about who is newborn.
-const FOUNDING_REPORT_AGE_MAX: Duration = Duration::from_secs(2);
-/// Reports older than this say nothing about a clock, in milliseconds.
-const CLOCK_REPORT_AGE_MAX_MILLIS: u128 = 2000;
 
 /// Why a call was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,11 +187,7 @@ impl Process {
     pub(super) fn on_report(&mut self, report: Report, out: &mut Outside) {
         let node = NodeId(report.node);
         let catalog = self.member.watch.latest();
-        let replicates = report.replicas.iter().any(|replica| {
-            replica.group == GroupId::CATALOG.get()
-                && !matches!(replica.state(), ReplicaState::Stopped | ReplicaState::Starting)
-        });
-        if !replicates && report.catalog_version < catalog.version().get() {
+        if heard::needs_copy(&report, &catalog) {
             out.coverage.catalog_copies += 1;
             let copy = CatalogCopy { version: catalog.version().get(), state: catalog.encode() };
             out.send(self.place, node, Channel::Bulk, Packet::Catalog(copy));
@@ -222,8 +208,8 @@ impl Process {
 
     pub(super) fn look(&mut self, out: &mut Outside) {
         self.compare(out);
-        let pause = if self.member.ready { LOOK_EVERY } else { LOOK_EVERY_AT_START };
-        self.plan(pause, Work::Look, out);
+        let pause = control::look_every(self.member.ready);
+        self.plan(pause.as_nanos() as u64, Work::Look, out);
     }
 
     /// Compares the catalog with this node, and acts.
@@ -245,11 +231,16 @@ impl Process {
             reports: &reports,
             damaged: &self.damaged,
             bootstrap: Some(&self.member.bootstrap),
-            clock_is_far: self.clock_is_far(now),
+            clock_is_far: heard::clock_is_far(
+                self.clock.wall_millis(),
+                self.id,
+                &self.member.observations,
+                now,
+            ),
         };
         let decision = self.member.control.step(&view, now);
         if !self.member.ready && decision.hosting.is_empty() {
-            self.member.ready = self.has_caught_up(&catalog, &here, &reports);
+            self.member.ready = heard::has_caught_up(&catalog, &self.member.me, &here, &reports);
         }
         for action in decision.hosting {
             match action {
@@ -275,70 +266,18 @@ impl Process {
         }
     }
 
-    /// Makes the founding replica of the catalog's group, if this node has one and every other founder
-    /// has said that there is no catalog.
+    /// Makes the founding replica of the catalog's group, if this node has one and nobody has a catalog.
     fn found(&mut self, out: &mut Outside) {
-        let Some(membership) = self.member.bootstrap.membership.clone() else { return };
-        let me = self.id.get();
-        let Some(member) = membership.members.iter().find(|member| member.node == me) else { return };
-        let heard = &self.member.observations;
-        let mut others = self.member.bootstrap.nodes.iter().filter(|founder| founder.id != me);
-        let now = self.now();
-        let all_say_so = others.all(|founder| {
-            heard.get(&NodeId(founder.id)).is_some_and(|(at, report)| {
-                let lately = now.since(*at) < FOUNDING_REPORT_AGE_MAX;
-                let newborn = report.replicas.iter().all(|replica| {
-                    replica.state != ReplicaState::Stopped as i32 && replica.commit <= FIRST_LOG_INDEX
-                });
-                lately && newborn && report.catalog_version == 0
-            })
-        });
-        if !all_say_so {
-            return;
-        }
-        let new = NewReplica {
-            group: GroupId::CATALOG,
-            replica: ReplicaId(member.replica),
-            engine: EngineKind::Catalog,
-            generation: Generation(1),
-            founding: membership,
-        };
+        let (bootstrap, now) = (&self.member.bootstrap, self.now());
+        let Some(new) = heard::founding(bootstrap, self.id, &self.member.observations, now) else { return };
         if let Err(fault) = self.create(&new, out) {
             out.fail("hosting", format!("node {}: {fault}", self.id));
         }
     }
 
-    /// Every wished replica is here, knows a leader, and has applied what it knows to be committed.
-    fn has_caught_up(
-        &self,
-        catalog: &catalog::Catalog,
-        here: &BTreeMap<GroupId, ReplicaId>,
-        reports: &[ReplicaReport],
-    ) -> bool {
-        catalog.node(self.id).is_some_and(|record| record == &self.member.me)
-            && catalog.hosted(self.id).iter().all(|wish| here.get(&wish.group) == Some(&wish.replica))
-            && here.len() == reports.len()
-            && reports.iter().all(|report| {
-                report.state == ReplicaState::Stopped as i32
-                    || (report.leader != 0 && report.applied >= report.commit && report.commit > 0)
-            })
-    }
-
     /// Whether it has caught up since its start and serves.
     pub fn is_ready(&self) -> bool {
         self.member.ready
-    }
-
-    fn clock_is_far(&self, now: Moment) -> bool {
-        let fresh = |at: &Moment| now.since(*at).as_millis() < CLOCK_REPORT_AGE_MAX_MILLIS;
-        let others = self
-            .member
-            .observations
-            .iter()
-            .filter(|(node, (at, _))| **node != self.id && fresh(at))
-            .map(|(_, (at, report))| report.wall_millis + now.since(*at).as_millis() as u64)
-            .collect();
-        clock_is_far(self.clock.wall_millis(), others)
     }
 
     fn reports(&self) -> Vec<ReplicaReport> {
@@ -363,8 +302,8 @@ impl Process {
         for node in listeners {
             out.send(self.place, node, Channel::Raft, Packet::Report(report.clone()));
         }
-        let pause = if self.member.ready { REPORT_EVERY } else { REPORT_EVERY_AT_START };
-        self.plan(pause, Work::Report, out);
+        let pause = control::report_every(self.member.ready);
+        self.plan(pause.as_nanos() as u64, Work::Report, out);
     }
 
     /// Leaders remove what has expired.
