@@ -5,12 +5,13 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::admin::{
     CreateTable, DigestReport, ErrorBody, Identity, MoveLeader, Status, Table, TablePartition, Verdict,
 };
 use api::auth::Secret;
-use serve::http::{Admin, Answer, HttpServer};
+use serve::http::{Admin, Answer, HttpLimits, HttpServer};
 use serve::listen;
 use types::limits::HTTP_BODY_BYTES_MAX;
 use types::metrics::{self, Metric};
@@ -94,13 +95,17 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::with(HttpLimits::default())
+    }
+
+    fn with(limits: HttpLimits) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = listen::bind("127.0.0.1:0").unwrap();
         let (address, secret) = (listener.local_addr().unwrap(), Secret::new([3; 32]));
         let http = {
             let _inside = runtime.enter();
-            HttpServer::start(listener, secret.clone(), Arc::new(Dummy)).unwrap()
+            HttpServer::start(listener, secret.clone(), Arc::new(Dummy), limits).unwrap()
         };
         Self { address, secret, _http: http, _runtime: runtime }
     }
@@ -198,4 +203,44 @@ fn every_error_is_json_with_a_code() {
     let large = " ".repeat(HTTP_BODY_BYTES_MAX + 1);
     let (status, text) = server.with_token("POST", "/v1/tables", &large);
     assert_eq!((status, error(&text).code.as_str()), (413, "request-too-large"));
+}
+
+/// What the server says to these bytes until it closes the connection; `None` if it does not.
+fn last_words(mut stream: TcpStream, said: &str) -> Option<String> {
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(said.as_bytes()).unwrap();
+    let mut words = Vec::new();
+    stream.read_to_end(&mut words).ok()?;
+    Some(String::from_utf8(words).unwrap())
+}
+
+#[test]
+fn who_says_half_a_request_is_not_waited_for() {
+    let short = Duration::from_millis(50);
+    let server = Server::with(HttpLimits { header: short, body: short, ..HttpLimits::default() });
+    let say = |said: &str| last_words(TcpStream::connect(server.address).unwrap(), said);
+    assert_eq!(say("").as_deref(), Some(""), "nothing");
+    assert!(say("GET /health HTTP/1.1\r\nHos").is_some(), "half a header");
+    // After an answer the same time counts again.
+    let answered = say("GET /health HTTP/1.1\r\nHost: x\r\n\r\n").expect("closed");
+    assert!(answered.starts_with("HTTP/1.1 503"), "{answered}");
+    let head = format!(
+        "POST /v1/tables HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+        server.secret.admin_token()
+    );
+    let answered = say(&head).expect("closed");
+    assert!(answered.starts_with("HTTP/1.1 400") && answered.contains("did not come within"), "{answered}");
+}
+
+#[test]
+fn more_connections_than_allowed_wait_for_their_turn() {
+    let limits = HttpLimits { header: Duration::from_millis(300), connections: 2, ..HttpLimits::default() };
+    let server = Server::with(limits);
+    let silent: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+    let begun = std::time::Instant::now();
+    // Not before one of the silent ones has lost its place.
+    assert_eq!(server.ask(None, "GET", "/health", b"").0, 503);
+    assert!(begun.elapsed() > Duration::from_millis(200), "{:?}", begun.elapsed());
+    drop(silent);
 }

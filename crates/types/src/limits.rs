@@ -70,6 +70,10 @@ pub const ENTRY_BYTES_MAX: usize = 16 * MIB;
 pub const ENTRY_BATCH_BYTES: usize = 512 * KIB;
 /// Proposals waiting for a group are packed into one entry up to this number.
 pub const ENTRY_BATCH_REQUESTS: usize = 512;
+/// So many writes under way on one worker hold back none that arrive after them ...
+pub const BURST_WRITES_FREE: usize = 4;
+/// ... and more of them no longer than this: about an fsync and a round trip.
+pub const BURST: Duration = Duration::from_millis(1);
 /// Most bytes of entries in one append message (one entry always fits).
 pub const APPEND_BYTES_MAX: u64 = MIB as u64;
 /// Most append messages in flight to one follower: with a MiB each they fit the queue to a peer, and a
@@ -151,5 +155,17 @@ pub const CLIENT_COMMANDS_OPEN_MAX: usize = 1024;
 pub const CLIENT_READ_BYTES: usize = 16 * KIB;
 /// Bytes asked of a client's socket at once in the middle of a large value.
 pub const CLIENT_READ_BYTES_MAX: usize = MIB;
+/// How long an HTTP client may take from its connection, or its last answer, to the end of its next header.
+/// Longer than clients keep a connection that they do not use, so that they do not find it closed.
+pub const HTTP_HEADER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long it may take for a body, from the end of the header.
+pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most HTTP connections of one node; more wait to be accepted.
+pub const HTTP_CONNECTIONS_MAX: usize = 256;
+/// On a disk that is small for its reserve, the reserve is the n-th part of the disk.
+pub const DISK_RESERVE_PART: u64 = 8;
+/// A log batch with up to this many bytes of entries may use half the disk's reserve: elections, the
+/// catalog, expired keys.
+pub const SMALL_BATCH_BYTES: usize = 64 * KIB;
 /// Most bytes of one HTTP request body.
 pub const HTTP_BODY_BYTES_MAX: usize = 4 * MIB;

@@ -3,12 +3,14 @@
 //! Handlers translate; what they mean is [`Admin`]'s. Whatever the console or the command line can do is
 //! one of these routes.
 
+mod listener;
 mod metrics;
 
 use std::future::Future;
 use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::admin::{
     CreateTable, DigestReport, ErrorBody, Identity, MoveLeader, NodeStatus, Status, Table, TablePartition,
@@ -20,10 +22,12 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use tokio::task::AbortHandle;
 use types::metrics::Metric;
 use types::{ErrorCode, Fault, limits};
+
+pub use listener::HttpLimits;
 
 /// An answer that takes a while.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send>>;
@@ -68,15 +72,16 @@ impl HttpServer {
     ///
     /// # Errors
     /// `internal` when the runtime cannot take the listener.
-    pub fn start(listener: TcpListener, secret: Secret, admin: Arc<dyn Admin>) -> Result<Self, Fault> {
+    pub fn start(
+        listener: TcpListener,
+        secret: Secret,
+        admin: Arc<dyn Admin>,
+        limits: HttpLimits,
+    ) -> Result<Self, Fault> {
         let listener = tokio::net::TcpListener::from_std(listener)
             .map_err(|error| Fault::new(ErrorCode::Internal, error.to_string()))?;
-        let router = router(admin, secret);
-        let serving = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "http listener ended");
-            }
-        });
+        let router = router(admin, secret).layer(Extension(BodyTimeout(limits.body)));
+        let serving = tokio::spawn(listener::accept(listener, router, limits));
         Ok(Self { accepting: serving.abort_handle() })
     }
 }
@@ -151,6 +156,10 @@ async fn require_token(State(shared): State<Shared>, request: Request, next: Nex
     }
 }
 
+/// How long a body may take.
+#[derive(Clone, Copy)]
+struct BodyTimeout(Duration);
+
 /// A body that is not what the route takes gets the same form of error as everything else.
 struct Body<T>(T);
 
@@ -158,7 +167,12 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> axum::extract::FromRequest<
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        match Json::<T>::from_request(request, state).await {
+        let limit = request.extensions().get().map_or(limits::HTTP_BODY_TIMEOUT, |BodyTimeout(limit)| *limit);
+        let Ok(read) = tokio::time::timeout(limit, Json::<T>::from_request(request, state)).await else {
+            let detail = format!("the body did not come within {:.0} s", limit.as_secs_f64());
+            return Err(Refusal(Fault::new(ErrorCode::BadArgument, detail)));
+        };
+        match read {
             Ok(Json(body)) => Ok(Self(body)),
             Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
                 let detail = format!("a body of over {} bytes", limits::HTTP_BODY_BYTES_MAX);

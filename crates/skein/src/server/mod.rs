@@ -10,6 +10,7 @@
 mod admin;
 mod identity;
 mod redis;
+mod room;
 mod transport;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use node::{Node, NodeConfig};
 use records_fjall::FjallStore;
 use replication::driver::StoreOptions;
 use replication::start::Engines;
+use serve::http::HttpLimits;
 use serve::peers::{PeerConfig, Peers};
 use tokio::runtime::Runtime;
 use types::settings::{BLOCK_CACHE_BYTES, FLUSH_INTERVAL_MS, WRITE_BUFFER_BYTES};
@@ -39,6 +41,7 @@ use crate::files::{Readers, write_atomically};
 use crate::node_file::{NodeFile, NodePlace};
 use crate::signals::{self, Asked};
 use identity::Identity;
+use room::{ReservingLog, Room};
 use transport::{Handler, Wires};
 
 /// Threads for connections between nodes and for HTTP.
@@ -74,15 +77,15 @@ pub fn run(file: &NodeFile, place: &NodePlace) -> Result<(), Fault> {
     let http = serve::listen::bind(&file.listen.http)?;
     let served_mark = base.join(SERVED_MARK);
     let begin = Beginning { file, data: &data, served_mark: &served_mark, identity: &identity, boot };
-    let Running { node, wires, log } = start(&begin, &secret, &runtime, end)?;
-    let face = ports.open(&node, password.as_deref(), data.display().to_string())?;
+    let Running { node, wires, log, room } = start(&begin, &secret, &runtime, end)?;
+    let face = ports.open(&node, &room, password.as_deref(), absolute(&data))?;
     let admin = admin::NodeAdmin::new(node.clone(), wires, face.clone(), log, file.cluster.clone());
     let http = {
         let _inside = runtime.enter();
-        serve::http::HttpServer::start(http, secret, Arc::new(admin))?
+        serve::http::HttpServer::start(http, secret, Arc::new(admin), HttpLimits::default())?
     };
     tracing::info!(node = file.node, cluster = file.cluster, "serving");
-    let outcome = wait_for_end(&node, &ended, identity, &file.listen.peer, &served_mark);
+    let outcome = wait_for_end(&node, &room, &ended, identity, &file.listen.peer, &served_mark);
     drop((http, face));
     match outcome {
         Ok(()) => {
@@ -99,9 +102,11 @@ pub fn run(file: &NodeFile, place: &NodePlace) -> Result<(), Fault> {
 /// How often a node that starts is asked whether it serves.
 const READY_LOOK: Duration = Duration::from_millis(50);
 
-/// Waits for the end. Once the node has served, its identity says so for ever.
+/// Waits for the end, and looks after the room on the disk meanwhile. Once the node has served, its identity
+/// says so for ever.
 fn wait_for_end(
     node: &Node,
+    room: &Room,
     ended: &mpsc::Receiver<End>,
     identity: Identity,
     endpoint: &str,
@@ -110,7 +115,7 @@ fn wait_for_end(
     while !node.is_ready() {
         match ended.recv_timeout(READY_LOOK) {
             Ok(end) => return end,
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Timeout) => room.look(),
             Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
         }
     }
@@ -122,7 +127,13 @@ fn wait_for_end(
             Readers::Everyone,
         )?;
     }
-    ended.recv().unwrap_or(Ok(()))
+    loop {
+        match ended.recv_timeout(room::LOOK_EVERY) {
+            Ok(end) => return end,
+            Err(mpsc::RecvTimeoutError::Timeout) => room.look(),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
 }
 
 /// A node and its connections.
@@ -130,6 +141,7 @@ struct Running {
     node: Arc<Node>,
     wires: Arc<Wires>,
     log: Arc<SegmentedLog>,
+    room: Arc<Room>,
 }
 
 /// What a process begins with.
@@ -185,10 +197,18 @@ fn start(
             flush_interval: Duration::from_millis(file.setting(&FLUSH_INTERVAL_MS)),
         },
     };
-    let node = Node::start(config, log.clone(), engines, watch, Arc::new(OsClock), wires.clone())?;
-    wires.start(Arc::new(Handler::new(node.clone(), wires.clone())));
+    let room = Arc::new(Room::new(data.to_owned(), file.setting(&WRITE_BUFFER_BYTES)));
+    let reserving = Arc::new(ReservingLog { log: log.clone(), room: room.clone() });
+    let node = Node::start(config, reserving, engines, watch, Arc::new(OsClock), wires.clone())?;
+    wires.start(Arc::new(Handler::new(node.clone(), wires.clone(), room.clone())));
     node.connect();
-    Ok(Running { node, wires, log })
+    Ok(Running { node, wires, log, room })
+}
+
+/// A path as others can use it. One that cannot be made absolute is said as it is.
+fn absolute(path: &Path) -> String {
+    let absolute = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    absolute.display().to_string()
 }
 
 fn open_engines(file: &NodeFile, data: &Path) -> Result<(Engines, CatalogWatch), Fault> {

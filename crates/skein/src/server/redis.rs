@@ -13,6 +13,7 @@ use serve::redis::{
 };
 use types::{Fault, GroupId, limits};
 
+use super::room::Room;
 use crate::node_file::NodeFile;
 
 /// The ports of the Redis face, taken before anything else begins.
@@ -34,6 +35,7 @@ impl Ports {
     pub fn open(
         self,
         node: &Arc<Node>,
+        room: &Arc<Room>,
         password: Option<&str>,
         directory: String,
     ) -> Result<Arc<RedisFace>, Fault> {
@@ -44,31 +46,35 @@ impl Ports {
             connections_max: limits::CLIENT_CONNECTIONS_MAX,
         };
         let listeners = RedisListeners { plain: self.plain, zankv: self.zankv };
-        let face = RedisFace::start(config, listeners, Arc::new(NodeBackend(node.clone())))?;
+        let backend = NodeBackend { node: node.clone(), room: room.clone() };
+        let face = RedisFace::start(config, listeners, Arc::new(backend))?;
         Ok(Arc::new(face))
     }
 }
 
-struct NodeBackend(Arc<Node>);
+struct NodeBackend {
+    node: Arc<Node>,
+    room: Arc<Room>,
+}
 
 impl Backend for NodeBackend {
     fn routes_version(&self) -> u64 {
-        self.0.routes_version()
+        self.node.routes_version()
     }
 
     fn tables(&self) -> Vec<NamedRoute> {
-        let catalog = self.0.catalog();
+        let catalog = self.node.catalog();
         let names = catalog.tables().filter(|table| table.engine() == EngineKind::Kv);
         names
             .filter_map(|table| {
-                let route = self.0.table(&table.namespace, &table.name)?;
+                let route = self.node.table(&table.namespace, &table.name)?;
                 Some(NamedRoute { namespace: table.namespace.clone(), name: table.name.clone(), route })
             })
             .collect()
     }
 
     fn try_read(&self, group: GroupId, request: &[u8]) -> Option<Result<Bytes, Fault>> {
-        self.0.try_read(group, request)
+        self.node.try_read(group, request)
     }
 
     fn submit_all(&self, calls: Vec<(Call, Done)>) {
@@ -76,11 +82,21 @@ impl Backend for NodeBackend {
             let Call { group, access, body } = call;
             node::Call { group, access, kind: RequestKind::Data, body }
         };
-        self.0.submit_all(calls.into_iter().map(|(asked, done)| (call(asked), done)).collect());
+        let mut admitted = Vec::with_capacity(calls.len());
+        for (asked, done) in calls {
+            // Another node's leader is asked whatever the disk here is like.
+            let refused = self.room.refuses(asked.group, asked.access);
+            if refused && self.node.leader_of(asked.group) == Some(self.node.id()) {
+                done(Err(self.room.fault()));
+            } else {
+                admitted.push((call(asked), done));
+            }
+        }
+        self.node.submit_all(admitted);
     }
 
     fn facts(&self) -> NodeFacts {
-        let node = &self.0;
+        let node = &self.node;
         let reports = node.store().map(|store| store.reports()).unwrap_or_default();
         let data = |report: &&ReplicaReport| report.group != GroupId::CATALOG.get();
         let leads = |report: &&ReplicaReport| report.state == ReplicaState::Leader as i32;
@@ -89,7 +105,7 @@ impl Backend for NodeBackend {
             cluster: node.catalog().cluster().map_or(0, |cluster| cluster.get()),
             boot: node.boot().get(),
             loading: !node.is_ready(),
-            log_writable: true,
+            log_writable: !self.room.is_full(),
             expired_keys: node.keys_expired(),
             partitions_led: reports.iter().filter(data).filter(leads).count() as u64,
             partitions_held: reports.iter().filter(data).count() as u64,

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use types::{Endpoint, ErrorCode, Fault, NodeId};
 
 use super::End;
+use super::room::Room;
 
 /// The connections to other nodes.
 pub struct Wires {
@@ -79,12 +80,13 @@ impl Transport for Wires {
 pub struct Handler {
     node: Arc<Node>,
     wires: Arc<Wires>,
+    room: Arc<Room>,
 }
 
 impl Handler {
     /// A handler for a member.
-    pub fn new(node: Arc<Node>, wires: Arc<Wires>) -> Self {
-        Self { node, wires }
+    pub fn new(node: Arc<Node>, wires: Arc<Wires>, room: Arc<Room>) -> Self {
+        Self { node, wires, room }
     }
 }
 
@@ -93,7 +95,11 @@ impl PeerHandler for Handler {
         self.node.on_raft(from.node, messages);
     }
 
-    fn requests(&self, from: peers::Origin, requests: Vec<Request>) {
+    fn requests(&self, from: peers::Origin, mut requests: Vec<Request>) {
+        let refused = self.room.refuse(&mut requests);
+        if !refused.is_empty() {
+            self.wires.peers.reply(from, refused);
+        }
         self.node.on_requests(node::Origin { node: from.node, boot: from.boot }, requests);
     }
 
