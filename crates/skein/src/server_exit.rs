@@ -5,7 +5,6 @@ use types::{ErrorCode, Fault};
 
 use crate::agent::Ending;
 use crate::exit;
-use crate::files::{Readers, write_atomically};
 use crate::node_file::NodePlace;
 use crate::process::Process;
 
@@ -21,7 +20,18 @@ pub struct ServerExit {
 }
 
 impl ServerExit {
-    /// Leaves word of how this process ends. It ends anyway, so a full disk only costs the word.
+    /// Makes sure that there is room for the last word: a disk that is full by then is what it may be about.
+    ///
+    /// # Errors
+    /// `DiskFull`, `DataUnreadable`.
+    pub fn reserve(place: &NodePlace) -> Result<(), Fault> {
+        let path = place.exit_file();
+        let written = write_over(&path, "").map_err(|error| crate::files::fault(&error, &path));
+        // Whoever finds it full already can still use what an earlier run has left.
+        written.or_else(|fault| if path.exists() { Ok(()) } else { Err(fault) })
+    }
+
+    /// Leaves word of how this process ends. It ends anyway, so a failure only costs the word.
     pub fn write(place: &NodePlace, outcome: &Result<(), Fault>) {
         let (code, detail) = match outcome {
             Ok(()) => (String::new(), String::new()),
@@ -29,7 +39,10 @@ impl ServerExit {
         };
         let exit = Self { code, detail, process: Process::current() };
         let text = toml::to_string(&exit).expect("plain values under text names");
-        if let Err(fault) = write_atomically(&place.exit_file(), &text, Readers::Everyone) {
+        // Over the old bytes, not atomically: a new file would need room, and half a word is known as such.
+        let path = place.exit_file();
+        if let Err(error) = write_over(&path, &text) {
+            let fault = crate::files::fault(&error, &path);
             crate::say::note(format_args!("cannot leave word of the end: {fault}"));
         }
     }
@@ -53,6 +66,19 @@ impl ServerExit {
             _ => Ending::Failed { code, detail },
         }
     }
+}
+
+/// Bytes of the file, always the same, so that its blocks are there when they are needed.
+const FILE_BYTES: usize = 8 * 1024;
+
+/// Replaces a file's content without giving back its blocks; what is left over becomes blank lines.
+fn write_over(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    let padded = format!("{text:\n<FILE_BYTES$}");
+    file.write_all_at(padded.as_bytes(), 0)?;
+    file.set_len(padded.len() as u64)?;
+    file.sync_all()
 }
 
 #[cfg(test)]

@@ -68,6 +68,9 @@ pub enum Event {
         ending: Ending,
         /// Milliseconds until it is started again.
         again_in_ms: u64,
+        /// It will be started again so often for as long as it ends in this way, and nothing is told of that.
+        #[serde(default)]
+        for_ever: bool,
     },
     /// A node was stopped and stays stopped.
     Stopped {
@@ -111,9 +114,10 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Ending::Clean => f.write_str("was stopped"),
-            Ending::Refused { code, detail } | Ending::Failed { code, detail } => {
-                write!(f, "gave up [{code}] {detail}")
-            }
+            Ending::Refused { .. } | Ending::Failed { .. } => match self.fault() {
+                Some(fault) => write!(f, "gave up: {fault}"),
+                None => f.write_str("gave up"),
+            },
             Ending::Exit(code) => write!(f, "ended with exit code {code}"),
             Ending::Signal(signal) => write!(f, "was ended by signal {signal}"),
             Ending::Gone => f.write_str("is gone"),
@@ -128,10 +132,14 @@ impl fmt::Display for Event {
             Event::Started { node, pid } => write!(f, "node {node}: started, process {pid}"),
             Event::Adopted { node, pid } => write!(f, "node {node}: found running, process {pid}"),
             Event::Ready { node, after_ms } => write!(f, "node {node}: ready in {:.1} s", seconds(after_ms)),
-            Event::Died { node, ending, again_in_ms: 0 } => {
+            Event::Died { node, ending, again_in_ms: 0, .. } => {
                 write!(f, "node {node}: {ending}; starting it again")
             }
-            Event::Died { node, ending, again_in_ms } => {
+            Event::Died { node, ending, again_in_ms, for_ever: true } => {
+                let pause = seconds(again_in_ms);
+                write!(f, "node {node}: {ending}; starting it again every {pause:.0} s until that changes")
+            }
+            Event::Died { node, ending, again_in_ms, .. } => {
                 write!(f, "node {node}: {ending}; starting it again in {:.1} s", seconds(again_in_ms))
             }
             Event::Stopped { node, asked: true } => write!(f, "node {node}: stopped"),

@@ -121,6 +121,9 @@ struct Node {
     state: State,
     /// Deaths in a row, each soon after the start.
     soon_deaths: u32,
+    /// What was told last of its deaths, as long as they go on at the longest pause: the same again is no
+    /// news.
+    told: Option<Ending>,
 }
 
 #[derive(Debug)]
@@ -176,13 +179,12 @@ impl Supervisor {
     }
 
     fn found(&mut self, id: u64, pid: u32, now: Duration, actions: &mut Vec<Action>) {
-        let node = Node { state: State::Starting { pid, since: now }, soon_deaths: 0 };
-        self.nodes.insert(id, node);
+        self.nodes.insert(id, Node::new(State::Starting { pid, since: now }));
         actions.push(Action::Tell(Event::Adopted { node: id, pid }));
     }
 
     fn missing(&mut self, id: u64, now: Duration, actions: &mut Vec<Action>) {
-        self.nodes.insert(id, Node { state: State::Ordered { since: now }, soon_deaths: 0 });
+        self.nodes.insert(id, Node::new(State::Ordered { since: now }));
         actions.push(Action::Start { node: id });
     }
 
@@ -190,7 +192,9 @@ impl Supervisor {
         let stopping = self.stopping;
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let State::Ordered { since } = node.state else { return };
-        actions.push(Action::Tell(Event::Started { node: id, pid }));
+        if node.told.is_none() {
+            actions.push(Action::Tell(Event::Started { node: id, pid }));
+        }
         if stopping {
             node.terminate(pid, now, actions);
         } else {
@@ -203,6 +207,7 @@ impl Supervisor {
         match node.state {
             State::Starting { pid: current, since } if current == pid => {
                 node.state = State::Serving { pid, since: now };
+                node.told = None;
                 let after_ms = millis(now.saturating_sub(since));
                 actions.push(Action::Tell(Event::Ready { node: id, after_ms }));
             }
@@ -226,8 +231,11 @@ impl Supervisor {
             return;
         }
         let pause = node.pause_after_death(now);
-        let again_in_ms = millis(pause);
-        actions.push(Action::Tell(Event::Died { node: id, ending, again_in_ms }));
+        if node.told.as_ref() != Some(&ending) {
+            node.told = (pause == PAUSE_MAX).then(|| ending.clone());
+            let (again_in_ms, for_ever) = (millis(pause), node.told.is_some());
+            actions.push(Action::Tell(Event::Died { node: id, ending, again_in_ms, for_ever }));
+        }
         node.state = State::Waiting { until: now + pause };
     }
 
@@ -249,7 +257,7 @@ impl Supervisor {
         }
         for (&id, node) in &mut self.nodes {
             if matches!(node.state, State::Stopped | State::Waiting { .. }) {
-                *node = Node { state: State::Ordered { since: now }, soon_deaths: 0 };
+                *node = Node::new(State::Ordered { since: now });
                 actions.push(Action::Start { node: id });
             }
         }
@@ -285,6 +293,10 @@ impl Supervisor {
 }
 
 impl Node {
+    fn new(state: State) -> Self {
+        Self { state, soon_deaths: 0, told: None }
+    }
+
     fn terminate(&mut self, pid: u32, now: Duration, actions: &mut Vec<Action>) {
         self.state = State::Stopping { pid, kill_at: Some(now + STOP_LIMIT) };
         actions.push(Action::Terminate { pid });

@@ -26,5 +26,6 @@ pub fn run(arguments: &Server) -> Result<Exit, Fault> {
 fn serve(config: &Path, place: &NodePlace) -> Result<(), Fault> {
     let file = NodeFile::read(config)?;
     let _pid_file = PidFile::take(&place.pid_file())?;
+    ServerExit::reserve(place)?;
     crate::server::run(&file, place)
 }

@@ -170,7 +170,10 @@ fn a_killed_node_is_started_again_and_a_stop_is_clean() {
     agent.is_ready();
     let first = fixture.process();
     first.signal(Signal::KILL);
-    assert_eq!(agent.next(), Event::Died { node: 1, ending: Ending::Signal(9), again_in_ms: 0 });
+    assert_eq!(
+        agent.next(),
+        Event::Died { node: 1, ending: Ending::Signal(9), again_in_ms: 0, for_ever: false }
+    );
     agent.is_ready();
     let second = fixture.process();
     assert_ne!(first, second);
@@ -233,7 +236,7 @@ fn a_node_that_runs_already_is_adopted_and_watched() {
     agent.is_ready();
     // Killed without a word: it is gone, and repaired.
     process.signal(Signal::KILL);
-    assert_eq!(agent.next(), Event::Died { node: 1, ending: Ending::Gone, again_in_ms: 0 });
+    assert_eq!(agent.next(), Event::Died { node: 1, ending: Ending::Gone, again_in_ms: 0, for_ever: false });
     agent.is_ready();
     reaper.join().expect("no panic").expect("waited for");
     agent.stop();
