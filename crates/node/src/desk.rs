@@ -24,7 +24,6 @@ pub enum Received {
 pub struct Desk<O> {
     next_token: u64,
     open: BTreeMap<Token, Waiting<O>>,
-    reads_at_once: u64,
 }
 
 struct Waiting<O> {
@@ -35,16 +34,16 @@ struct Waiting<O> {
     read: Option<Bytes>,
 }
 
-impl<O: Clone> Default for Desk<O> {
+impl<O> Default for Desk<O> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<O: Clone> Desk<O> {
+impl<O> Desk<O> {
     /// A desk without requests.
     pub fn new() -> Self {
-        Self { next_token: 1, open: BTreeMap::new(), reads_at_once: 0 }
+        Self { next_token: 1, open: BTreeMap::new() }
     }
 
     /// Requests that are not answered.
@@ -57,29 +56,7 @@ impl<O: Clone> Desk<O> {
         self.open.is_empty()
     }
 
-    /// Reads that [`Self::receive`] answered without a worker.
-    pub fn reads_by_lease(&self) -> u64 {
-        self.reads_at_once
-    }
-
-    /// A request came for a replica of this node: [`answer_at_once`], or else [`Self::take_on`].
-    pub fn receive(
-        &mut self,
-        origin: O,
-        request: Request,
-        here: Option<(&GroupShared, Generation)>,
-        clock: &dyn Clock,
-    ) -> Received {
-        match answer_at_once(&request, here, clock) {
-            Some(reply) => {
-                self.reads_at_once += u64::from(matches!(reply.outcome, Some(Outcome::Done(_))));
-                Received::Reply(reply)
-            }
-            None => self.take_on(origin, request),
-        }
-    }
-
-    /// Remembers a request that needs its group's worker.
+    /// Remembers a request that needs its group's worker: one that [`answer_at_once`] leaves open.
     pub fn take_on(&mut self, origin: O, request: Request) -> Received {
         let (id, group) = (request.id, GroupId(request.group));
         if self.open.len() >= limits::GATEWAY_IN_FLIGHT_MAX {
@@ -109,18 +86,6 @@ impl<O: Clone> Desk<O> {
             (Answer::ReadNow, None) => Settled::Reply(refusal(id, &ErrorCode::Internal.into(), None)),
         };
         Some((waiting.origin, settled))
-    }
-
-    /// The group answered. Returns where the reply goes, unless the token is unknown.
-    pub fn answer(
-        &mut self,
-        token: Token,
-        answer: Answer,
-        shared: impl FnOnce(GroupId) -> Option<std::sync::Arc<GroupShared>>,
-        clock: &dyn Clock,
-    ) -> Option<(O, Reply)> {
-        let (origin, settled) = self.settle(token, answer)?;
-        Some((origin, settled.into_reply(shared, clock)))
     }
 }
 

@@ -19,6 +19,7 @@ use wal::LogStore;
 
 use crate::desk::{Desk, Received, Settled, answer_at_once, refusal};
 use crate::gateway::{Call, Gateway, GatewayCounters, GatewayEffect, GroupRoute, Routes};
+use crate::heard::{self, Heard};
 use crate::routes::RouteTable;
 use crate::upkeep::Upkeep;
 
@@ -92,7 +93,7 @@ pub struct Node {
     store: OnceLock<Store>,
     pub(crate) upkeep: Upkeep,
     pub(crate) started: Moment,
-    pub(crate) observations: Mutex<BTreeMap<NodeId, (Moment, Report)>>,
+    pub(crate) observations: Mutex<Heard>,
     pub(crate) damaged: Mutex<BTreeMap<(GroupId, ReplicaId), String>>,
     pub(crate) may_found: bool,
     pub(crate) ready: AtomicBool,
@@ -432,8 +433,9 @@ impl Node {
         for refused in store.inputs(inputs) {
             let (Input::Propose { token, .. } | Input::Read { token, .. }) = refused else { continue };
             let answer = Answer::Refused { fault: ErrorCode::Overloaded.into(), leader: None };
-            let refused = lock(&self.desk).answer(token, answer, |_| None, &*self.clock);
-            replies.extend(refused.map(|(_, reply)| reply));
+            if let Some((_, Settled::Reply(reply))) = lock(&self.desk).settle(token, answer) {
+                replies.push(reply);
+            }
         }
         replies
     }
@@ -474,7 +476,7 @@ impl Node {
     fn help_with_catalog(&self, report: &Report) {
         let node = NodeId(report.node);
         let catalog = self.watch.latest();
-        if crate::heard::needs_copy(report, &catalog) {
+        if heard::needs_copy(report, &catalog) {
             let copy = CatalogCopy { version: catalog.version().get(), state: catalog.encode() };
             self.transport.send_bulk(node, Frame::Catalog(copy));
         }

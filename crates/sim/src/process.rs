@@ -23,13 +23,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::catalog::{Bootstrap, EngineKind, NodeRecord};
-use api::peer::Report;
 use catalog::{CatalogEngine, CatalogWatch};
 use engine::{Engine, StateMachine};
 use engine_kv::KvEngine;
 use env::{Clock, Moment};
 use node::control::Control;
 use node::desk::Desk;
+use node::heard::Heard;
 use node::{Gateway, RouteTable};
 use replication::start::{self, Engines, NewReplica};
 use replication::transfer::Transfers;
@@ -95,7 +95,8 @@ struct Member {
     gateway_planned: u64,
     desk: Desk<Caller>,
     control: Control,
-    observations: BTreeMap<NodeId, (Moment, Report)>,
+    observations: Heard,
+    reads_by_lease: u64,
     purposes: BTreeMap<u64, Purpose>,
     may_found: bool,
     ready: bool,
@@ -188,7 +189,8 @@ impl Process {
             gateway_planned: u64::MAX,
             desk: Desk::new(),
             control: Control::default(),
-            observations: BTreeMap::new(),
+            observations: Heard::new(),
+            reads_by_lease: 0,
             purposes: BTreeMap::new(),
             may_found: start.may_found,
             ready: false,

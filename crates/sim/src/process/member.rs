@@ -7,11 +7,11 @@ use api::catalog::{CatalogCommand, CatalogOp};
 use api::entry::RequestKind;
 use api::frame::CatalogCopy;
 use api::kv::{Keys, KvAnswer, KvOp, KvReply, KvRequest, Scan};
-use api::peer::{Access, ReplicaReport, ReplicaState, Reply, Report, Request};
+use api::peer::{Access, Outcome, ReplicaReport, ReplicaState, Reply, Report, Request};
 use bytes::Bytes;
 use env::Clock;
 use node::control::{self, View};
-use node::desk::Received;
+use node::desk::{Received, answer_at_once};
 use node::heard;
 use node::hosting::HostAction;
 use node::{Call, GatewayCounters, GatewayEffect, GroupRoute, RouteTable, Routes};
@@ -92,7 +92,7 @@ impl Process {
 
     /// What the gateway and the desk counted.
     pub fn counters(&self) -> (GatewayCounters, u64) {
-        (self.member.gateway.counters(), self.member.desk.reads_by_lease())
+        (self.member.gateway.counters(), self.member.reads_by_lease)
     }
 
     /// The way to the table that clients use.
@@ -154,7 +154,13 @@ impl Process {
         let group = GroupId(request.group);
         let generation = self.member.routes.group(group).map_or(Generation(0), |route| route.generation);
         let here = self.shared.get(&group).map(|shared| (&**shared, generation));
-        match self.member.desk.receive(caller, request, here, &*self.clock) {
+        let is_read = request.access != Access::Write as i32;
+        if let Some(reply) = answer_at_once(&request, here, &*self.clock) {
+            let done = matches!(reply.outcome, Some(Outcome::Done(_)));
+            self.member.reads_by_lease += u64::from(is_read && done);
+            return Some(reply);
+        }
+        match self.member.desk.take_on(caller, request) {
             Received::Reply(reply) => Some(reply),
             Received::Input(_, input) => {
                 self.input(input, out);
@@ -167,7 +173,8 @@ impl Process {
         for (token, answer) in answers {
             let shared = &self.shared;
             let find = |group| shared.get(&group).cloned();
-            if let Some((caller, reply)) = self.member.desk.answer(token, answer, find, &*self.clock) {
+            if let Some((caller, settled)) = self.member.desk.settle(token, answer) {
+                let reply = settled.into_reply(find, &*self.clock);
                 self.reply(caller, reply, out);
             }
         }
