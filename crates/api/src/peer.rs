@@ -60,6 +60,9 @@ pub struct RaftMessage {
     /// On a heartbeat: the leader's round. On its response: the last round that was heard in this term.
     #[prost(uint64, tag = "17")]
     pub lease_round: u64,
+    /// What the sender's wall clock showed, in milliseconds since 1970; 0 when it does not say.
+    #[prost(uint64, tag = "18")]
+    pub wall_millis: u64,
 }
 
 /// One entry of a group's log.

@@ -173,6 +173,7 @@ impl Group {
     pub fn tick(&mut self, now: Now, counters: &mut Counters) -> bool {
         self.ticks += 1;
         self.now = now.moment;
+        self.shared.observe_clock(now);
         // While the log takes up a snapshot, `raft` cannot look at the entries before it, as an election
         // would make it do.
         let mut busy = self.adopting.is_none() && self.raft.tick();

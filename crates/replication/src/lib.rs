@@ -50,6 +50,7 @@
 //! Clocks" (2014).
 
 pub mod apply;
+pub mod clocks;
 pub mod driver;
 pub mod effects;
 pub mod group;

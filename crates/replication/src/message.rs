@@ -62,6 +62,8 @@ pub fn to_wire(group: GroupId, message: Message, lease_round: u64) -> RaftMessag
         context: message.context,
         priority: message.priority,
         lease_round,
+        // Written by `clocks::sign`, on everything at once.
+        wall_millis: 0,
     }
 }
 

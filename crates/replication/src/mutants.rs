@@ -47,6 +47,8 @@ pub enum Mutant {
     EpochNotRaised,
     /// The stamp of an entry may go back.
     ClockGoesBack,
+    /// A leader believes its wall clock whatever its peers' show.
+    WallClockBelieved,
     /// What an entry does depends on who waits for it here.
     ApplyNotDetermined,
     /// A write is answered when it is proposed.
@@ -76,6 +78,7 @@ impl Mutant {
         Mutant::MembershipNotStored,
         Mutant::EpochNotRaised,
         Mutant::ClockGoesBack,
+        Mutant::WallClockBelieved,
         Mutant::ApplyNotDetermined,
         Mutant::AckBeforeQuorum,
     ];

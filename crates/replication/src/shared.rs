@@ -10,7 +10,7 @@
 //!
 //! The second look is what makes it safe to be paused in step 2 for any length of time.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use api::peer::{DigestAt, ReplicaReport, ReplicaState};
@@ -18,6 +18,9 @@ use bytes::Bytes;
 use engine::{Digest, EngineError, Reader, Statistics};
 use env::{Clock, Moment};
 use types::{GroupId, Hlc, LogIndex, NodeId};
+
+use crate::clocks;
+use crate::effects::Now;
 
 /// Digests remembered per replica, for those who ask a little later.
 const DIGESTS_KEPT: usize = 8;
@@ -28,6 +31,8 @@ pub struct GroupShared {
     lease_until: AtomicU64,
     lease_epoch: AtomicU64,
     hlc: AtomicU64,
+    /// How far the believed wall clock was from the monotonic one at the last tick, in milliseconds.
+    clock: AtomicI64,
     leader: AtomicU64,
     reader: RwLock<Option<Arc<dyn Reader>>>,
     report: Mutex<ReplicaReport>,
@@ -45,6 +50,7 @@ impl GroupShared {
             lease_until: AtomicU64::new(0),
             lease_epoch: AtomicU64::new(0),
             hlc: AtomicU64::new(0),
+            clock: AtomicI64::new(i64::MAX),
             leader: AtomicU64::new(0),
             reader: RwLock::new(None),
             report: Mutex::new(report),
@@ -76,8 +82,21 @@ impl GroupShared {
     /// Reads whatever the state is. Only after a quorum confirmed, or when stale is fine.
     pub fn read_state(&self, clock: &dyn Clock, request: &[u8]) -> Option<Result<Bytes, EngineError>> {
         let reader = self.reader.read().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let now = Hlc::from_millis(clock.wall_millis()).max(Hlc(self.hlc.load(Ordering::Acquire)));
+        let now = Hlc::from_millis(self.wall_millis(clock)).max(Hlc(self.hlc.load(Ordering::Acquire)));
         Some(reader.read(request, now))
+    }
+
+    /// What the wall clock shows, as far as the last tick believed it: a read must not see an expiry that
+    /// no write would.
+    fn wall_millis(&self, clock: &dyn Clock) -> u64 {
+        match self.clock.load(Ordering::Relaxed) {
+            i64::MAX => clock.wall_millis(),
+            offset => {
+                // Both clocks are cut to whole milliseconds.
+                let latest = clocks::millis(clock.now()).saturating_add_signed(offset) + 1;
+                clock.wall_millis().min(latest)
+            }
+        }
     }
 
     /// The node that leads, as far as this replica knows.
@@ -124,6 +143,11 @@ impl GroupShared {
     /// The last stamp that was applied.
     pub fn observe(&self, hlc: Hlc) {
         self.hlc.fetch_max(hlc.0, Ordering::AcqRel);
+    }
+
+    /// What the clocks show at a tick.
+    pub(crate) fn observe_clock(&self, now: Now) {
+        self.clock.store(clocks::offset(now.wall_millis, now.moment), Ordering::Relaxed);
     }
 
     /// A digest is there.
@@ -194,6 +218,38 @@ mod tests {
             }
             Ok(Bytes::from_static(b"value"))
         }
+    }
+
+    /// Says what it takes for now.
+    struct Time;
+
+    impl Reader for Time {
+        fn read(&self, _request: &[u8], now: Hlc) -> Result<Bytes, EngineError> {
+            Ok(now.millis().to_string().into())
+        }
+    }
+
+    /// A wall clock that was set ahead; the other one runs.
+    struct SetAhead;
+
+    impl Clock for SetAhead {
+        fn now(&self) -> Moment {
+            Moment(3_000_000_000)
+        }
+
+        fn wall_millis(&self) -> u64 {
+            1_000_000
+        }
+    }
+
+    #[test]
+    fn a_read_believes_the_wall_clock_as_far_as_a_write_does() {
+        let shared = GroupShared::new(GroupId(1));
+        shared.set_reader(Some(Arc::new(Time)));
+        let read = || shared.read_state(&SetAhead, b"").unwrap().unwrap();
+        assert_eq!(read(), "1000000", "nothing else is known");
+        shared.observe_clock(Now { moment: Moment(1_000_000_000), wall_millis: 5_000 });
+        assert_eq!(read(), "7001");
     }
 
     #[test]

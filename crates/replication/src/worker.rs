@@ -12,6 +12,7 @@ use env::Moment;
 use types::{ErrorCode, Fault, GroupId, NodeId, limits};
 use wal::LogStore;
 
+use crate::clocks::{self, PeerClocks};
 use crate::effects::{Answer, Effect, GroupStart, Input, Now};
 use crate::group::Group;
 use crate::shared::GroupShared;
@@ -96,6 +97,7 @@ pub struct Worker {
     groups: BTreeMap<GroupId, Group>,
     shared: BTreeMap<GroupId, Arc<GroupShared>>,
     touched: BTreeSet<GroupId>,
+    clocks: PeerClocks,
     next_tick: Moment,
     counters: Counters,
     effects: Vec<Effect>,
@@ -110,6 +112,7 @@ impl Worker {
             groups: BTreeMap::new(),
             shared: BTreeMap::new(),
             touched: BTreeSet::new(),
+            clocks: PeerClocks::default(),
             next_tick: now.moment.plus(limits::TICK),
             counters: Counters::default(),
             effects: Vec::new(),
@@ -149,6 +152,7 @@ impl Worker {
         }
         let on_time = self.next_tick.plus(limits::TICK);
         self.next_tick = if on_time > now.moment { on_time } else { now.moment.plus(limits::TICK) };
+        let now = self.clocks.bound(now);
         let ids: Vec<GroupId> = self.groups.keys().copied().collect();
         for id in ids {
             self.with(id, |group, _, counters| group.tick(now, counters));
@@ -179,6 +183,7 @@ impl Worker {
             }
             Input::Message(from, message) => {
                 let id = GroupId(message.group);
+                self.clocks.hear(from, message.wall_millis);
                 self.with(id, |group, _, counters| {
                     if let Err(error) = group.step(from, message) {
                         counters.messages_refused += 1;
@@ -268,12 +273,15 @@ impl Worker {
 
     /// Ends the turn: returns everything that is to be done outside, in order.
     pub fn turn(&mut self, now: Now) -> Vec<Effect> {
+        let shown = now.wall_millis;
+        let now = self.clocks.bound(now);
         for id in std::mem::take(&mut self.touched) {
             self.with(id, |group, out, counters| {
                 group.turn(now, out, counters);
                 false
             });
         }
+        clocks::sign(&mut self.effects, shown);
         std::mem::take(&mut self.effects)
     }
 

@@ -6,6 +6,7 @@
 //! | `logs` | a committed entry never changes, on no replica |
 //! | `digests` | replicas at equal positions are equal |
 //! | `positions` | applied positions and stamps never go back, but by a crash to what was durable |
+//! | `stamps` | one machine's wall clock does not move the time of a group |
 //! | `promises` | what was written durably is there after every crash |
 //! | `words` | nothing that promises is said before it is durable |
 //! | `memberships` | a config epoch means the same membership everywhere |
@@ -34,6 +35,7 @@ pub mod lost;
 pub mod memberships;
 pub mod positions;
 pub mod promises;
+pub mod stamps;
 pub mod words;
 
 /// A broken promise.
@@ -60,6 +62,7 @@ pub struct Checks {
     logs: logs::Logs,
     digests: digests::Digests,
     positions: positions::Positions,
+    stamps: stamps::Stamps,
     promises: Vec<promises::Promises>,
     memberships: memberships::Memberships,
     identities: identities::Identities,
@@ -74,6 +77,7 @@ impl Checks {
             logs: Default::default(),
             digests: Default::default(),
             positions: Default::default(),
+            stamps: stamps::Stamps::new(nodes),
             promises: (0..nodes).map(|_| Default::default()).collect(),
             memberships: Default::default(),
             identities: Default::default(),
@@ -122,8 +126,15 @@ impl Checks {
     ) {
         let found = self.positions.applied(place, (group, replica), before, applier);
         self.note("positions", found, now);
+        let found = self.stamps.applied(applier.hlc(), now);
+        self.note("stamps", found, now);
         let found = self.digests.applied(place, group, applier);
         self.note("digests", found, now);
+    }
+
+    /// A machine's wall clock is off by this much from now on, in milliseconds.
+    pub fn clock_set(&mut self, place: Place, offset: i64) {
+        self.stamps.clock_set(place, offset);
     }
 
     /// Memberships were applied; this one is in force.

@@ -120,6 +120,7 @@ impl World {
             Fault::ClockJump(place, offset) => {
                 self.out.coverage.clock_jumps += 1;
                 self.nodes[place].machine.clock.set_wall_offset(offset);
+                self.out.checks.clock_set(place, offset);
                 true
             }
             Fault::ClockRate(place, rate) => {
