@@ -11,7 +11,8 @@ use api::kv::{Keys, KvAnswer, KvOp, KvReply, KvRequest, Scan};
 use api::peer::{Access, ReplicaState, Report};
 use env::Moment;
 use prost::Message;
-use types::{Fault, GroupId, NodeId};
+use replication::start::NewReplica;
+use types::{ErrorCode, Fault, GroupId, NodeId, ReplicaId};
 
 use crate::control::{self, Control, Decision, View};
 use crate::gateway::Call;
@@ -25,6 +26,9 @@ const CATALOG_LOOK_EVERY: Duration = Duration::from_millis(100);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Most keys removed in one sweep of one group.
 const SWEEP_KEYS_MAX: u64 = 512;
+
+/// The pause after a replica could not be made.
+const CREATE_PAUSE: Duration = Duration::from_secs(5);
 
 /// When the upkeep thread is to wake.
 pub(crate) struct Upkeep {
@@ -82,10 +86,27 @@ impl Upkeep {
     }
 }
 
+/// Replicas that could not be made lately. Each try costs the disk some bytes, and what failed will mostly
+/// fail again at once.
+#[derive(Default)]
+struct Failures(BTreeMap<(GroupId, ReplicaId), Moment>);
+
+impl Failures {
+    fn note(&mut self, new: &NewReplica, now: Moment) {
+        self.0.retain(|_, at| now.since(*at) < CREATE_PAUSE);
+        self.0.insert((new.group, new.replica), now);
+    }
+
+    fn is_recent(&self, new: &NewReplica, now: Moment) -> bool {
+        self.0.get(&(new.group, new.replica)).is_some_and(|at| now.since(*at) < CREATE_PAUSE)
+    }
+}
+
 impl Node {
     pub(crate) fn run_upkeep(&self) {
         let mut memory = Control::default();
         let (mut look, mut report, mut sweep) = (Moment(0), Moment(0), Moment(0));
+        let mut failures = Failures::default();
         loop {
             let now = self.clock.now();
             let changed = self.refresh_routes();
@@ -95,7 +116,7 @@ impl Node {
                 self.transport.set_peers(&self.directory());
             }
             if changed || now >= look {
-                self.look(&mut memory, now);
+                self.look(&mut memory, &mut failures, now);
                 look = now.plus(control::look_every(self.is_ready()));
             }
             if now >= report {
@@ -112,6 +133,16 @@ impl Node {
                 return;
             }
         }
+    }
+
+    /// What is wrong with a replica of a group that was found damaged here and not replaced yet.
+    pub fn damage(&self, group: GroupId) -> Option<Fault> {
+        let damaged = lock(&self.damaged);
+        let (_, why) = damaged.iter().find(|((damaged, _), _)| *damaged == group)?;
+        // Noted as people read it, with its cause and its code around the detail.
+        let code = ErrorCode::DataDamaged;
+        let detail = why.trim_start_matches(code.cause()).trim_start_matches(": ");
+        Some(Fault::new(code, detail.trim_end_matches(&format!(" [{}]", code.as_str()))))
     }
 
     /// Where nodes are reached: as the catalog says, and founders as this node was told at its start, which is
@@ -138,7 +169,7 @@ impl Node {
     }
 
     /// Compares the catalog with this node, and acts.
-    fn look(&self, memory: &mut Control, now: Moment) {
+    fn look(&self, memory: &mut Control, failures: &mut Failures, now: Moment) {
         let Some(store) = self.store() else { return };
         let catalog = self.watch.latest();
         if self.may_found
@@ -166,7 +197,7 @@ impl Node {
         };
         let decision = memory.step(&view, now);
         let hosting = !decision.hosting.is_empty();
-        self.act(decision);
+        self.act(decision, failures, now);
         if !self.is_ready()
             && !hosting
             && heard::has_caught_up(&self.watch.latest(), &self.me, &here, &reports)
@@ -176,16 +207,20 @@ impl Node {
         }
     }
 
-    fn act(&self, decision: Decision) {
+    fn act(&self, decision: Decision, failures: &mut Failures, now: Moment) {
         let Some(store) = self.store() else { return };
         for action in decision.hosting {
             match action {
-                HostAction::Create(new) => {
-                    tracing::info!(group = new.group.get(), replica = new.replica.get(), "replica made");
-                    if let Err(fault) = store.create(&new) {
-                        tracing::error!(group = new.group.get(), %fault, "replica cannot be made");
+                HostAction::Create(new) if failures.is_recent(&new, now) => {}
+                HostAction::Create(new) => match store.create(&new) {
+                    Ok(()) => {
+                        tracing::info!(group = new.group.get(), replica = new.replica.get(), "replica made");
                     }
-                }
+                    Err(fault) => {
+                        tracing::error!(group = new.group.get(), %fault, "replica cannot be made");
+                        failures.note(&new, now);
+                    }
+                },
                 HostAction::Remove(group, replica) => {
                     tracing::info!(group = group.get(), replica = replica.get(), "replica removed");
                     lock(&self.damaged).remove(&(group, replica));
@@ -262,5 +297,31 @@ pub(crate) fn catalog_call(command: &CatalogCommand) -> Call {
         access: Access::Write,
         kind: RequestKind::Data,
         body: command.encode_to_vec().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_made_is_not_tried_again_at_once() {
+        let new = |replica| NewReplica {
+            group: GroupId(3),
+            replica: ReplicaId(replica),
+            engine: api::catalog::EngineKind::Kv,
+            generation: types::Generation(1),
+            founding: Default::default(),
+        };
+        let mut failures = Failures::default();
+        let begun = Moment(1);
+        assert!(!failures.is_recent(&new(1), begun));
+        failures.note(&new(1), begun);
+        let soon = begun.plus(CREATE_PAUSE / 2);
+        assert!(failures.is_recent(&new(1), soon));
+        assert!(!failures.is_recent(&new(2), soon), "another one");
+        assert!(!failures.is_recent(&new(1), begun.plus(CREATE_PAUSE)), "tried again");
+        failures.note(&new(2), begun.plus(CREATE_PAUSE));
+        assert_eq!(failures.0.len(), 1, "old ones are forgotten");
     }
 }
