@@ -61,7 +61,7 @@ impl Directory {
     /// The cluster's shape; `None` if no cluster was made here.
     ///
     /// # Errors
-    /// `DataUnreadable`, `DataDamaged` or `DataNewer`, each naming the file.
+    /// `DataUnreadable`, `BadFile` or `DataNewer`, each naming the file.
     pub fn read_topology(&self) -> Result<Option<Topology>, Fault> {
         let path = self.topology_file();
         let Some(text) = read(&path)? else { return Ok(None) };
@@ -81,7 +81,7 @@ impl Directory {
     /// The cluster's secret.
     ///
     /// # Errors
-    /// `DataUnreadable` or `DataDamaged`, naming the file.
+    /// `DataUnreadable` or `BadFile`, naming the file.
     pub fn secret(&self) -> Result<Secret, Fault> {
         read_secret(&self.secret_file())
     }
@@ -93,7 +93,7 @@ pub(crate) fn read_secret(path: &Path) -> Result<Secret, Fault> {
         .ok_or_else(|| Fault::new(ErrorCode::DataUnreadable, format!("{} is missing", path.display())))?;
     Secret::from_text(&text).ok_or_else(|| {
         let detail = format!("{} is not a secret of 64 hexadecimal digits", path.display());
-        Fault::new(ErrorCode::DataDamaged, detail)
+        Fault::new(ErrorCode::BadFile, detail)
     })
 }
 
@@ -110,7 +110,7 @@ fn read(path: &Path) -> Result<Option<String>, Fault> {
     match file.take(FILE_BYTES_MAX).read_to_string(&mut text) {
         Ok(_) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::InvalidData => {
-            Err(Fault::new(ErrorCode::DataDamaged, format!("{} is not text", path.display())))
+            Err(Fault::new(ErrorCode::BadFile, format!("{} is not text", path.display())))
         }
         Err(error) => Err(unreadable(error)),
     }
@@ -128,14 +128,14 @@ mod tests {
         assert_eq!(directory.topology().expect_err("no cluster").code, ErrorCode::NoCluster);
 
         std::fs::write(directory.topology_file(), b"\xff\xfe").expect("written");
-        assert_eq!(directory.topology().expect_err("not text").code, ErrorCode::DataDamaged);
+        assert_eq!(directory.topology().expect_err("not text").code, ErrorCode::BadFile);
         std::fs::write(directory.topology_file(), "format = 9").expect("written");
         assert_eq!(directory.topology().expect_err("newer").code, ErrorCode::DataNewer);
 
         assert_eq!(directory.secret().expect_err("missing").code, ErrorCode::DataUnreadable);
         std::fs::write(directory.secret_file(), "abc").expect("written");
         let fault = directory.secret().expect_err("no secret");
-        assert_eq!(fault.code, ErrorCode::DataDamaged);
+        assert_eq!(fault.code, ErrorCode::BadFile);
         assert!(fault.detail.contains("secret"), "{fault}");
     }
 

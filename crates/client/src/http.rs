@@ -242,6 +242,9 @@ fn failure(error: &ureq::Error) -> Failure {
     let detail = match error {
         ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => "connection refused".into(),
         ureq::Error::Timeout(_) => "no answer in time".into(),
+        ureq::Error::Protocol(_) => "what listens there does not speak HTTP".into(),
+        ureq::Error::HostNotFound => "no such host".into(),
+        ureq::Error::ConnectionFailed => "no connection".into(),
         other => other.to_string(),
     };
     Failure { connected, fault: Fault::new(ErrorCode::Unreachable, detail) }

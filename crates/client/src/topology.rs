@@ -194,7 +194,7 @@ impl TopologyError {
     pub fn fault(&self, path: &Path) -> Fault {
         let code = match self {
             TopologyError::Newer(_) => ErrorCode::DataNewer,
-            TopologyError::Malformed(_) => ErrorCode::DataDamaged,
+            TopologyError::Malformed(_) => ErrorCode::BadFile,
         };
         Fault::new(code, format!("{}: {self}", path.display()))
     }

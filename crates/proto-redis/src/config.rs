@@ -8,7 +8,7 @@ use crate::glob;
 use crate::reply::Reply;
 use crate::text::{ErrorText, SYNTAX, parse_integer};
 use bytes::Bytes;
-use types::limits::{CLIENT_CONNECTIONS_MAX, COMMAND_BYTES_MAX};
+use types::limits::{CLIENT_CONNECTIONS_MAX, VALUE_BYTES_MAX};
 
 /// What the listener has in force now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,7 +69,7 @@ const PARAMETERS: &[Parameter] = &[
     fixed("maxmemory-policy", "noeviction"),
     fixed("notify-keyspace-events", ""),
     Parameter { name: "port", value: Value::Started(|live| live.port.to_string()) },
-    Parameter { name: "proto-max-bulk-len", value: Value::Number(COMMAND_BYTES_MAX) },
+    Parameter { name: "proto-max-bulk-len", value: Value::Number(VALUE_BYTES_MAX) },
     fixed("protected-mode", "no"),
     fixed("replica-read-only", "no"),
     Parameter { name: "requirepass", value: Value::Hidden },

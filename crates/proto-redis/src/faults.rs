@@ -25,7 +25,7 @@ pub const fn prefix(code: ErrorCode) -> &'static str {
         DiskFull | DataUnreadable | DataDamaged => "MISCONF",
         RequestTooLarge | UnknownTable | TableExists | BadName | BadArgument | NotEnoughNodes
         | WrongCluster | VersionUnsupported | DuplicateNode | DataNewer | DataInUse | PortInUse
-        | TopologyDiffers | NoCluster | WireCorrupt | Internal => "ERR",
+        | TopologyDiffers | BadFile | NoCluster | WireCorrupt | Internal => "ERR",
     }
 }
 

@@ -14,6 +14,8 @@ use bytes::Bytes;
 pub struct Command {
     /// In lower case; a subcommand's without its container.
     pub name: &'static str,
+    /// The first bytes of the name, as a number.
+    prefix: u64,
     /// With the container: `client|list`.
     pub full_name: &'static str,
     /// Number of arguments with the name (for a subcommand: both names); negative: at least so many.
@@ -121,14 +123,26 @@ impl KeyPositions {
 /// Longest name; longer ones cannot be in the table.
 const NAME_BYTES_MAX: usize = 24;
 
+/// The first bytes of a name as a number that sorts as they do: comparing those decides nearly always.
+const fn prefix(name: &[u8]) -> u64 {
+    let (mut number, mut at) = (0, 0);
+    while at < 8 {
+        number = number << 8 | if at < name.len() { name[at] as u64 } else { 0 };
+        at += 1;
+    }
+    number
+}
+
 /// Binary search on the name in lower case, without touching the heap.
 fn find(table: &'static [Command], name: &[u8]) -> Option<&'static Command> {
     let mut lower = [0u8; NAME_BYTES_MAX];
     let lower = lower.get_mut(..name.len())?;
     lower.copy_from_slice(name);
     lower.make_ascii_lowercase();
-    let lower = &*lower;
-    let found = table.binary_search_by(|command| command.name.as_bytes().cmp(lower)).ok()?;
+    let (lower, start) = (&*lower, prefix(lower));
+    let order =
+        |command: &Command| command.prefix.cmp(&start).then_with(|| command.name.as_bytes().cmp(lower));
+    let found = table.binary_search_by(order).ok()?;
     Some(&table[found])
 }
 
@@ -155,6 +169,7 @@ macro_rules! commands {
         $(#[$doc])*
         pub static $table: &[Command] = &[$(Command {
             name: short_name($name),
+            prefix: prefix(short_name($name).as_bytes()),
             full_name: $name,
             arity: $arity,
             flags: $flags,

@@ -33,7 +33,7 @@ pub enum Command {
     /// Tell how a cluster is
     ///
     /// Exits with 0 if it is healthy, 10 if it is degraded but everything is served, 20 if some data is
-    /// unavailable or no node answers.
+    /// unavailable or no node of the directory answers.
     Status(Status),
     /// List, show, make and drop tables
     #[command(subcommand, arg_required_else_help = true)]
@@ -211,6 +211,24 @@ pub struct Ask {
 pub enum NodeCommand {
     /// List all nodes
     List(Ask),
+    /// Let a node whose data is damaged begin anew with copies from the others
+    ///
+    /// Its data directory is kept as 'data.damaged-N'; the node starts with none, and the other nodes bring
+    /// it up to date. Refused while the node runs, while the others do not serve everything without it, and
+    /// in a cluster of one node.
+    Rebuild(NodeRebuild),
+}
+
+/// Arguments of `node rebuild`.
+#[derive(Debug, Args)]
+pub struct NodeRebuild {
+    /// The node
+    pub node: u64,
+    /// Where the cluster is
+    #[arg(long, value_name = "DIR", default_value = "skein-data")]
+    pub dir: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// Commands about leaders.
@@ -383,6 +401,7 @@ impl Command {
             Command::Table(TableCommand::Create(create)) => create.output,
             Command::Table(TableCommand::Show(named) | TableCommand::Drop(named)) => named.output,
             Command::Table(TableCommand::List(ask)) | Command::Node(NodeCommand::List(ask)) => ask.output,
+            Command::Node(NodeCommand::Rebuild(rebuild)) => rebuild.output,
             Command::Leader(LeaderCommand::Move(leader)) => leader.output,
             Command::Digest(digest) => digest.output,
             Command::Bench(BenchCommand::Kv(bench)) => bench.output,

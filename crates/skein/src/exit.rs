@@ -29,8 +29,10 @@ pub const UNKNOWN: Exit = Exit { code: 5, about: "the outcome is unknown: it may
 /// `status` and less redundancy than wished.
 pub const DEGRADED: Exit = Exit { code: 10, about: "'status': degraded, everything is served" };
 /// `status` and a partition without a leader.
-pub const UNAVAILABLE: Exit =
-    Exit { code: 20, about: "'status': some data is unavailable, or no node answered" };
+pub const UNAVAILABLE: Exit = Exit {
+    code: 20,
+    about: "'status', 'up': some data is unavailable, or no node of the directory answered",
+};
 
 /// All of them, in order.
 pub const ALL: &[Exit] = &[OK, ERROR, USAGE, REFUSED, UNREACHABLE, UNKNOWN, DEGRADED, UNAVAILABLE];
@@ -60,6 +62,7 @@ pub const fn of(code: ErrorCode) -> Exit {
         | E::DuplicateNode
         | E::DataNewer
         | E::DataDamaged
+        | E::BadFile
         | E::DataUnreadable
         | E::DataInUse
         | E::PortInUse

@@ -33,13 +33,12 @@ pub struct Wish {
     pub password: Option<String>,
 }
 
-/// The cluster in the directory as it is, or a new one as it was asked for.
-///
-/// The caller holds the agent's pid file, so nobody else is doing the same.
+/// The cluster in the directory as it is, or a new one as it was asked for. Nothing is written: what can be
+/// refused is refused here.
 ///
 /// # Errors
 /// `TopologyDiffers` if there is a cluster of another shape; `BadArgument`; whatever the directory says.
-pub fn establish(directory: &Directory, wish: &Wish) -> Result<Topology, Fault> {
+pub fn plan(directory: &Directory, wish: &Wish) -> Result<Topology, Fault> {
     let existing = directory.read_topology()?;
     if let Some(topology) = &existing {
         compare(directory, topology, wish)?;
@@ -51,6 +50,20 @@ pub fn establish(directory: &Directory, wish: &Wish) -> Result<Topology, Fault> 
         None => design(directory, wish)?,
     };
     guard_listeners(directory, &topology, wish)?;
+    if wish.password.as_deref().is_some_and(|password| password.contains('\n')) {
+        return Err(Fault::new(ErrorCode::BadArgument, "--requirepass must be one line"));
+    }
+    Ok(topology)
+}
+
+/// Makes the cluster in the directory what [`plan`] says that it shall be.
+///
+/// The caller holds the agent's pid file, so nobody else is doing the same.
+///
+/// # Errors
+/// As [`plan`]; `DiskFull`, `DataUnreadable`.
+pub fn establish(directory: &Directory, wish: &Wish) -> Result<Topology, Fault> {
+    let topology = plan(directory, wish)?;
     write_password(directory, wish)?;
     if directory.read_topology()?.is_none() {
         write_atomically(
@@ -172,9 +185,6 @@ fn write_password(directory: &Directory, wish: &Wish) -> Result<(), Fault> {
     match wish.password.as_deref() {
         None => Ok(()),
         Some("") => remove_if_there(&path).map_err(|error| fault(&error, &path)),
-        Some(password) if password.contains('\n') => {
-            Err(Fault::new(ErrorCode::BadArgument, "--requirepass must be one line"))
-        }
         Some(password) => write_atomically(&path, &format!("{password}\n"), Readers::Owner),
     }
 }

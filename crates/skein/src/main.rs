@@ -21,14 +21,31 @@ mod reference;
 use std::process::ExitCode;
 
 use clap::Parser;
+use types::{ErrorCode, Fault};
 
 fn main() -> ExitCode {
-    // Wrong usage ends here, with the parser's own words and exit code 2.
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return without_command(&error),
+    };
     let form = cli.command.form();
     let exit = commands::run(cli.command).unwrap_or_else(|fault| {
         say::fault(&fault, form);
         exit::of(fault.code)
     });
     ExitCode::from(exit.code)
+}
+
+/// Help and the version, or a command line that is not one of ours: in the parser's own words, unless JSON is
+/// wanted.
+fn without_command(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if !(wants_json && error.use_stderr()) {
+        error.exit();
+    }
+    let words = error.to_string();
+    let said = words.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let said: Vec<&str> = said.split_whitespace().collect();
+    say::fault(&Fault::new(ErrorCode::BadArgument, said.join(" ")), say::Form::Json);
+    ExitCode::from(exit::USAGE.code)
 }

@@ -136,15 +136,14 @@ impl NodeFile {
     /// The file at `path`.
     ///
     /// # Errors
-    /// `DataUnreadable`, `DataNewer`, or `DataDamaged` with the place in the file.
+    /// `DataUnreadable`, `DataNewer`, or `BadFile` with the place in the file.
     pub fn read(path: &Path) -> Result<Self, Fault> {
         #[derive(Deserialize)]
         struct Version {
             format: u32,
         }
-        let damaged = |what: String| {
-            Fault::new(ErrorCode::DataDamaged, format!("{}: {}", path.display(), what.trim_end()))
-        };
+        let damaged =
+            |what: String| Fault::new(ErrorCode::BadFile, format!("{}: {}", path.display(), what.trim_end()));
         let text = std::fs::read_to_string(path).map_err(|error| crate::files::fault(&error, path))?;
         let version: Version = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
         if version.format > FORMAT {
@@ -222,10 +221,10 @@ mod tests {
         let text = file().to_text();
         let bad = [
             ("format = 1", "format = 2", ErrorCode::DataNewer),
-            ("node = 2", "node = 9", ErrorCode::DataDamaged),
-            ("down_after_ms = \"1000\"", "down_after_ms = \"1\"", ErrorCode::DataDamaged),
-            ("down_after_ms", "down_after", ErrorCode::DataDamaged),
-            ("data = ", "dta = ", ErrorCode::DataDamaged),
+            ("node = 2", "node = 9", ErrorCode::BadFile),
+            ("down_after_ms = \"1000\"", "down_after_ms = \"1\"", ErrorCode::BadFile),
+            ("down_after_ms", "down_after", ErrorCode::BadFile),
+            ("data = ", "dta = ", ErrorCode::BadFile),
         ];
         for (from, to, code) in bad {
             assert!(text.contains(from), "{from}");

@@ -49,8 +49,12 @@ impl ServerExit {
 
     /// What this process said at its end, if it said anything.
     pub fn read(place: &NodePlace, process: Process) -> Option<Self> {
-        let text = std::fs::read_to_string(place.exit_file()).ok()?;
-        toml::from_str::<Self>(&text).ok().filter(|exit| exit.process == process)
+        Self::last(place).filter(|exit| exit.process == process)
+    }
+
+    /// What the last process said at its end, if it said anything.
+    pub fn last(place: &NodePlace) -> Option<Self> {
+        toml::from_str(&std::fs::read_to_string(place.exit_file()).ok()?).ok()
     }
 
     /// The same as the agent's law knows it.

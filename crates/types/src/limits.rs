@@ -22,6 +22,9 @@ pub const COMMAND_BYTES_MAX: usize = 64 * MIB;
 /// request still fits a log entry.
 pub const COMMAND_PART_BYTES_MAX: usize = 12 * MIB;
 
+/// Most bytes of a reply of one partition to one command: it must fit a frame between nodes.
+pub const REPLY_PART_BYTES_MAX: usize = ENTRY_BYTES_MAX;
+
 /// Most partitions of a table; 10 bits, see [`POSITION_BITS`].
 pub const PARTITIONS_MAX: u32 = 1024;
 /// Most replicas of a partition.

@@ -11,7 +11,7 @@ use crate::agent::driver::STOP_WAIT;
 use crate::agent::supervise::STOP_LIMIT;
 use crate::cli::Down;
 use crate::exit::{self, Exit};
-use crate::files::PidFile;
+use crate::files::{PidFile, fault};
 use crate::node_file::NodePlace;
 use crate::process::Process;
 use crate::say::{self, Form};
@@ -31,12 +31,11 @@ struct Stopped {
 /// Stops a cluster. One that is not running is stopped already.
 pub fn run(arguments: &Down) -> Result<Exit, Fault> {
     let directory = Directory::new(&arguments.dir);
-    let topology = directory.topology()?;
     let mut nodes = Vec::new();
-    for node in &topology.nodes {
-        let place = NodePlace::new(directory.node_directory(node.id));
+    for node in nodes_of(&directory)? {
+        let place = NodePlace::new(directory.node_directory(node));
         if let Some(process) = PidFile::holder(&place.pid_file())? {
-            nodes.push((node.id, process));
+            nodes.push((node, process));
         }
     }
     let agent = PidFile::holder(&directory.agent_pid_file())?;
@@ -68,6 +67,20 @@ pub fn run(arguments: &Down) -> Result<Exit, Fault> {
         Form::Text => say::note(format_args!("stopped {}", say::count(nodes.len() as u64, "node"))),
     }
     Ok(exit::OK)
+}
+
+/// The nodes that have a directory here. What runs must be stoppable whatever became of `cluster.toml`.
+fn nodes_of(directory: &Directory) -> Result<Vec<u64>, Fault> {
+    if !directory.topology_file().exists() {
+        // Says that there is no cluster.
+        directory.topology()?;
+    }
+    let entries = std::fs::read_dir(directory.path()).map_err(|error| fault(&error, directory.path()))?;
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let mut nodes: Vec<u64> =
+        names.filter_map(|name| name.to_str()?.strip_prefix("node-")?.parse().ok()).collect();
+    nodes.sort_unstable();
+    Ok(nodes)
 }
 
 fn kill(process: Process) {

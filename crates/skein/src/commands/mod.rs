@@ -7,10 +7,12 @@ mod down;
 mod errors;
 mod leader;
 mod nodes;
+mod refusals;
 mod server;
 mod status;
 mod tables;
 mod up;
+mod waiting;
 
 use clap::CommandFactory;
 use serde::Serialize;
@@ -34,6 +36,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Table(TableCommand::Show(arguments)) => tables::show(&arguments),
         Command::Table(TableCommand::Drop(arguments)) => tables::drop(&arguments),
         Command::Node(NodeCommand::List(arguments)) => nodes::list(&arguments),
+        Command::Node(NodeCommand::Rebuild(arguments)) => nodes::rebuild(&arguments),
         Command::Leader(LeaderCommand::Move(arguments)) => leader::r#move(&arguments),
         Command::Digest(arguments) => digest::run(&arguments),
         Command::Bench(BenchCommand::Kv(arguments)) => bench::kv(&arguments),

@@ -4,8 +4,11 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use api::admin::{NodeStatus, PartitionStatus, Status, Verdict};
+use client::{Directory, Topology};
+use serde::Serialize;
 use types::{ErrorCode, Fault};
 
+use super::refusals::{self, Refusal};
 use crate::cli;
 use crate::exit::{self, Exit};
 use crate::say::{self, Form};
@@ -17,39 +20,98 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// Tells once, or again and again.
 pub fn run(arguments: &cli::Status) -> Result<Exit, Fault> {
-    let client = arguments.find.lookup().client()?;
+    let lookup = arguments.find.lookup();
+    let client = lookup.client()?;
     let form = arguments.output.form();
+    let here = Here::of(&lookup);
     if !arguments.watch {
-        return Ok(report(client.status(), form, false));
+        return Ok(report(client.status(), &here, form, false));
     }
     loop {
         let status = client.status();
         if form == Form::Text && std::io::stdout().is_terminal() {
             let _ = std::io::stdout().write_all(CLEAR.as_bytes());
         }
-        report(status, form, true);
+        report(status, &here, form, true);
         std::thread::sleep(WATCH_PAUSE);
     }
 }
 
-fn report(status: Result<Status, Fault>, form: Form, repeated: bool) -> Exit {
-    match (status, form) {
-        (Ok(status), Form::Text) => {
-            say::data(text(&status));
-            exit_of(status.verdict)
-        }
-        (Ok(status), Form::Json) => {
-            if repeated {
-                say::json_line(&status)
-            } else {
-                say::json(&status)
+/// The cluster's directory, where it is on this machine: it knows more of nodes that are silent.
+struct Here(Option<(Directory, Topology)>);
+
+impl Here {
+    /// The directory that was named; none if addresses were.
+    fn of(lookup: &client::Lookup) -> Self {
+        let directory = lookup.directory();
+        let topology = lookup.addresses.is_empty().then(|| directory.topology().ok()).flatten();
+        Self(topology.map(|topology| (directory, topology)))
+    }
+
+    fn refusals(&self) -> Vec<Refusal> {
+        self.0.as_ref().map(|(directory, topology)| refusals::of(directory, topology)).unwrap_or_default()
+    }
+}
+
+/// A status, and what it cannot know: why nodes of this machine do not run.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    /// What the cluster says.
+    #[serde(flatten)]
+    pub status: Status,
+    /// Nodes that ended with an error and do not run.
+    pub refusals: Vec<Refusal>,
+}
+
+impl Told {
+    /// Both together. A node that does not run is down and starts nothing, also where nobody has missed it
+    /// yet.
+    pub fn new(mut status: Status, refusals: Vec<Refusal>) -> Self {
+        for Refusal { node, .. } in &refusals {
+            let known = |text: &mut String| {
+                *text =
+                    text.replace(&format!("on node {node} is starting"), &format!("on node {node} is down"));
+            };
+            known(&mut status.summary);
+            for found in status.nodes.iter_mut().filter(|found| found.id == *node) {
+                found.state = catalog::status::NodeState::Down.as_str().into();
             }
-            exit_of(status.verdict)
+            for partition in &mut status.partitions {
+                known(&mut partition.problem);
+                let replicas = partition.replicas.iter_mut().filter(|replica| replica.node == *node);
+                replicas.for_each(|replica| replica.state = "unreachable".into());
+            }
         }
-        (Err(fault), form) => {
+        Self { status, refusals }
+    }
+
+    /// Whether a node is one of those.
+    pub fn has_refused(&self, node: u64) -> bool {
+        self.refusals.iter().any(|refusal| refusal.node == node)
+    }
+}
+
+fn report(status: Result<Status, Fault>, here: &Here, form: Form, repeated: bool) -> Exit {
+    let refusals = here.refusals();
+    match status {
+        Ok(status) => {
+            let told = Told::new(status, refusals);
+            match form {
+                Form::Text => say::data(text(&told)),
+                Form::Json if repeated => say::json_line(&told),
+                Form::Json => say::json(&told),
+            }
+            exit_of(told.status.verdict)
+        }
+        Err(fault) => {
             say::fault(&fault, form);
-            // Nobody answers: the data is unavailable, whatever its state on disk.
-            if fault.code == ErrorCode::Unreachable { exit::UNAVAILABLE } else { exit::of(fault.code) }
+            if form == Form::Text {
+                refusals.iter().for_each(|refusal| say::note(refusal.text()));
+            }
+            // The cluster is there and nobody answers: its data is unavailable. Whether there is one at an
+            // address that nobody answers at is not known.
+            let is_silent = fault.code == ErrorCode::Unreachable && here.0.is_some();
+            if is_silent { exit::UNAVAILABLE } else { exit::of(fault.code) }
         }
     }
 }
@@ -63,7 +125,8 @@ fn exit_of(verdict: Verdict) -> Exit {
 }
 
 /// A status for people.
-fn text(status: &Status) -> String {
+fn text(told: &Told) -> String {
+    let status = &told.status;
     let verdict = match status.verdict {
         Verdict::Healthy => "healthy",
         Verdict::Degraded => "degraded",
@@ -82,6 +145,10 @@ fn text(status: &Status) -> String {
     if !troubled.is_empty() {
         text.push_str("\n\n");
         text.push_str(&partitions_table(troubled));
+    }
+    for refusal in &told.refusals {
+        text.push_str("\n\n");
+        text.push_str(&refusal.text());
     }
     text
 }
@@ -133,7 +200,7 @@ pub fn partitions_table<'a>(partitions: impl IntoIterator<Item = &'a PartitionSt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::admin::ReplicaStatus;
+    use api::admin::{ErrorBody, ReplicaStatus};
 
     fn degraded() -> Status {
         let node = |id: u64, state: &str| NodeStatus {
@@ -190,14 +257,28 @@ NODE  STATE  ROLES      ENDPOINT        HTTP            REDIS           ZANKV   
 
 TABLE  PARTITION  LEADER  RECORDS  BYTES  REPLICAS   PROBLEM
 t      1          1       5        500    1,2(lost)  replica on node 2 is lost";
-        assert_eq!(text(&degraded()), expected);
+        assert_eq!(text(&Told::new(degraded(), Vec::new())), expected);
+        // A node that said why it ended is down, whatever the others know, and its words are there.
+        let mut unnoticed = degraded();
+        unnoticed.nodes[1].state = "up".into();
+        unnoticed.partitions[1].problem = "replica 2 on node 2 is starting".into();
+        let error = ErrorBody::from(&Fault::new(ErrorCode::DataDamaged, "the log"));
+        let told = text(&Told::new(unnoticed, vec![Refusal { node: 2, error }]));
+        let words = "\n\nnode 2 does not run: stored data is damaged: a checksum or a structure does not fit \
+                     [data-damaged]\n       the log\n next: ";
+        assert!(told.contains("\n2     down   meta,data") && told.contains(words), "{told}");
+        assert!(told.contains("1,2(unreachable)  replica 2 on node 2 is down"), "{told}");
     }
 
     #[test]
     fn the_verdict_is_the_exit_code() {
         let exits = [Verdict::Healthy, Verdict::Degraded, Verdict::Unavailable].map(|v| exit_of(v).code);
         assert_eq!(exits, [0, 10, 20]);
-        let nobody = report(Err(ErrorCode::Unreachable.into()), Form::Json, false);
-        assert_eq!(nobody, exit::UNAVAILABLE);
+        let nobody = |here| report(Err(ErrorCode::Unreachable.into()), &here, Form::Json, false);
+        assert_eq!(nobody(Here(None)), exit::UNREACHABLE, "at an address");
+        let address = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+        let topology = Topology::new(types::ClusterId(1), 1, 7000, 1, address).expect("plain");
+        let here = Here(Some((Directory::new("/nonexistent"), topology)));
+        assert_eq!(nobody(here), exit::UNAVAILABLE, "in a directory");
     }
 }

@@ -7,17 +7,19 @@
 //!        └ nodes (own sessions)          └──events, JSON lines─┘ until the cluster serves
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use api::admin::{Status, Verdict};
-use client::{Client, Directory, Lookup, Topology};
+use api::admin::Verdict;
+use client::{Directory, Topology, TopologyNode};
 use types::{ErrorCode, Fault};
 
-use super::status;
+use super::refusals;
+use super::status::{self, Told};
+use super::waiting::{self, Settled, Waited};
 use crate::agent::{Agent, Event};
 use crate::cli::Up;
 use crate::exit::{self, Exit};
@@ -29,12 +31,8 @@ use crate::process::Process;
 use crate::say::{self, Form};
 use crate::signals::{self, Asked};
 
-/// How long a start may take before `up` gives up waiting: a node may have much log to replay.
-const START_LIMIT: Duration = Duration::from_secs(120);
 /// A node that dies so often before it serves will not serve.
 const DEATHS_MAX: u32 = 5;
-/// The pause between two looks at a cluster that is about to serve.
-const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Starts or resumes a cluster.
 pub fn run(arguments: Up) -> Result<Exit, Fault> {
@@ -50,10 +48,12 @@ pub fn run(arguments: Up) -> Result<Exit, Fault> {
     if let Some(agent) = PidFile::holder(&directory.agent_pid_file())? {
         return already_running(&directory, &wish, agent, arguments.output.form());
     }
+    // Whatever can be refused is refused before anything is made.
+    let planned = layout::plan(&directory, &wish)?;
+    check_ports(&directory, &planned)?;
     create_directory(directory.path())?;
     let pid_file = PidFile::take(&directory.agent_pid_file())?;
     let topology = layout::establish(&directory, &wish)?;
-    check_ports(&directory, &topology)?;
     let form = arguments.output.form();
     if arguments.detach {
         // The agent takes the lock itself; whoever comes between the two is an agent as well.
@@ -77,9 +77,8 @@ fn already_running(directory: &Directory, wish: &Wish, agent: Process, form: For
     }
     say::note(format_args!("this cluster is running already, its agent is process {}", agent.pid));
     agent.signal(rustix::process::Signal::USR1);
-    let status = wait_until_serving(directory, &topology, &mut |_| Ok(Settled::Waiting))?;
-    show(&status, directory, &topology, None, form);
-    Ok(exit::OK)
+    let waited = waiting::until_serving(directory, &topology, &mut |_| Ok(Settled::Waiting))?;
+    Ok(show(waited, directory, &topology, None, form))
 }
 
 /// Ports are checked before anything starts; nodes that run already have theirs.
@@ -119,10 +118,10 @@ fn attend(
     })?;
     let running = std::thread::spawn(move || agent.run());
     let mut progress = Progress::new(&topology);
-    let waited = wait_until_serving(&directory, &topology, &mut |limit| progress.hear(&events, limit));
+    let waited = waiting::until_serving(&directory, &topology, &mut |limit| progress.hear(&events, limit));
     let failed = match waited {
-        Ok(status) => {
-            show(&status, &directory, &topology, Some(began.elapsed()), form);
+        Ok(waited) => {
+            show(waited, &directory, &topology, Some(began.elapsed()), form);
             None
         }
         Err(_) if progress.finished => None,
@@ -158,12 +157,9 @@ fn detach(directory: &Directory, topology: &Topology, began: Instant, form: Form
         }
     });
     let mut progress = Progress::new(topology);
-    let waited = wait_until_serving(directory, topology, &mut |limit| progress.hear(&events, limit));
+    let waited = waiting::until_serving(directory, topology, &mut |limit| progress.hear(&events, limit));
     match waited {
-        Ok(status) => {
-            show(&status, directory, topology, Some(began.elapsed()), form);
-            Ok(exit::OK)
-        }
+        Ok(waited) => Ok(show(waited, directory, topology, Some(began.elapsed()), form)),
         Err(fault) => {
             let agent = Process::child(&agent);
             agent.signal(rustix::process::Signal::TERM);
@@ -171,14 +167,6 @@ fn detach(directory: &Directory, topology: &Topology, began: Instant, form: Form
             Err(fault)
         }
     }
-}
-
-/// What the agent's events say of the start so far.
-enum Settled {
-    /// Not all is known yet.
-    Waiting,
-    /// Every node serves or refuses to.
-    Done,
 }
 
 /// The start as the agent tells it.
@@ -251,52 +239,51 @@ impl Progress {
     }
 }
 
-/// Waits until every node that can be ready is, and every partition of the cluster has a leader.
-fn wait_until_serving(
+/// The table of nodes, what is not as it should be, and what to type next.
+fn show(
+    waited: Waited,
     directory: &Directory,
     topology: &Topology,
-    hear: &mut dyn FnMut(Duration) -> Result<Settled, Fault>,
-) -> Result<Status, Fault> {
-    let lookup = Lookup { directory: Some(directory.path().to_owned()), ..Lookup::default() };
-    let client = lookup.client()?;
-    let began = Instant::now();
-    loop {
-        let settled = hear(LOOK_PAUSE)?;
-        let all_up = matches!(settled, Settled::Done) || all_ready(topology);
-        let outcome = if all_up { client.status() } else { Err(ErrorCode::NotReady.into()) };
-        match outcome {
-            Ok(status) if status.verdict != Verdict::Unavailable && !status.partitions.is_empty() => {
-                return Ok(status);
-            }
-            _ if began.elapsed() < START_LIMIT => {
-                // Events are waited for; without them (a running cluster) this is the pause.
-                std::thread::sleep(LOOK_PAUSE);
-            }
-            Ok(status) => return Err(Fault::new(ErrorCode::NotReady, status.summary)),
-            Err(fault) => return Err(fault),
-        }
-    }
-}
-
-/// Whether every node says that it serves.
-fn all_ready(topology: &Topology) -> bool {
-    topology.nodes.iter().all(|&node| {
-        let client = Client::new(vec![topology.reached(node).http], None);
-        matches!(client.health(), Ok(client::Health::Ready))
-    })
-}
-
-/// The table of nodes, and what to type next.
-fn show(status: &Status, directory: &Directory, topology: &Topology, took: Option<Duration>, form: Form) {
+    took: Option<Duration>,
+    form: Form,
+) -> Exit {
+    let Waited { status, missing } = waited;
+    let told = Told::new(status, refusals::of(directory, topology));
+    let status = &told.status;
+    let exit = match status.verdict {
+        Verdict::Unavailable => exit::UNAVAILABLE,
+        Verdict::Healthy | Verdict::Degraded => exit::OK,
+    };
     if form == Form::Json {
-        say::json(status);
-        return;
+        say::json(&told);
+        return exit;
     }
     say::data(status::nodes_table(&status.nodes));
     say::data("");
+    let word = match status.verdict {
+        Verdict::Unavailable => "started, but not everything is served",
+        Verdict::Healthy | Verdict::Degraded if missing.is_empty() => "ready",
+        Verdict::Healthy | Verdict::Degraded => "serving",
+    };
     let took = took.map(|took| format!(" in {:.1} s", took.as_secs_f64())).unwrap_or_default();
-    say::data(format_args!("ready{took}: {}", status.summary));
-    let redis = topology.nodes.first().map(|&node| topology.reached(node).redis);
+    say::data(format_args!("{word}{took}: {}", status.summary));
+    for &node in missing.iter().filter(|&&node| !told.has_refused(node)) {
+        let progress = waiting::progress(status, node);
+        say::data(format_args!(
+            "node {node} goes on by itself ({progress}); 'skein status' shows how far it is"
+        ));
+    }
+    for refusal in &told.refusals {
+        say::data(refusal.text());
+    }
+    next(directory, topology, &told, &missing);
+    exit
+}
+
+/// A command to go on with, at a node that serves.
+fn next(directory: &Directory, topology: &Topology, told: &Told, missing: &BTreeSet<u64>) {
+    let serves = |node: &&TopologyNode| !missing.contains(&node.id) && !told.has_refused(node.id);
+    let redis = topology.nodes.iter().find(serves).map(|&node| topology.reached(node).redis);
     let Some((host, port)) = redis.as_deref().and_then(|address| address.rsplit_once(':')) else { return };
     let host =
         if host == "127.0.0.1" { String::new() } else { format!(" -h {}", host.trim_matches(['[', ']'])) };

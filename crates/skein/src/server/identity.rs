@@ -117,17 +117,22 @@ fn read(path: &Path) -> Result<Option<Content>, Fault> {
         Err(error) => return Err(files::fault(&error, path)),
     };
     let damaged = |what: &str| Fault::new(ErrorCode::DataDamaged, format!("{}: {what}", path.display()));
+    // Asked before anything else: another format may have another checksum, or none.
+    if let Some(format) = format_of(&text).filter(|format| *format > FORMAT) {
+        let detail = format!("{}: format {format}, this release reads up to {FORMAT}", path.display());
+        return Err(Fault::new(ErrorCode::DataNewer, detail));
+    }
     let (body, checksum) = text.rsplit_once("checksum = ").ok_or_else(|| damaged("no checksum"))?;
     if checksum.trim().trim_matches('"') != format!("{:08x}", crc32c::crc32c(body.as_bytes())) {
         return Err(damaged("its checksum does not fit"));
     }
     let content: Content = toml::from_str(body).map_err(|error| damaged(error.message()))?;
-    if content.format > FORMAT {
-        let detail =
-            format!("{}: format {}, this release reads up to {FORMAT}", path.display(), content.format);
-        return Err(Fault::new(ErrorCode::DataNewer, detail));
-    }
     Ok(Some(content))
+}
+
+/// The format that a file says it has, on the line that every format begins with.
+fn format_of(text: &str) -> Option<u32> {
+    text.lines().next()?.strip_prefix("format = ")?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -148,6 +153,19 @@ mod tests {
         assert!(identity.has_served());
         assert_eq!(identity.endpoint(), Some("127.0.0.1:7000"));
         assert_eq!(open(dir.path(), 8).unwrap_err().code, ErrorCode::WrongCluster);
+    }
+
+    #[test]
+    fn a_newer_format_is_no_damage_whatever_its_checksum() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path(), 7).unwrap();
+        let path = dir.path().join("identity");
+        for newer in ["format = 2\nowner = \"somebody\"\n", "format = 2\nchecksum = \"blake3:00\"\n"] {
+            std::fs::write(&path, newer).unwrap();
+            assert_eq!(open(dir.path(), 7).unwrap_err().code, ErrorCode::DataNewer);
+        }
+        std::fs::write(&path, "format = x\n").unwrap();
+        assert_eq!(open(dir.path(), 7).unwrap_err().code, ErrorCode::DataDamaged);
     }
 
     #[test]

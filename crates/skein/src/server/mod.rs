@@ -14,6 +14,7 @@ mod room;
 mod transport;
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
@@ -34,7 +35,7 @@ use serve::http::HttpLimits;
 use serve::peers::{PeerConfig, Peers};
 use tokio::runtime::Runtime;
 use types::settings::{BLOCK_CACHE_BYTES, FLUSH_INTERVAL_MS, WRITE_BUFFER_BYTES};
-use types::{BootId, ClusterId, ErrorCode, Fault, NodeId, limits};
+use types::{BootId, ClusterId, ErrorCode, Fault, GroupId, NodeId, limits};
 use wal::{LogOptions, LogStore, SegmentedLog};
 
 use crate::files::{Readers, write_atomically};
@@ -44,8 +45,9 @@ use identity::Identity;
 use room::{ReservingLog, Room};
 use transport::{Handler, Wires};
 
-/// Threads for connections between nodes and for HTTP.
-const NETWORK_THREADS: usize = 2;
+/// Most threads for connections between nodes and for HTTP. On two processors there is one: a second
+/// would mostly wake the first.
+const NETWORK_THREADS_MAX: usize = 2;
 
 /// A file in the node's directory that says that the node has served.
 const SERVED_MARK: &str = "served";
@@ -200,6 +202,12 @@ fn start(
     let room = Arc::new(Room::new(data.to_owned(), file.setting(&WRITE_BUFFER_BYTES)));
     let reserving = Arc::new(ReservingLog { log: log.clone(), room: room.clone() });
     let node = Node::start(config, reserving, engines, watch, Arc::new(OsClock), wires.clone())?;
+    if let Some(fault) = node.damage(GroupId::CATALOG)
+        && file.founders.len() == 1
+    {
+        let detail = format!("{}; no other node has the data", located(&fault, data).detail);
+        return Err(Fault::new(fault.code, detail));
+    }
     wires.start(Arc::new(Handler::new(node.clone(), wires.clone(), room.clone())));
     node.connect();
     Ok(Running { node, wires, log, room })
@@ -216,8 +224,9 @@ fn open_engines(file: &NodeFile, data: &Path) -> Result<(Engines, CatalogWatch),
         write_buffer_bytes: file.setting(&WRITE_BUFFER_BYTES),
         block_cache_bytes: file.setting(&BLOCK_CACHE_BYTES),
     };
-    let records = FjallStore::open(&data.join("state"), options)
-        .map_err(|error| replication::start::engine_fault(&error))?;
+    let path = data.join("state");
+    let records = FjallStore::open(&path, options)
+        .map_err(|error| located(&replication::start::engine_fault(&error), &path))?;
     let records = Arc::new(records);
     let catalog = CatalogEngine::new(records.clone());
     let watch = catalog.watch();
@@ -231,8 +240,19 @@ fn open_engines(file: &NodeFile, data: &Path) -> Result<(Engines, CatalogWatch),
 
 fn open_log(data: &Path) -> Result<Arc<SegmentedLog>, Fault> {
     let options = LogOptions { secret: random()?, ..LogOptions::default() };
-    let log = SegmentedLog::open(Arc::new(OsDisk), data.join("log"), options);
-    log.map(Arc::new).map_err(|error| replication::start::log_fault(&error))
+    let path = data.join("log");
+    let log = SegmentedLog::open(Arc::new(OsDisk), path.clone(), options);
+    log.map(Arc::new).map_err(|error| located(&replication::start::log_fault(&error), &path))
+}
+
+/// A fault of a layer that does not say where its files are; what it only repeats of its cause is left out.
+fn located(fault: &Fault, path: &Path) -> Fault {
+    let path = path.display();
+    let detail = match fault.detail == fault.code.cause() {
+        true => path.to_string(),
+        false => format!("{path}: {}", fault.detail),
+    };
+    Fault::new(fault.code, detail)
 }
 
 fn peer_config(file: &NodeFile, identity: &Identity, boot: BootId, secret: &Secret) -> PeerConfig {
@@ -299,8 +319,9 @@ fn bootstrap(file: &NodeFile, cluster: ClusterId) -> Bootstrap {
 }
 
 fn network_runtime() -> Result<Runtime, Fault> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(NETWORK_THREADS)
+        .worker_threads((processors / 2).clamp(1, NETWORK_THREADS_MAX))
         .thread_name("network")
         .enable_all()
         .build()
@@ -308,8 +329,8 @@ fn network_runtime() -> Result<Runtime, Fault> {
 }
 
 fn read_secret(path: &Path) -> Result<Secret, Fault> {
-    let damaged = || Fault::new(ErrorCode::DataDamaged, format!("{}: no secret in it", path.display()));
-    Secret::from_text(&read_text(path)?).ok_or_else(damaged)
+    let wrong = || Fault::new(ErrorCode::BadFile, format!("{}: no secret in it", path.display()));
+    Secret::from_text(&read_text(path)?).ok_or_else(wrong)
 }
 
 fn read_text(path: &Path) -> Result<String, Fault> {

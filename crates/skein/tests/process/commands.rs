@@ -68,6 +68,55 @@ fn a_port_in_use_is_named_with_its_program() {
 }
 
 #[test]
+fn what_is_refused_leaves_nothing_behind() {
+    let _alone = alone();
+    let temporary = tempfile::tempdir().expect("a temporary directory");
+    let path = temporary.path().join("c");
+    let cluster = Cluster::at(SKEIN, &path, Shape { nodes: 3, ..Shape::default() });
+    let base = super::support::free_base_port();
+    let _listener = TcpListener::bind(("127.0.0.1", base + 12)).expect("a free port");
+    for (arguments, code) in
+        [(["--base-port", "65530"], 2), (["--base-port", &base.to_string()], 3), (["--listen", "0.0.0.0"], 2)]
+    {
+        let output = cluster.try_up(&arguments);
+        assert_eq!(output.status.code(), Some(code), "{}", words(&output));
+        assert!(!path.exists(), "after {arguments:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_one_line_of_json_where_json_is_wanted() {
+    let run =
+        |arguments: &[&str]| std::process::Command::new(SKEIN).args(arguments).output().expect("the binary");
+    let output = run(&["up", "--bogus", "--json"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{}", words(&output));
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let body: api::admin::ErrorBody = serde_json::from_str(&text).expect("JSON");
+    assert!(body.code == "bad-argument" && body.detail.contains("--bogus"), "{text}");
+    let output = run(&["up", "--bogus"]);
+    assert!(output.status.code() == Some(2) && words(&output).contains("Usage:"), "{}", words(&output));
+    assert_eq!(run(&["up", "--help", "--json"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_running_cluster_can_be_stopped_whatever_its_file_says() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
+    let pid = cluster.pid(1);
+    let file = cluster.directory().topology_file();
+    let text = std::fs::read_to_string(&file).expect("a topology");
+    std::fs::write(&file, text.replace("listen =", "lis ten =")).expect("written");
+    let output = cluster.run(["up"]);
+    assert_eq!(output.status.code(), Some(3), "{}", words(&output));
+    assert!(words(&output).contains("bad-file") && words(&output).contains("line "), "{}", words(&output));
+    let output = cluster.run(["down"]);
+    assert!(output.status.success() && words(&output).contains("stopped 1 node"), "{}", words(&output));
+    assert!(!super::support::is_alive(pid));
+    std::fs::write(&file, text).expect("written");
+}
+
+#[test]
 fn a_listener_for_other_machines_needs_a_password() {
     let _alone = alone();
     let temporary = tempfile::tempdir().expect("a temporary directory");

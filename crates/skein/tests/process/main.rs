@@ -2,6 +2,7 @@
 
 mod agent;
 mod commands;
+mod damage;
 mod load;
 mod power;
 mod restarts;
