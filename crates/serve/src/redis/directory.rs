@@ -109,6 +109,7 @@ impl Directory {
     fn named(&self, key: &Bytes) -> Result<(usize, Bytes), ErrorText> {
         let mut colons = key.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(place, _)| place);
         let (Some(first), Some(second)) = (colons.next(), colons.next()) else {
+            self.check()?;
             return Err(no_table("a key of this port is namespace:table:rest"));
         };
         let text = |range| std::str::from_utf8(&key[range]).ok();
@@ -116,6 +117,8 @@ impl Directory {
             .and_then(|namespace| self.names.get(namespace))
             .and_then(|tables| tables.get(text(first + 1..second)?));
         let Some(&table) = found else {
+            // A node that knows no tables yet does not know that there is no such table.
+            self.check()?;
             return Err(no_table(&String::from_utf8_lossy(&key[..second])));
         };
         let stored = match self.tables[table].route.hash {
@@ -230,6 +233,8 @@ mod tests {
     fn without_a_default_table_the_node_is_still_loading() {
         let directory = Directory::new(1, Vec::new());
         let error = directory.place(Addressing::Plain, &Bytes::from_static(b"a")).unwrap_err();
+        assert!(error.to_string().starts_with("LOADING "), "{error}");
+        let error = directory.place(Addressing::Zankv, &Bytes::from_static(b"n:t:a")).unwrap_err();
         assert!(error.to_string().starts_with("LOADING "), "{error}");
         assert!(directory.check().is_err(), "and does not say that there are no keys");
     }

@@ -19,7 +19,7 @@ use bytes::{Bytes, BytesMut};
 use prost::Message;
 use proto_redis::info::Sections;
 use proto_redis::{Form, Gather, Reply, ReplyMode, Target, Walk, fault_error};
-use types::limits::CLIENT_OUTPUT_BYTES_MAX;
+use types::limits::{self, CLIENT_OUTPUT_BYTES_MAX};
 use types::{ErrorCode, Fault, GroupId};
 
 /// What became of a request.
@@ -310,7 +310,19 @@ fn encode(reply: &Reply, mode: ReplyMode, out: &mut BytesMut) {
 }
 
 /// The engine's reply in the bytes that the backend gave.
+///
+/// # Errors
+/// `RequestTooLarge` for a reply that could not have come from another node: a command must not depend on
+/// which node it is sent to. `Internal` if it cannot be read.
 pub(crate) fn decode(bytes: &Bytes) -> Result<KvReply, Fault> {
+    if bytes.len() > limits::REPLY_PART_BYTES_MAX {
+        let detail = format!(
+            "a reply of {} bytes from one partition, and up to {} are allowed: ask for less at once",
+            bytes.len(),
+            limits::REPLY_PART_BYTES_MAX
+        );
+        return Err(Fault::new(ErrorCode::RequestTooLarge, detail));
+    }
     KvReply::decode(bytes.clone())
         .map_err(|error| Fault::new(ErrorCode::Internal, format!("a reply that cannot be read: {error}")))
 }
