@@ -16,7 +16,7 @@ pub enum EngineError {
     Damaged(String),
     /// The disk is full, or was and the store has stopped itself. The process must begin anew, and may at
     /// once: nothing is damaged.
-    #[error("the disk is full: {0}")]
+    #[error("no room: {0}")]
     Full(String),
     /// The disk refused. The process must not go on with this engine.
     #[error("storage failed: {0}")]
