@@ -285,6 +285,7 @@ impl Group {
         if self.applied.index.get() > self.raft.raft.raft_log.applied() {
             self.raft.advance_apply_to(self.applied.index.get());
         }
+        self.note_applied(self.applied.index.get());
         let is_member = self.node_in_membership().is_some();
         if self.leads() && !is_member {
             // `raft` would go on as a leader without a place of its own, and trip over it.

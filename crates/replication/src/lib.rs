@@ -58,6 +58,7 @@ pub mod lease;
 pub mod membership;
 pub mod message;
 pub mod mutants;
+mod pace;
 pub mod record;
 pub mod retention;
 pub mod sessions;

@@ -15,6 +15,7 @@ use wal::LogStore;
 use crate::clocks::{self, PeerClocks};
 use crate::effects::{Answer, Effect, GroupStart, Input, Now};
 use crate::group::Group;
+use crate::pace::Pace;
 use crate::shared::GroupShared;
 
 /// What a worker is told at its birth.
@@ -98,6 +99,7 @@ pub struct Worker {
     shared: BTreeMap<GroupId, Arc<GroupShared>>,
     touched: BTreeSet<GroupId>,
     clocks: PeerClocks,
+    pace: Pace,
     next_tick: Moment,
     counters: Counters,
     effects: Vec<Effect>,
@@ -113,6 +115,7 @@ impl Worker {
             shared: BTreeMap::new(),
             touched: BTreeSet::new(),
             clocks: PeerClocks::default(),
+            pace: Pace::default(),
             next_tick: now.moment.plus(limits::TICK),
             counters: Counters::default(),
             effects: Vec::new(),
@@ -144,6 +147,11 @@ impl Worker {
         self.next_tick
     }
 
+    /// When the next turn is due although nothing happens: a tick, or the end of a burst of writes.
+    pub fn next_turn(&self) -> Moment {
+        self.pace.due().map_or(self.next_tick, |due| due.min(self.next_tick))
+    }
+
     /// Ticks every group if it is time: never more often than real time passes, and never twice to make
     /// up for a pause, because followers' promises are counted in ticks.
     pub fn tick(&mut self, now: Now) {
@@ -172,6 +180,7 @@ impl Worker {
                     return;
                 }
                 self.touched.remove(&group);
+                self.pace.note(group, 0, 0);
                 if let Some(shared) = self.shared.remove(&group) {
                     shared.end_lease();
                 }
@@ -275,11 +284,23 @@ impl Worker {
     pub fn turn(&mut self, now: Now) -> Vec<Effect> {
         let shown = now.wall_millis;
         let now = self.clocks.bound(now);
+        for id in &self.touched {
+            if let Some(group) = self.groups.get(id) {
+                self.pace.note(*id, group.waiting(), group.under_way());
+            }
+        }
+        let open = self.pace.is_open(now.moment);
+        if open {
+            self.touched.extend(self.pace.go(now.moment));
+        }
         for id in std::mem::take(&mut self.touched) {
+            let (mut waiting, mut under_way) = (0, 0);
             self.with(id, |group, out, counters| {
-                group.turn(now, out, counters);
+                group.turn(now, open, out, counters);
+                (waiting, under_way) = (group.waiting(), group.under_way());
                 false
             });
+            self.pace.note(id, waiting, under_way);
         }
         clocks::sign(&mut self.effects, shown);
         std::mem::take(&mut self.effects)
@@ -296,6 +317,7 @@ impl Worker {
 
     fn stop(&mut self, id: GroupId, fault: Fault) {
         self.touched.remove(&id);
+        self.pace.note(id, 0, 0);
         if let Some(mut group) = self.groups.remove(&id) {
             group.drain(&mut self.effects);
         }

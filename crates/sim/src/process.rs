@@ -345,6 +345,15 @@ impl Process {
         }
     }
 
+    /// Writes that wait for others to be committed wait until then at most.
+    fn plan_burst_end(&mut self, out: &mut Outside) {
+        let due = self.worker.next_turn();
+        if due < self.worker.next_tick() {
+            let at = self.clock.world_time_of(due).max(out.now);
+            out.agenda.plan(at, Event::Work(self.place, self.run, Work::Turn));
+        }
+    }
+
     /// One turn of the worker: everything that waits, a tick if it is time, then the effects.
     fn turn(&mut self, out: &mut Outside) {
         self.turn_planned = false;
@@ -369,6 +378,7 @@ impl Process {
             self.execute(effect, out);
         }
         self.plan_tick(out);
+        self.plan_burst_end(out);
     }
 
     /// Every group that the log was promised to keep must be in it.

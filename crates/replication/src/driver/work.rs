@@ -21,7 +21,7 @@ pub(super) fn run_worker(core: &Core, place: usize, mut worker: Worker) {
     let mut ticks = 0;
     loop {
         let now = core.now();
-        let wait = worker.next_tick().since(now.moment);
+        let wait = worker.next_turn().since(now.moment);
         if !core.inboxes[place].take(&mut inputs, wait) {
             return;
         }

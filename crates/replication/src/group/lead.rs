@@ -32,6 +32,8 @@ pub struct Leading {
     queue_bytes: usize,
     /// Entries proposed in this term, by index, with those who wait for them.
     proposed: BTreeMap<u64, Vec<Token>>,
+    /// Entries proposed in this term that are not applied, with how many writes each carries.
+    under_way: VecDeque<(u64, usize)>,
     reads: VecDeque<PendingRead>,
     /// The index of the term's first entry.
     first_of_term: u64,
@@ -63,6 +65,7 @@ impl Leading {
             queue: VecDeque::new(),
             queue_bytes: 0,
             proposed: BTreeMap::new(),
+            under_way: VecDeque::new(),
             reads: VecDeque::new(),
             first_of_term: 0,
             wants_round: false,
@@ -159,13 +162,20 @@ impl Group {
         self.leader.rounds.is_live(replica.into(), self.now)
     }
 
+    /// Writes that wait and could become entries. During a planned move of leadership none can; if
+    /// leadership really goes, they are told where.
+    pub(crate) fn waiting(&self) -> usize {
+        if self.raft.raft.lead_transferee.is_some() { 0 } else { self.leader.queue.len() }
+    }
+
+    /// Writes that were proposed here and are not applied yet.
+    pub(crate) fn under_way(&self) -> usize {
+        self.leader.under_way.iter().map(|(_, writes)| writes).sum()
+    }
+
     /// Everything that waits becomes entries.
     pub(super) fn propose_queued(&mut self, now: Now, out: &mut Vec<Effect>) {
-        while !self.leader.queue.is_empty() {
-            if self.raft.raft.lead_transferee.is_some() {
-                // They wait; if leadership really goes, they are told where.
-                return;
-            }
+        while self.waiting() > 0 {
             let (requests, tokens) = self.take_batch();
             let index = self.raft.raft.raft_log.last_index() + 1;
             let hlc = if mutant!(ClockGoesBack) {
@@ -182,6 +192,7 @@ impl Group {
             };
             match self.raft.propose(Vec::new(), envelope.to_bytes().into()) {
                 Ok(()) => {
+                    self.leader.under_way.push_back((index, tokens.len()));
                     self.leader.proposed.insert(index, tokens);
                 }
                 // Refused before any effect: too much is uncommitted.
@@ -210,6 +221,13 @@ impl Group {
             }
         }
         (requests, tokens)
+    }
+
+    /// Entries up to this one are applied.
+    pub(super) fn note_applied(&mut self, index: u64) {
+        while self.leader.under_way.front().is_some_and(|(first, _)| *first <= index) {
+            self.leader.under_way.pop_front();
+        }
     }
 
     /// Those who wait for a committed entry: the tokens if it is the entry that was proposed here, and
@@ -290,6 +308,7 @@ impl Group {
         self.leader.wants_round = false;
         // What was proposed may still be committed by the next leader: that is another answer than
         // "not here", which promises that nothing happened.
+        self.leader.under_way.clear();
         let proposed = std::mem::take(&mut self.leader.proposed).into_values().flatten();
         out.extend(self.answer_all(proposed, ErrorCode::NoLeader));
         let reads = std::mem::take(&mut self.leader.reads).into_iter().map(|read| read.token);

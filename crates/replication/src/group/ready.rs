@@ -9,6 +9,8 @@
 //! A `Ready` without anything to write still queues behind the writes before it, because its messages
 //! may promise what those write.
 
+use std::collections::BTreeSet;
+
 use raft::eraftpb::{Message, MessageType};
 use raft::{SnapshotStatus, StateRole};
 use types::{ErrorCode, LogIndex, StateId};
@@ -21,11 +23,14 @@ use crate::worker::Counters;
 use crate::{message, mutant};
 
 impl Group {
-    /// The end of a turn: everything that `raft` has become since the last one, as effects.
-    pub fn turn(&mut self, now: Now, out: &mut Vec<Effect>, counters: &mut Counters) {
+    /// The end of a turn: everything that `raft` has become since the last one, as effects. Writes that
+    /// wait become entries if `may_propose`.
+    pub fn turn(&mut self, now: Now, may_propose: bool, out: &mut Vec<Effect>, counters: &mut Counters) {
         self.note_role(now, out, counters);
         if self.leads() {
-            self.propose_queued(now, out);
+            if may_propose {
+                self.propose_queued(now, out);
+            }
             self.ask_quorum();
         }
         while self.raft.has_ready() {
@@ -133,7 +138,8 @@ impl Group {
     }
 
     /// Messages that may leave now. Heartbeats of one `Ready` are one round.
-    fn send(&mut self, now: Now, messages: Vec<Message>, out: &mut Vec<Effect>) {
+    fn send(&mut self, now: Now, mut messages: Vec<Message>, out: &mut Vec<Effect>) {
+        drop_overtaken(&mut messages);
         if messages.iter().any(|message| message.get_msg_type() == MessageType::MsgHeartbeat) {
             self.begin_round(now);
         }
@@ -270,5 +276,41 @@ impl Group {
     /// Why a request that waited cannot go on here.
     pub(super) fn refusal(&self, code: ErrorCode) -> Answer {
         Answer::Refused { fault: code.into(), leader: self.leader_node() }
+    }
+}
+
+/// Removes appends without entries that are followed by another append to the same replica: all they say is
+/// how far the log is committed, and the later one says that too.
+fn drop_overtaken(messages: &mut Vec<Message>) {
+    let mut later = BTreeSet::new();
+    let mut keep: Vec<bool> = messages
+        .iter()
+        .rev()
+        .map(|message| {
+            message.get_msg_type() != MessageType::MsgAppend
+                || later.insert(message.to)
+                || !message.entries.is_empty()
+        })
+        .collect();
+    messages.retain(|_| keep.pop().unwrap_or(true));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn append(to: u64, entries: usize) -> Message {
+        let mut message = Message { to, ..Default::default() };
+        message.set_msg_type(MessageType::MsgAppend);
+        message.entries = vec![raft::eraftpb::Entry::default(); entries].into();
+        message
+    }
+
+    #[test]
+    fn an_append_that_only_tells_the_commit_is_dropped_when_another_follows() {
+        let mut messages = vec![append(2, 0), append(3, 0), append(2, 1), append(2, 2), append(2, 0)];
+        drop_overtaken(&mut messages);
+        let left: Vec<_> = messages.iter().map(|message| (message.to, message.entries.len())).collect();
+        assert_eq!(left, [(3, 0), (2, 1), (2, 2), (2, 0)]);
     }
 }
