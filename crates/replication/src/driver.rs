@@ -7,11 +7,13 @@
 //!                       │   │   │    ├──────────► bulk thread    snapshots
 //!                       └───┴───┴────┴──────────► outbox         messages and answers leave
 //!                     reports of finished work
+//!   digest thread: hashes states, one at a time
 //!   flush thread: makes applied state durable from time to time
 //! ```
 
 mod apply;
 mod bulk;
+mod digest;
 mod flush;
 mod log;
 mod queue;

@@ -9,6 +9,7 @@ use engine::StateMachine;
 use types::{ErrorCode, Fault, GroupId, ReplicaId, StateId};
 
 use super::bulk::BulkCommand;
+use super::digest::DigestCommand;
 use super::store::Core;
 use super::work::report;
 use crate::apply::Applier;
@@ -110,7 +111,7 @@ impl ApplyThread<'_> {
         hosted.shared.observe(hosted.applier.hlc());
         let digests = hosted.applier.take_digests();
         if !digests.is_empty() {
-            self.core.bulk.push(BulkCommand::Digest(hosted.shared.clone(), digests));
+            self.core.digests.push(DigestCommand { shared: hosted.shared.clone(), digests });
         }
         self.applied.insert(group);
         self.answers.append(&mut outcome.answers);

@@ -1,16 +1,15 @@
-//! The bulk thread: snapshots and digests, work that takes long and that nobody waits for in a hurry.
+//! The bulk thread: snapshots, work that takes long and that nobody waits for in a hurry.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use api::peer::{RaftMessage, SnapshotAck, SnapshotChunk, SnapshotMeta};
-use engine::{DigestWork, SnapshotSink, SnapshotSource};
-use types::{GroupId, LogIndex, NodeId, ReplicaId, StateId};
+use engine::{SnapshotSink, SnapshotSource};
+use types::{GroupId, NodeId, ReplicaId, StateId};
 
 use super::apply::ApplyCommand;
 use super::store::Core;
 use super::work::report;
-use crate::shared::GroupShared;
 use crate::transfer::{TransferEffect, Transfers};
 
 /// How often transfers look at the time.
@@ -29,8 +28,6 @@ pub(super) enum BulkCommand {
     Ack(NodeId, SnapshotAck),
     /// The replica is gone.
     Forget(GroupId),
-    /// Hash states that were taken hold of.
-    Digest(Arc<GroupShared>, Vec<(LogIndex, DigestWork)>),
 }
 
 struct BulkThread<'a> {
@@ -71,7 +68,6 @@ impl BulkThread<'_> {
             }
             BulkCommand::Ack(from, ack) => self.transfers.ack(from, ack, now, &mut out),
             BulkCommand::Forget(group) => self.transfers.forget(group, &mut out),
-            BulkCommand::Digest(shared, digests) => digest(&shared, digests),
         }
         self.finish(out);
     }
@@ -104,15 +100,6 @@ fn begin(core: &Core, group: GroupId, to: ReplicaId) -> Option<(StateId, Box<dyn
         Err(error) => {
             tracing::warn!(group = group.get(), %error, "a new state cannot be made");
             None
-        }
-    }
-}
-
-fn digest(shared: &GroupShared, digests: Vec<(LogIndex, DigestWork)>) {
-    for (index, work) in digests {
-        match work() {
-            Ok(digest) => shared.add_digest(index, digest),
-            Err(error) => tracing::warn!(group = shared.group().get(), %error, "digest failed"),
         }
     }
 }

@@ -14,6 +14,7 @@ use wal::LogStore;
 
 use super::apply::{ApplyCommand, run_apply};
 use super::bulk::{BulkCommand, run_bulk};
+use super::digest::{DigestCommand, run_digests};
 use super::flush::run_flush;
 use super::log::{LogCommand, run_log};
 use super::queue::Queue;
@@ -71,6 +72,7 @@ pub(super) struct Core {
     pub(super) answers: Queue<Vec<(Token, Answer)>>,
     pub(super) applies: Vec<Queue<ApplyCommand>>,
     pub(super) bulk: Queue<BulkCommand>,
+    pub(super) digests: Queue<DigestCommand>,
     pub(super) flush: Queue<()>,
     pub(super) shared: RwLock<BTreeMap<GroupId, Arc<GroupShared>>>,
     /// The replica of each group that is here, for those who check before the worker does.
@@ -108,6 +110,7 @@ impl Store {
             answers: Queue::new(),
             applies: (0..options.appliers.max(1)).map(|_| Queue::new()).collect(),
             bulk: Queue::new(),
+            digests: Queue::new(),
             flush: Queue::new(),
             shared: RwLock::default(),
             replicas: RwLock::default(),
@@ -346,6 +349,7 @@ impl Core {
         self.writes.close();
         self.answers.close();
         self.bulk.close();
+        self.digests.close();
         self.flush.close();
     }
 }
@@ -391,6 +395,8 @@ fn spawn(core: &Arc<Core>, options: &StoreOptions) -> Result<Vec<JoinHandle<()>>
     thread("answer".into(), Box::new(move || run_answers(&shared)))?;
     let (shared, seed) = (core.clone(), options.seed);
     thread("bulk".into(), Box::new(move || run_bulk(&shared, seed)))?;
+    let shared = core.clone();
+    thread("digest".into(), Box::new(move || run_digests(&shared)))?;
     let (shared, interval) = (core.clone(), options.flush_interval);
     thread("flush".into(), Box::new(move || run_flush(&shared, interval)))?;
     Ok(threads)
