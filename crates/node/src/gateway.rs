@@ -519,6 +519,10 @@ impl Gateway {
             }
             return;
         };
+        // Those whose time is over do not decide where the others go.
+        while session.waiting.front().is_some_and(|id| !self.calls.contains_key(id)) {
+            session.waiting.pop_front();
+        }
         let mut numbered = Vec::new();
         let room = OPEN_WRITES_MAX.saturating_sub(session.open.len());
         let next_to = session.waiting.front().and_then(|id| self.calls.get(id)).and_then(|open| {

@@ -213,6 +213,22 @@ fn a_new_write_does_not_overtake_one_that_is_out_elsewhere() {
 }
 
 #[test]
+fn a_write_whose_time_is_over_holds_up_none_behind_it() {
+    let mut test = Test::new();
+    let first = test.write("first");
+    test.now = test.now.plus(Duration::from_secs(5));
+    let register = test.refuse(NodeId(1), first[0].1.id, ErrorCode::SessionExpired, 0);
+    assert!(test.write("second").is_empty(), "there is no session");
+    let mut asked = register[0].0;
+    while test.ended.is_empty() {
+        asked = test.pass(Duration::from_secs(1)).last().map_or(asked, |(to, _)| *to);
+    }
+    assert_eq!(test.end(), Err(ErrorCode::NoLeader), "the first was never carried out");
+    let sent = test.done(asked, register[0].1.id, &200u64.to_be_bytes());
+    assert_eq!(bodies(&sent), [(1, "second")]);
+}
+
+#[test]
 fn a_session_that_is_unknown_costs_a_doubt_only_after_a_second_attempt() {
     let mut test = Test::new();
     let sent = test.write("a");
