@@ -269,10 +269,11 @@ impl Group {
                 continue;
             }
             counters.membership_changes += 1;
-            // Errors cannot happen: the change was checked against the same membership.
-            if let Err(error) = self.raft.apply_conf_change(&change.to_raft()) {
-                tracing::error!(group = self.id.get(), %error, "membership change refused by raft");
-            }
+            // If it failed, `raft` would count other quorums than the membership's: the group must stop, and
+            // does, for its worker catches this.
+            self.raft
+                .apply_conf_change(&change.to_raft())
+                .expect("the change was applied to the same membership, which allowed it");
             self.raft.mut_store().set_membership(membership);
             self.set_election_timeout();
         }
