@@ -219,6 +219,16 @@ mod tests {
     }
 
     #[test]
+    fn every_gateway_of_the_largest_cluster_keeps_its_session_beside_that_of_its_run_before() {
+        let mut sessions = Sessions::default();
+        let nodes = limits::NODES_MAX as u64;
+        for number in 1..=2 * nodes {
+            sessions.register(SessionId(number), number, at(number));
+        }
+        assert!((1..=2 * nodes).all(|number| sessions.judge(SessionId(number), 1) == Verdict::New));
+    }
+
+    #[test]
     fn the_idlest_session_makes_room_and_is_then_unknown() {
         let mut sessions = Sessions::default();
         for number in 0..=limits::SESSIONS_MAX as u64 {
