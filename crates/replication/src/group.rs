@@ -5,6 +5,7 @@
 //!
 //! - `group.rs`: birth, inputs that every role takes, ticks
 //! - `ready.rs`: from `raft`'s `Ready` to effects
+//! - `renew.rs`: a leader whose term cannot have a lease any more
 //! - `lead.rs`: what only a leader does: proposals, reads, membership, leases
 
 use std::collections::{BTreeMap, VecDeque};
@@ -29,6 +30,7 @@ use crate::{membership, mutant};
 
 mod lead;
 mod ready;
+mod renew;
 
 /// A fresh group's first replica campaigns this often until somebody leads, because the others may not
 /// have been made yet.
@@ -189,6 +191,7 @@ impl Group {
         self.set_election_timeout();
         if self.leads() {
             busy |= self.tick_leader(now, counters);
+            busy |= self.renew_term();
         }
         busy || self.ticks.is_multiple_of(CUT_TICKS)
     }

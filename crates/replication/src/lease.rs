@@ -16,7 +16,7 @@
 //!
 //! Caveats. The lease trusts that clocks run at about the same *rate* (15 % apart at most), not that
 //! they agree. A leader that has sent TimeoutNow has released its followers from their promise, so it
-//! never has a lease again in that term. A follower that restarts forgets its promise; therefore it
+//! never has a lease again in that term; it begins a new one if the transfer fails (see `group/renew.rs`). A follower that restarts forgets its promise; therefore it
 //! votes for nobody for one election timeout after its process started (see `Group`).
 
 use std::collections::BTreeMap;
@@ -83,6 +83,11 @@ impl Rounds {
     /// Followers may vote for others from now on.
     pub fn release(&mut self) {
         self.released = true;
+    }
+
+    /// Whether followers were released, so that there is no lease in this term any more.
+    pub fn is_released(&self) -> bool {
+        self.released
     }
 
     /// Recounts: the latest round that a quorum of the membership has heard.
