@@ -12,6 +12,19 @@
 //! | `GET /v1/tables/{namespace}/{name}` | | [`Table`] |
 //! | `DELETE /v1/tables/{namespace}/{name}` | | `{}` |
 //! | `POST /v1/leader` | [`MoveLeader`] | `{}` once the replica leads |
+//! | `POST /v1/plan` | [`OperationRequest`] | [`Plan`]: what it would do; nothing changes |
+//! | `POST /v1/operations` | [`StartOperation`] | [`Operation`]: it is persisted, and runs |
+//! | `GET /v1/operations` | | list of [`Operation`], oldest first |
+//! | `GET /v1/operations/{id}` | | [`Operation`] |
+//! | `POST /v1/operations/{id}/cancel` | | [`Operation`] |
+//! | `DELETE /v1/operations/{id}` | | `{}`: an ended one is forgotten |
+//! | `GET /v1/operations/{id}/explain` | | [`Explanation`] |
+//! | `GET /v1/explain/nodes/{id}` | | [`Explanation`] |
+//! | `GET /v1/explain/partitions/{namespace}/{name}/{partition}` | | [`Explanation`] |
+//! | `POST /v1/nodes/{id}/permit` | [`PermitRequest`] | [`Permit`]: the node may be stopped |
+//! | `DELETE /v1/nodes/{id}/permit` | | `{}`: it is given back |
+//! | `GET /v1/settings` | | list of [`SettingValue`] |
+//! | `PUT /v1/settings/{name}` | [`SetSetting`] | [`SettingValue`] |
 //! | `POST /v1/digest` | [`TablePartition`] | [`DigestReport`]: the hash of every replica at one log position |
 //!
 //! Every request to `/v1/` but `identity` carries `Authorization: Bearer TOKEN` with
@@ -252,4 +265,261 @@ impl From<&ErrorBody> for Fault {
             }
         }
     }
+}
+
+/// A wish for an operation, in the words of people. `kind` decides which of the other fields it takes:
+///
+/// | kind | takes |
+/// |---|---|
+/// | `change-leader` | table, partitions, to (a node; absent: the best follower) |
+/// | `add-replica` | table, partitions, to (absent: the best place) |
+/// | `remove-replica` | table, partitions, from |
+/// | `migrate` | table, partitions, from, to (absent: the best place) |
+/// | `snapshot` | table, partitions |
+/// | `recover-partition` | table, partitions, node (absent: all replicas) |
+/// | `offline-node`, `recover-node`, `drain`, `undrain`, `decommission` | node |
+/// | `recover-cluster` | |
+/// | `balance` | replicas and leaders to be evened out (neither: both) |
+/// | `set-replicas` | table, count |
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OperationRequest {
+    /// What to do.
+    pub kind: String,
+    /// `namespace:name`, or just the name in the default namespace; `catalog` for the catalog's group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// Partitions of the table; empty means all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<u64>,
+    /// The node that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<u64>,
+    /// The node that something leaves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// The node that something goes to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    /// How many replicas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// Even replicas out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub replicas: bool,
+    /// Even leaders out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub leaders: bool,
+}
+
+/// A wish to start an operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StartOperation {
+    /// What.
+    pub request: OperationRequest,
+    /// The catalog version of the plan that somebody agreed to: if what it touches has changed since, the
+    /// operation is refused. Absent: whatever the plan is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<u64>,
+    /// Who asks; `admin` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+/// What an operation would do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The catalog version that it was made from.
+    pub catalog_version: u64,
+    /// What it does, in a sentence.
+    pub summary: String,
+    /// The operations on single partitions, in order; for one partition just one.
+    pub parts: Vec<PlannedPart>,
+    /// Bytes of state that go over the network.
+    pub bytes: u64,
+    /// How long it is expected to take, in seconds.
+    pub seconds: u64,
+    /// How many more nodes may be lost, whichever they are, at the worst moment on the way.
+    pub lowest_fault_tolerance: u32,
+    /// What it would have to wait for at present, and warnings.
+    pub notes: Vec<String>,
+}
+
+/// An operation on one partition, as planned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedPart {
+    /// The kind, as in [`Operation`].
+    pub kind: String,
+    /// What it does, in a sentence.
+    pub what: String,
+    /// The partition's table.
+    pub table: String,
+    /// Its place in the table.
+    pub partition: u64,
+    /// The names of its steps.
+    pub steps: Vec<String>,
+    /// Bytes of state that go over the network.
+    pub bytes: u64,
+}
+
+/// An operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Its id.
+    pub id: u64,
+    /// The operation that it is a part of; absent if it is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<u64>,
+    /// What kind: `migrate`, `decommission`, …
+    pub kind: String,
+    /// What it does, in a sentence.
+    pub what: String,
+    /// The table of the partition that it changes; absent for one with parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// The partition's place in the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<u64>,
+    /// `queued`, `running`, `cancelling`, `done`, `failed` or `cancelled`.
+    pub state: String,
+    /// The name of the step that it is at; empty before the first and after the last.
+    pub step: String,
+    /// Its steps.
+    pub steps: Vec<OperationStep>,
+    /// What it waits for, in a sentence; empty if nothing.
+    pub waits_for: String,
+    /// Bytes that have arrived, of those that are to.
+    pub bytes_done: u64,
+    /// Bytes that are to arrive.
+    pub bytes_total: u64,
+    /// Parts that have ended, of `parts`.
+    pub parts_ended: u64,
+    /// How many parts it has.
+    pub parts: u64,
+    /// Who asked.
+    pub by: String,
+    /// When it was asked for, milliseconds since 1970.
+    pub created_ms: u64,
+    /// When it began to run, or 0.
+    pub started_ms: u64,
+    /// When it ended, or 0.
+    pub ended_ms: u64,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+    /// What happened, oldest first.
+    pub events: Vec<OperationEvent>,
+    /// What it measured to prove its outcome.
+    pub evidence: Vec<DigestReport>,
+}
+
+/// A step of an operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperationStep {
+    /// Its name.
+    pub name: String,
+    /// When it began, milliseconds since 1970, or 0.
+    pub begun_ms: u64,
+    /// When it was done, or 0.
+    pub ended_ms: u64,
+}
+
+/// Something that happened to an operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperationEvent {
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+    /// What.
+    pub text: String,
+}
+
+/// Why something is as it is, and what would change it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// In a sentence.
+    pub summary: String,
+    /// What is known, a sentence each.
+    pub facts: Vec<String>,
+    /// What stands in the way, the worst first.
+    pub blockers: Vec<Blocker>,
+    /// What to do next: commands that can be typed.
+    pub next: Vec<String>,
+}
+
+/// Something in the way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Blocker {
+    /// The table, if it is about a partition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// The partition's place in the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<u64>,
+    /// The node, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<u64>,
+    /// What is in the way.
+    pub why: String,
+    /// The smallest change that would help; empty if there is none.
+    pub unblock: String,
+}
+
+/// A wish for a permit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PermitRequest {
+    /// Who asks; `admin` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+    /// How long it is needed, in seconds; 60 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+    /// Ask, but take nothing.
+    pub only_ask: bool,
+}
+
+/// The right to stop a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Permit {
+    /// The node.
+    pub node: u64,
+    /// Who holds it.
+    pub holder: String,
+    /// Until when, milliseconds since 1970; 0 if it was only asked for.
+    pub until_ms: u64,
+    /// What would be worse while the node is stopped, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// A setting and its value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SettingValue {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Its default.
+    pub default: String,
+    /// What values it takes.
+    pub takes: String,
+    /// What it does.
+    pub about: String,
+    /// Who changed it last; absent if nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed_by: Option<String>,
+    /// When, milliseconds since 1970, or 0.
+    pub changed_ms: u64,
+    /// Its value before that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+}
+
+/// A new value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SetSetting {
+    /// The value as typed.
+    pub value: String,
+    /// Who changes it; `admin` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }

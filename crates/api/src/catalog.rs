@@ -11,7 +11,7 @@ use crate::peer::Membership;
 #[derive(Clone, PartialEq, Message)]
 pub struct CatalogCommand {
     /// What to do; `None` is a command of a newer release.
-    #[prost(oneof = "CatalogOp", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "CatalogOp", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub op: Option<CatalogOp>,
 }
 
@@ -42,6 +42,12 @@ pub enum CatalogOp {
     /// Change a setting. Reply: `Ok`.
     #[prost(message, tag = "8")]
     Set(SetSetting),
+    /// Start, advance or forget operations. Reply: `Operations`.
+    #[prost(message, tag = "9")]
+    Operate(crate::operation::OperationChange),
+    /// Grant or end the right to stop a node. Reply: `Ok`.
+    #[prost(message, tag = "10")]
+    Permit(crate::operation::PermitChange),
 }
 
 /// First command of a cluster. It also stands, encoded, in every founding node's data directory.
@@ -226,6 +232,13 @@ pub struct PartitionRecord {
     /// Its engine.
     #[prost(enumeration = "EngineKind", tag = "9")]
     pub engine: i32,
+    /// The replica that led last as far as the catalog was told, or that an operation made leader; 0 while
+    /// unknown. While nobody may take over by himself, it is the only one that campaigns.
+    #[prost(uint64, tag = "11")]
+    pub leader: u64,
+    /// The term in which it led.
+    #[prost(uint64, tag = "12")]
+    pub leader_term: u64,
     /// The membership that every founding replica is born with. Never changes, because replicas that
     /// began with different memberships could elect two leaders.
     #[prost(message, optional, tag = "10")]
@@ -247,6 +260,9 @@ pub struct ReplicaRecord {
     /// It has existed durably on its node; if it is missing there, it is lost.
     #[prost(bool, tag = "4")]
     pub established: bool,
+    /// It was taken offline by command: it has no vote and counts for nothing until it is recovered.
+    #[prost(bool, tag = "5")]
+    pub offline: bool,
 }
 
 /// Replicas that exist durably.
@@ -277,6 +293,12 @@ pub struct ObservedMembership {
     /// Its membership.
     #[prost(message, optional, tag = "2")]
     pub membership: Option<Membership>,
+    /// The replica that leads and says so.
+    #[prost(uint64, tag = "3")]
+    pub leader: u64,
+    /// Its term: word of an older one than is known has no effect on the leader.
+    #[prost(uint64, tag = "4")]
+    pub term: u64,
 }
 
 /// Replace a lost or damaged replica on its own node.
@@ -302,6 +324,12 @@ pub struct SetSetting {
     /// Its value as typed.
     #[prost(string, tag = "2")]
     pub value: String,
+    /// Who changes it.
+    #[prost(string, tag = "3")]
+    pub by: String,
+    /// When, milliseconds since 1970.
+    #[prost(uint64, tag = "4")]
+    pub at_ms: u64,
 }
 
 /// What the catalog knows of the cluster itself. The counters only rise: an id is given out once.
@@ -322,6 +350,9 @@ pub struct ClusterRecord {
     /// The id that the next group gets.
     #[prost(uint64, tag = "5")]
     pub next_group: u64,
+    /// The id that the next operation gets; 0 as long as there was none, and then it is 1.
+    #[prost(uint64, tag = "6")]
+    pub next_operation: u64,
 }
 
 /// A setting that was set; others have their default.
@@ -333,9 +364,19 @@ pub struct SettingRecord {
     /// Its value as typed.
     #[prost(string, tag = "2")]
     pub value: String,
+    /// Who changed it last.
+    #[prost(string, tag = "3")]
+    pub by: String,
+    /// When, milliseconds since 1970.
+    #[prost(uint64, tag = "4")]
+    pub at_ms: u64,
+    /// Its value before, as typed; empty if that was the default.
+    #[prost(string, tag = "5")]
+    pub before: String,
 }
 
-/// All records of a catalog, each kind in order of its id or name.
+/// A copy of a catalog for nodes that do not replicate it, each kind of record in order of its id or name.
+/// Operations stay with those that do.
 #[derive(Clone, PartialEq, Message)]
 pub struct CatalogState {
     /// The cluster; absent before its first command.
@@ -353,6 +394,12 @@ pub struct CatalogState {
     /// The settings.
     #[prost(message, repeated, tag = "5")]
     pub settings: Vec<SettingRecord>,
+    /// Flags of nodes that have any.
+    #[prost(message, repeated, tag = "6")]
+    pub flags: Vec<crate::operation::NodeFlags>,
+    /// Permits in force.
+    #[prost(message, repeated, tag = "7")]
+    pub permits: Vec<crate::operation::PermitRecord>,
 }
 
 /// A read of the catalog: the body of a `Read` request to group 0.
@@ -400,7 +447,7 @@ pub enum CatalogFound {
 #[derive(Clone, PartialEq, Message)]
 pub struct CatalogReply {
     /// The answer; `None` is one of a newer release.
-    #[prost(oneof = "CatalogAnswer", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "CatalogAnswer", tags = "1, 2, 3, 4, 5")]
     pub answer: Option<CatalogAnswer>,
 }
 
@@ -419,4 +466,15 @@ pub enum CatalogAnswer {
     /// Refused; nothing changed.
     #[prost(message, tag = "4")]
     Refused(crate::peer::Refused),
+    /// The ids of the operations that were started.
+    #[prost(message, tag = "5")]
+    Operations(OperationIds),
+}
+
+/// Ids of operations, in the order of the wishes.
+#[derive(Clone, PartialEq, Message)]
+pub struct OperationIds {
+    /// The ids.
+    #[prost(uint64, repeated, tag = "1")]
+    pub ids: Vec<u64>,
 }

@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod entry;
 pub mod frame;
 pub mod kv;
+pub mod operation;
 pub mod peer;
 
 /// Bytes that are not what their format says.

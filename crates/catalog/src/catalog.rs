@@ -7,12 +7,13 @@ use api::catalog::{
     CatalogAnswer, CatalogCommand, CatalogReply, CatalogState, ClusterRecord, NodeRecord, PartitionRecord,
     SettingRecord, TableRecord,
 };
+use api::operation::{NodeFlags, OperationRecord, PermitRecord};
 use api::peer::Refused;
 use bytes::Bytes;
 use engine::ApplyContext;
 use prost::Message;
 use types::settings::Setting;
-use types::{CatalogVersion, ClusterId, Fault, GroupId, NodeId, TableId};
+use types::{CatalogVersion, ClusterId, Fault, GroupId, NodeId, OperationId, TableId};
 
 use crate::check::check;
 use crate::record::{Record, RecordChange, RecordName, with_format, without_format};
@@ -29,7 +30,11 @@ pub struct Catalog {
     pub(crate) tables: BTreeMap<TableId, Arc<TableRecord>>,
     pub(crate) partitions: BTreeMap<GroupId, Arc<PartitionRecord>>,
     /// Only those that were set.
-    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) settings: BTreeMap<String, SettingRecord>,
+    pub(crate) flags: BTreeMap<NodeId, NodeFlags>,
+    pub(crate) permits: BTreeMap<NodeId, PermitRecord>,
+    /// Only where the catalog is replicated; copies come without.
+    pub(crate) operations: BTreeMap<OperationId, Arc<OperationRecord>>,
     /// Namespace, then name: follows from `tables`.
     names: BTreeMap<String, BTreeMap<String, TableId>>,
 }
@@ -82,14 +87,23 @@ impl Catalog {
     fn put(&mut self, record: Record) {
         match record {
             Record::Cluster(cluster) => self.cluster = Some(cluster),
+            Record::Flags(flags) => {
+                self.flags.insert(NodeId(flags.node), flags);
+            }
             Record::Node(node) => {
                 self.nodes.insert(NodeId(node.id), node);
+            }
+            Record::Operation(operation) => {
+                self.operations.insert(OperationId(operation.id), operation);
+            }
+            Record::Permit(permit) => {
+                self.permits.insert(NodeId(permit.node), permit);
             }
             Record::Partition(partition) => {
                 self.partitions.insert(GroupId(partition.group), partition);
             }
             Record::Setting(setting) => {
-                self.settings.insert(setting.name, setting.value);
+                self.settings.insert(setting.name.clone(), setting);
             }
             Record::Table(table) => {
                 let id = TableId(table.id);
@@ -102,8 +116,17 @@ impl Catalog {
     fn remove(&mut self, name: &RecordName) {
         match name {
             RecordName::Cluster => self.cluster = None,
+            RecordName::Flags(id) => {
+                self.flags.remove(id);
+            }
             RecordName::Node(id) => {
                 self.nodes.remove(id);
+            }
+            RecordName::Operation(id) => {
+                self.operations.remove(id);
+            }
+            RecordName::Permit(id) => {
+                self.permits.remove(id);
             }
             RecordName::Partition(group) => {
                 self.partitions.remove(group);
@@ -143,6 +166,37 @@ impl Catalog {
         self.nodes.get(&id).map(Arc::as_ref)
     }
 
+    /// A node's flags; none are set unless an operation set them.
+    pub fn flags(&self, id: NodeId) -> NodeFlags {
+        self.flags.get(&id).copied().unwrap_or(NodeFlags { node: id.get(), ..Default::default() })
+    }
+
+    /// The permits in force or expired and not yet given back, in order of node.
+    pub fn permits(&self) -> impl Iterator<Item = &PermitRecord> {
+        self.permits.values()
+    }
+
+    /// The permit to stop a node.
+    pub fn permit(&self, node: NodeId) -> Option<&PermitRecord> {
+        self.permits.get(&node)
+    }
+
+    /// All operations in order of id: those that have not ended, and the last of those that have. Empty on
+    /// a node that does not replicate the catalog.
+    pub fn operations(&self) -> impl Iterator<Item = &OperationRecord> {
+        self.operations.values().map(Arc::as_ref)
+    }
+
+    /// An operation.
+    pub fn operation(&self, id: OperationId) -> Option<&OperationRecord> {
+        self.operations.get(&id).map(Arc::as_ref)
+    }
+
+    /// What is stored of a setting; nothing while it has its default.
+    pub fn stored_setting(&self, name: &str) -> Option<&SettingRecord> {
+        self.settings.get(name)
+    }
+
     /// All tables in order of id, the system table first.
     pub fn tables(&self) -> impl Iterator<Item = &TableRecord> {
         self.tables.values().map(Arc::as_ref)
@@ -170,20 +224,20 @@ impl Catalog {
 
     /// The value of a setting, or its default; 0 or 1 for a switch.
     pub fn setting(&self, setting: &Setting) -> u64 {
-        let stored = self.settings.get(setting.name).and_then(|text| setting.check(text).ok());
+        let stored = self.settings.get(setting.name).and_then(|set| setting.check(&set.value).ok());
         stored.unwrap_or_else(|| setting.default_number())
     }
 
     /// All records, in the order of their stored names.
     pub fn records(&self) -> impl Iterator<Item = Record> {
-        let setting = |(name, value): (&String, &String)| {
-            Record::Setting(SettingRecord { name: name.clone(), value: value.clone() })
-        };
         let cluster = self.cluster.iter().copied().map(Record::Cluster);
         cluster
+            .chain(self.flags.values().copied().map(Record::Flags))
             .chain(self.nodes.values().cloned().map(Record::Node))
+            .chain(self.operations.values().cloned().map(Record::Operation))
             .chain(self.partitions.values().cloned().map(Record::Partition))
-            .chain(self.settings.iter().map(setting))
+            .chain(self.permits.values().cloned().map(Record::Permit))
+            .chain(self.settings.values().cloned().map(Record::Setting))
             .chain(self.tables.values().cloned().map(Record::Table))
     }
 
@@ -202,14 +256,14 @@ impl Catalog {
 
     /// A whole copy, for nodes that do not replicate the catalog.
     pub fn encode(&self) -> Bytes {
-        let setting =
-            |(name, value): (&String, &String)| SettingRecord { name: name.clone(), value: value.clone() };
         with_format(&CatalogState {
             cluster: self.cluster,
             nodes: self.nodes().cloned().collect(),
             tables: self.tables().cloned().collect(),
             partitions: self.partitions().cloned().collect(),
-            settings: self.settings.iter().map(setting).collect(),
+            settings: self.settings.values().cloned().collect(),
+            flags: self.flags.values().copied().collect(),
+            permits: self.permits.values().cloned().collect(),
         })
     }
 
@@ -226,7 +280,9 @@ impl Catalog {
                 .chain(state.nodes.into_iter().map(|node| Record::Node(Arc::new(node))))
                 .chain(state.tables.into_iter().map(|table| Record::Table(Arc::new(table))))
                 .chain(state.partitions.into_iter().map(|part| Record::Partition(Arc::new(part))))
-                .chain(state.settings.into_iter().map(Record::Setting)),
+                .chain(state.settings.into_iter().map(Record::Setting))
+                .chain(state.flags.into_iter().map(Record::Flags))
+                .chain(state.permits.into_iter().map(Record::Permit)),
         )
     }
 
@@ -237,6 +293,9 @@ impl Catalog {
             + self.tables.len()
             + self.partitions.len()
             + self.settings.len()
+            + self.flags.len()
+            + self.permits.len()
+            + self.operations.len()
     }
 
     /// How many tables there are by name; as many as by id, unless two have one name.

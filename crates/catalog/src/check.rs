@@ -22,7 +22,7 @@ pub(crate) fn check(catalog: &Catalog) -> Result<(), CatalogError> {
         return require(empty, || "records without a cluster".into());
     };
     require(cluster.cluster != 0, || "cluster id 0".into())?;
-    let counters = [cluster.next_node, cluster.next_table, cluster.next_group];
+    let counters = [cluster.next_node, cluster.next_table, cluster.next_group, cluster.next_operation];
     require(counters.iter().all(|&next| next < COUNTER_MAX), || "a counter near its end".into())?;
     for id in catalog.nodes.keys() {
         require((1..cluster.next_node).contains(&id.get()), || format!("node {id} was never given out"))?;

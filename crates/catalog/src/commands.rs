@@ -4,6 +4,8 @@
 //! takes it over. So a refusal cannot leave half a change behind.
 
 mod nodes;
+mod operations;
+mod permits;
 mod replicas;
 mod tables;
 
@@ -54,6 +56,8 @@ pub(crate) fn decide(catalog: &Catalog, command: &CatalogCommand) -> Result<Deci
         CatalogOp::Observed(observed) => replicas::observe(catalog, cluster, observed),
         CatalogOp::ReplaceReplica(replace) => replicas::replace(catalog, cluster, replace),
         CatalogOp::Set(set) => set_setting(catalog, cluster, set),
+        CatalogOp::Operate(change) => operations::operate(catalog, cluster, change),
+        CatalogOp::Permit(change) => permits::permit(catalog, cluster, change),
     }
 }
 
@@ -87,6 +91,7 @@ fn found_cluster(bootstrap: &Bootstrap) -> Result<Decision, Fault> {
         next_node: last_node + 1,
         next_table: 1,
         next_group: GroupId::CATALOG.get() + 1,
+        next_operation: 1,
     };
     let mut changes: Vec<RecordChange> =
         nodes.into_iter().map(|node| RecordChange::Put(Record::Node(Arc::new(node)))).collect();
@@ -137,8 +142,15 @@ fn set_setting(catalog: &Catalog, cluster: ClusterRecord, set: &SetSetting) -> R
     };
     setting.check(shown(&set.value)).map_err(bad_argument)?;
     let mut changes = Vec::new();
-    if catalog.settings.get(setting.name) != Some(&set.value) {
-        let record = SettingRecord { name: setting.name.into(), value: set.value.clone() };
+    let before = catalog.settings.get(setting.name).map(|set| set.value.clone()).unwrap_or_default();
+    if before != set.value {
+        let record = SettingRecord {
+            name: setting.name.into(),
+            value: set.value.clone(),
+            by: shown(&set.by).into(),
+            at_ms: set.at_ms,
+            before,
+        };
         changes.push(RecordChange::Put(Record::Setting(record)));
     }
     Ok(Decision::ok(cluster, changes))

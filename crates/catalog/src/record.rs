@@ -3,8 +3,11 @@
 //! ```text
 //! name                      value
 //! 'c'                       format byte, ClusterRecord
+//! 'f' node id, u64 BE       format byte, NodeFlags
 //! 'n' node id, u64 BE       format byte, NodeRecord
+//! 'o' operation id, u64 BE  format byte, OperationRecord
 //! 'p' group id, u64 BE      format byte, PartitionRecord
+//! 'q' node id, u64 BE       format byte, PermitRecord
 //! 's' name                  format byte, SettingRecord
 //! 't' table id, u64 BE      format byte, TableRecord
 //! ```
@@ -14,9 +17,10 @@ use std::sync::Arc;
 
 use api::DecodeError;
 use api::catalog::{ClusterRecord, NodeRecord, PartitionRecord, SettingRecord, TableRecord};
+use api::operation::{NodeFlags, OperationRecord, PermitRecord};
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
-use types::{GroupId, NodeId, TableId};
+use types::{GroupId, NodeId, OperationId, TableId};
 
 /// The format version that this release writes, in the first byte of a record and of a whole copy.
 pub const FORMAT: u8 = 1;
@@ -26,10 +30,16 @@ pub const FORMAT: u8 = 1;
 pub enum RecordName {
     /// The cluster itself.
     Cluster,
+    /// Flags of a node.
+    Flags(NodeId),
     /// A node.
     Node(NodeId),
+    /// An operation.
+    Operation(OperationId),
     /// A partition, by its group.
     Partition(GroupId),
+    /// The permit to stop a node.
+    Permit(NodeId),
     /// A setting.
     Setting(String),
     /// A table.
@@ -41,10 +51,16 @@ pub enum RecordName {
 pub enum Record {
     /// The cluster itself.
     Cluster(ClusterRecord),
+    /// Flags of a node.
+    Flags(NodeFlags),
     /// A node.
     Node(Arc<NodeRecord>),
+    /// An operation.
+    Operation(Arc<OperationRecord>),
     /// A partition.
     Partition(Arc<PartitionRecord>),
+    /// The permit to stop a node.
+    Permit(PermitRecord),
     /// A setting.
     Setting(SettingRecord),
     /// A table.
@@ -66,7 +82,10 @@ impl RecordName {
         let mut bytes = BytesMut::with_capacity(9);
         match self {
             RecordName::Cluster => bytes.put_u8(b'c'),
+            RecordName::Flags(id) => put_id(&mut bytes, b'f', id.get()),
             RecordName::Node(id) => put_id(&mut bytes, b'n', id.get()),
+            RecordName::Operation(id) => put_id(&mut bytes, b'o', id.get()),
+            RecordName::Permit(id) => put_id(&mut bytes, b'q', id.get()),
             RecordName::Partition(group) => put_id(&mut bytes, b'p', group.get()),
             RecordName::Setting(name) => {
                 bytes.put_u8(b's');
@@ -83,7 +102,10 @@ impl Record {
     pub fn name(&self) -> RecordName {
         match self {
             Record::Cluster(_) => RecordName::Cluster,
+            Record::Flags(flags) => RecordName::Flags(NodeId(flags.node)),
             Record::Node(node) => RecordName::Node(NodeId(node.id)),
+            Record::Operation(operation) => RecordName::Operation(OperationId(operation.id)),
+            Record::Permit(permit) => RecordName::Permit(NodeId(permit.node)),
             Record::Partition(partition) => RecordName::Partition(GroupId(partition.group)),
             Record::Setting(setting) => RecordName::Setting(setting.name.clone()),
             Record::Table(table) => RecordName::Table(TableId(table.id)),
@@ -94,7 +116,10 @@ impl Record {
     pub fn to_bytes(&self) -> Bytes {
         match self {
             Record::Cluster(record) => with_format(record),
+            Record::Flags(record) => with_format(record),
             Record::Node(record) => with_format(record.as_ref()),
+            Record::Operation(record) => with_format(record.as_ref()),
+            Record::Permit(record) => with_format(record),
             Record::Partition(record) => with_format(record.as_ref()),
             Record::Setting(record) => with_format(record),
             Record::Table(record) => with_format(record.as_ref()),
@@ -110,6 +135,9 @@ impl Record {
         let body = without_format(value)?;
         let record = match name.first() {
             Some(b'c') => Record::Cluster(ClusterRecord::decode(body)?),
+            Some(b'f') => Record::Flags(NodeFlags::decode(body)?),
+            Some(b'o') => Record::Operation(Arc::new(OperationRecord::decode(body)?)),
+            Some(b'q') => Record::Permit(PermitRecord::decode(body)?),
             Some(b'n') => Record::Node(Arc::new(NodeRecord::decode(body)?)),
             Some(b'p') => Record::Partition(Arc::new(PartitionRecord::decode(body)?)),
             Some(b's') => Record::Setting(SettingRecord::decode(body)?),
@@ -149,7 +177,10 @@ impl fmt::Display for RecordName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RecordName::Cluster => f.write_str("cluster"),
+            RecordName::Flags(id) => write!(f, "flags {id}"),
             RecordName::Node(id) => write!(f, "node {id}"),
+            RecordName::Operation(id) => write!(f, "operation {id}"),
+            RecordName::Permit(id) => write!(f, "permit {id}"),
             RecordName::Partition(group) => write!(f, "group {group}"),
             RecordName::Setting(name) => write!(f, "setting {name}"),
             RecordName::Table(id) => write!(f, "table {id}"),
@@ -186,6 +217,18 @@ impl fmt::Display for Record {
             }
             Record::Partition(partition) => display_partition(partition, f),
             Record::Setting(setting) => write!(f, " {}", setting.value),
+            Record::Flags(flags) => {
+                for (set, name) in
+                    [(flags.drained, "drained"), (flags.leaving, "leaving"), (flags.offline, "offline")]
+                {
+                    if set {
+                        write!(f, " {name}")?;
+                    }
+                }
+                Ok(())
+            }
+            Record::Operation(operation) => display_operation(operation, f),
+            Record::Permit(permit) => write!(f, " {} until {}", permit.holder, permit.until_ms),
             Record::Table(table) => {
                 write!(f, " {}:{} engine={:?}", table.namespace, table.name, table.engine())?;
                 write!(f, " hash={:?} replicas={}", table.hash(), table.replicas)?;
@@ -195,7 +238,31 @@ impl fmt::Display for Record {
     }
 }
 
-/// `+` marks a replica that is established, `*` one that joins later: `1+@3` is replica 1 on node 3.
+fn display_operation(operation: &OperationRecord, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, " {:?} revision={}", operation.state(), operation.revision)?;
+    if operation.parent != 0 {
+        write!(f, " parent={}", operation.parent)?;
+    }
+    if let Some(group) = operation.group {
+        write!(f, " group={group}")?;
+    }
+    if operation.cancelling {
+        f.write_str(" cancelling")?;
+    }
+    write!(f, " step={}/{}", operation.step, operation.steps.len())?;
+    if let Some(step) = operation.steps.get(operation.step as usize) {
+        write!(f, " {}", step.name)?;
+    }
+    if operation.made_replica != 0 {
+        write!(f, " made={}", operation.made_replica)?;
+    }
+    if !operation.fault_code.is_empty() {
+        write!(f, " [{}] {}", operation.fault_code, operation.fault_detail)?;
+    }
+    Ok(())
+}
+
+/// `+` marks a replica that is established, `-` one that is offline, `*` one that joins later: `1+@3` is replica 1 on node 3.
 fn display_partition(partition: &PartitionRecord, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, " table={} generation={}", partition.table, partition.generation)?;
     write!(f, " index={} epoch={} replicas=", partition.index, partition.route_epoch)?;
@@ -203,7 +270,8 @@ fn display_partition(partition: &PartitionRecord, f: &mut fmt::Formatter<'_>) ->
         let comma = if i == 0 { "" } else { "," };
         let joining = if replica.founding { "" } else { "*" };
         let established = if replica.established { "+" } else { "" };
-        write!(f, "{comma}{}{joining}{established}@{}", replica.id, replica.node)?;
+        let offline = if replica.offline { "-" } else { "" };
+        write!(f, "{comma}{}{joining}{established}{offline}@{}", replica.id, replica.node)?;
     }
     write!(f, " next={}", partition.next_replica)?;
     let Some(observed) = &partition.observed else { return Ok(()) };

@@ -45,6 +45,7 @@ fn largest_partition(group: u64, table: u64, index: u64) -> PartitionRecord {
         node: NODES_MAX as u64 - n,
         founding: true,
         established: true,
+        offline: true,
     };
     PartitionRecord {
         group,
@@ -57,6 +58,8 @@ fn largest_partition(group: u64, table: u64, index: u64) -> PartitionRecord {
         observed: Some(membership()),
         engine: if table == 0 { EngineKind::Catalog.into() } else { EngineKind::Kv.into() },
         birth: Some(membership()),
+        leader: HIGH,
+        leader_term: HIGH,
     }
 }
 
@@ -83,6 +86,7 @@ fn a_whole_copy_of_the_largest_catalog_fits_a_frame() {
         next_node: NODES_MAX as u64 + 1,
         next_table: TABLES_MAX as u64,
         next_group: GROUPS_MAX as u64,
+        next_operation: HIGH,
     };
     let mut records = vec![Record::Cluster(cluster)];
     records.extend((1..=NODES_MAX as u64).map(|id| Record::Node(Arc::new(largest_node(id)))));

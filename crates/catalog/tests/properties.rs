@@ -58,14 +58,18 @@ fn any_op() -> impl Strategy<Value = CatalogOp> {
             |(group, epoch, members)| {
                 let member = |(replica, node, learner)| Member { replica, node, learner };
                 let members = members.into_iter().map(member).collect();
-                CatalogOp::Observed(ObservedMembership { group, membership: Some(Membership { epoch, members }) })
+                CatalogOp::Observed(ObservedMembership {
+                    group,
+                    membership: Some(Membership { epoch, members }),
+                    ..Default::default()
+                })
             }
         ),
         4 => group_replica().prop_map(|GroupReplica { group, replica }| {
             CatalogOp::ReplaceReplica(ReplaceReplica { group, replica, reason: "lost".into() })
         }),
         1 => (prop::sample::select(vec!["suspect_after_ms", "nonsense"]), 0..2000u64).prop_map(
-            |(name, value)| CatalogOp::Set(SetSetting { name: name.into(), value: value.to_string() })
+            |(name, value)| CatalogOp::Set(SetSetting { name: name.into(), value: value.to_string(), ..Default::default() })
         ),
     ]
 }

@@ -138,7 +138,7 @@ impl Control {
             led.insert(group);
             if known.is_none_or(|known| known.epoch < membership.epoch) {
                 let membership = Some(membership.clone());
-                let observed = ObservedMembership { group: group.get(), membership };
+                let observed = ObservedMembership { group: group.get(), membership, ..Default::default() };
                 self.say(CatalogOp::Observed(observed), now, decision);
                 // A wish counts for the membership that it was made from.
                 continue;

@@ -25,7 +25,8 @@ pub const fn prefix(code: ErrorCode) -> &'static str {
         DiskFull | DataUnreadable | DataDamaged => "MISCONF",
         RequestTooLarge | UnknownTable | TableExists | BadName | BadArgument | NotEnoughNodes
         | WrongCluster | VersionUnsupported | DuplicateNode | DataNewer | DataInUse | PortInUse
-        | TopologyDiffers | BadFile | NoCluster | WireCorrupt | Internal => "ERR",
+        | TopologyDiffers | BadFile | NoCluster | WireCorrupt | Internal | PlanOutdated | PartitionBusy
+        | UnknownOperation | OperationActive | Unsafe | NoPermit | UnknownNode | NotMeta => "ERR",
     }
 }
 

@@ -60,6 +60,14 @@ codes! {
     BadName "bad-name" Never "a name is empty, too long or has a character that is not allowed" => "use letters, digits and underscores, up to 255 of them";
     BadArgument "bad-argument" Never "an argument is outside what is allowed" => "correct the argument that the message names; '--help' after a command lists what it takes";
     NotEnoughNodes "not-enough-nodes" Never "there are fewer nodes than replicas asked for" => "ask for fewer replicas with --replicas, or add nodes";
+    PlanOutdated "plan-outdated" Never "what the plan was made from has changed" => "ask for the plan again, and look at it";
+    PartitionBusy "partition-busy" Never "another operation works on the partition" => "'skein op list' shows it; wait for it, or cancel it with 'skein op cancel ID'";
+    UnknownOperation "unknown-operation" Never "there is no such operation" => "'skein op list' shows the operations";
+    OperationActive "operation-active" Never "the operation has not ended" => "cancel it first with 'skein op cancel ID'";
+    Unsafe "unsafe" Never "it would put data or service at risk" => "'skein explain partition TABLE N' and 'skein status' say what is missing";
+    NoPermit "no-permit" Never "the node must not be stopped now" => "wait until the partitions that the message names are whole again; 'skein status --watch' shows it";
+    UnknownNode "unknown-node" Never "there is no such node" => "'skein node list' shows the nodes";
+    NotMeta "not-meta" Again "this node does not keep the catalog" => "ask one of the nodes that the message names; the command line does so by itself";
     Unauthorized "unauthorized" Never "the connection did not prove the cluster's secret" => "name the cluster's directory with --dir, or its secret with --secret-file";
     WrongCluster "wrong-cluster" Never "the other side belongs to another cluster" => "check the address and the data directory; a data directory serves one cluster only";
     VersionUnsupported "version-unsupported" Never "the other side or the stored data is of a version that this program cannot work with" => "use a release that supports both versions";

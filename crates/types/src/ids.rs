@@ -60,6 +60,10 @@ id!(
     BootId
 );
 id!(
+    /// An operation; one number space for all of a cluster.
+    OperationId
+);
+id!(
     /// One table (the `tid` of the guides). Assigned by the catalog, starts at 1.
     TableId
 );

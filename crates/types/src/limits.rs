@@ -44,6 +44,12 @@ pub const LABELS_MAX: usize = 16;
 pub const LABEL_BYTES_MAX: usize = 64;
 /// Longest address (`host:port`), in bytes: a DNS name has at most 253.
 pub const ADDRESS_BYTES_MAX: usize = 260;
+/// Most operations that have not ended: every partition of the largest table, and room for more.
+pub const OPERATIONS_AT_ONCE_MAX: usize = 4096;
+/// Ended operations that are remembered; beyond it the oldest go, failed ones last.
+pub const OPERATIONS_KEPT_MAX: usize = 4096;
+/// Events that an operation remembers.
+pub const OPERATION_EVENTS_MAX: usize = 64;
 /// Longest table or namespace name, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
 /// Bits of a scan cursor that hold the position; with 10 bits of partition a cursor stays below 2^53.

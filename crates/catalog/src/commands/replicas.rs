@@ -92,6 +92,7 @@ pub(super) fn replace(
         node: partition.replicas[rank].node,
         founding: false,
         established: false,
+        offline: false,
     };
     partition.next_replica += 1;
     partition.route_epoch += 1;

@@ -128,6 +128,7 @@ fn born_partition(table: &TableRecord, index: usize, birth: Membership) -> Parti
         node: member.node,
         founding: true,
         established: false,
+        offline: false,
     };
     let last_replica = birth.members.iter().map(|member| member.replica).max().unwrap_or(0);
     PartitionRecord {
@@ -140,6 +141,8 @@ fn born_partition(table: &TableRecord, index: usize, birth: Membership) -> Parti
         next_replica: last_replica + 1,
         observed: None,
         engine: table.engine,
+        leader: 0,
+        leader_term: 0,
         birth: Some(birth),
     }
 }

@@ -42,6 +42,7 @@ impl World {
             "observed" => self.apply(CatalogOp::Observed(ObservedMembership {
                 group: words.number(0),
                 membership: words.text("members").map(|_| membership(&words)),
+                ..Default::default()
             })),
             "replace" => {
                 let GroupReplica { group, replica } = group_replica(words.argument(0));
@@ -50,7 +51,7 @@ impl World {
             }
             "set" => {
                 let (name, value) = (words.argument(0).into(), words.argument(1).into());
-                self.apply(CatalogOp::Set(SetSetting { name, value }))
+                self.apply(CatalogOp::Set(SetSetting { name, value, ..Default::default() }))
             }
             "unknown-command" => self.apply_command(CatalogCommand { op: None }),
             "show" => self.catalog.records().map(|record| format!("{record}\n")).collect(),
@@ -136,6 +137,7 @@ impl World {
 
 fn answer(answer: CatalogAnswer) -> String {
     match answer {
+        CatalogAnswer::Operations(operations) => format!("operations {:?}", operations.ids),
         CatalogAnswer::Ok(_) => "ok\n".into(),
         CatalogAnswer::Table(table) => format!("table {}\n", table.id),
         CatalogAnswer::Node(node) => format!("node {}\n", node.id),

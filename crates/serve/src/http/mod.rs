@@ -132,9 +132,16 @@ impl IntoResponse for Refusal {
 fn status_of(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
-        ErrorCode::UnknownTable => StatusCode::NOT_FOUND,
+        ErrorCode::UnknownTable | ErrorCode::UnknownOperation | ErrorCode::UnknownNode => {
+            StatusCode::NOT_FOUND
+        }
         ErrorCode::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorCode::TableExists => StatusCode::CONFLICT,
+        ErrorCode::TableExists
+        | ErrorCode::PlanOutdated
+        | ErrorCode::PartitionBusy
+        | ErrorCode::OperationActive
+        | ErrorCode::Unsafe
+        | ErrorCode::NoPermit => StatusCode::CONFLICT,
         ErrorCode::Internal | ErrorCode::DataDamaged | ErrorCode::DataUnreadable => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
