@@ -16,6 +16,8 @@
 //!
 //! **Which replica?** The leader that another replica named a moment ago; else the one that this node's own
 //! replica follows, which hears of an election at once; else the one that answered last; else each in turn.
+//! A call that is out at a node which may only be paused does not wait for it when the local replica follows
+//! another.
 //!
 //! **Order.** Writes of one gateway to one group arrive in the order of submission also when the leader
 //! changes: a new one does not leave while an earlier one pauses, or is still out at another node.
@@ -39,6 +41,8 @@ const HINTS_AT_ONCE_MAX: u32 = 3;
 /// A hint is younger than what the local replica knows for this long: a replica that follows a leader hears
 /// from it twice in that time.
 const HINT_FRESH: Duration = limits::TICK.saturating_mul(2 * limits::HEARTBEAT_TICKS as u32);
+/// How often calls that are out are compared with whom the local replica follows.
+const REVIEW_EVERY: Duration = Duration::from_millis(100);
 /// Writes of one session that may be open at once. Below the group's window, which counts from the floor.
 const OPEN_WRITES_MAX: usize = limits::SESSION_WINDOW as usize / 2;
 
@@ -106,6 +110,8 @@ pub struct Gateway {
     leaders: Leaders,
     /// Calls to look at, by time.
     due: BTreeSet<(Moment, u64)>,
+    /// When to compare calls that are out with whom the local replicas follow.
+    review: Moment,
     counters: GatewayCounters,
 }
 
@@ -130,6 +136,8 @@ struct Open {
     look: Moment,
     /// The node it was last sent to and has not answered.
     sent_to: Option<NodeId>,
+    /// When it was last sent.
+    sent_at: Moment,
     attempts: u32,
     hints: u32,
     /// An attempt may have been carried out without our knowing.
@@ -165,6 +173,7 @@ impl Gateway {
             sessions: BTreeMap::new(),
             leaders: Leaders::default(),
             due: BTreeSet::new(),
+            review: Moment::default(),
             counters: GatewayCounters::default(),
         }
     }
@@ -181,7 +190,7 @@ impl Gateway {
 
     /// When [`Self::tick`] has something to do.
     pub fn next_due(&self) -> Option<Moment> {
-        self.due.first().map(|(moment, _)| *moment)
+        self.due.first().map(|(moment, _)| self.review.min(*moment))
     }
 
     /// Takes on a call. Its end is a `Complete` with the returned number, perhaps at once.
@@ -260,24 +269,23 @@ impl Gateway {
 
     /// Time passes: pauses and patience end.
     pub fn tick(&mut self, routes: &dyn Routes, now: Moment, out: &mut Vec<GatewayEffect>) {
+        if now >= self.review {
+            self.review = now.plus(REVIEW_EVERY);
+            self.follow_elections(routes, now, out);
+        }
         while let Some(&(moment, id)) = self.due.first() {
             if moment > now {
                 return;
             }
             self.due.pop_first();
-            let Some(open) = self.calls.get_mut(&id) else { continue };
+            let Some(open) = self.calls.get(&id) else { continue };
             if now >= open.deadline {
                 let fault = open.timeout_fault();
                 self.finish(id, Err(fault), routes, now, out);
                 continue;
             }
             let group = open.call.group;
-            if let Some(silent) = open.sent_to {
-                open.in_doubt |= open.call.access == Access::Write;
-                open.avoid = Some(silent);
-                open.last_fault = ErrorCode::NoLeader;
-                self.leaders.forget(group, silent);
-            }
+            self.give_up_attempt(id);
             let paused = self.sessions.get(&group).is_some_and(|session| session.paused.contains(&id));
             if paused {
                 self.resume(group, routes, now, out);
@@ -285,6 +293,38 @@ impl Gateway {
                 self.attempt(id, routes, now, out);
             }
         }
+    }
+
+    /// Calls that are out at one node while the local replica follows another go there, in their order. Not
+    /// at once: whoever sent them may have known better than the local replica.
+    fn follow_elections(&mut self, routes: &dyn Routes, now: Moment, out: &mut Vec<GatewayEffect>) {
+        let mut followed: BTreeMap<GroupId, Option<NodeId>> = BTreeMap::new();
+        let mut moved = Vec::new();
+        for (&id, open) in &self.calls {
+            let group = open.call.group;
+            let Some(at) = open.sent_to.filter(|_| now.since(open.sent_at) >= HINT_FRESH) else { continue };
+            let leader = *followed.entry(group).or_insert_with(|| {
+                let route = routes.route(group)?;
+                routes.leader(group).filter(|leader| route.nodes.contains(leader))
+            });
+            moved.extend(leader.filter(|leader| *leader != at).map(|leader| (id, group, leader)));
+        }
+        for &(id, _, leader) in &moved {
+            self.give_up_attempt(id);
+            self.attempt_at(id, Some(leader), routes, now, out);
+        }
+        let groups: BTreeSet<GroupId> = moved.into_iter().map(|(_, group, _)| group).collect();
+        groups.into_iter().for_each(|group| self.send_waiting(group, routes, now, out));
+    }
+
+    /// Whoever has a call does not answer: it may have carried it out, and is not asked again at once.
+    fn give_up_attempt(&mut self, id: u64) {
+        let Some(open) = self.calls.get_mut(&id) else { return };
+        let Some(silent) = open.sent_to else { return };
+        open.in_doubt |= open.call.access == Access::Write;
+        open.avoid = Some(silent);
+        open.last_fault = ErrorCode::NoLeader;
+        self.leaders.forget(open.call.group, silent);
     }
 
     /// All paused writes of a group try again, in their order, and then those that waited for them.
@@ -313,6 +353,9 @@ impl Gateway {
     }
 
     fn open(&mut self, id: u64, call: Call, now: Moment) {
+        if self.calls.is_empty() {
+            self.review = now.plus(REVIEW_EVERY);
+        }
         let deadline = now.plus(limits::REQUEST_DEADLINE);
         let registers = call.kind == RequestKind::Register && call.access == Access::Write;
         let open = Open {
@@ -322,6 +365,7 @@ impl Gateway {
             deadline,
             look: deadline,
             sent_to: None,
+            sent_at: Moment::default(),
             attempts: 0,
             hints: 0,
             in_doubt: false,
@@ -374,6 +418,7 @@ impl Gateway {
         self.counters.retried += u64::from(open.attempts > 0);
         self.counters.forwarded += u64::from(to != self.me);
         open.attempts += 1;
+        open.sent_at = now;
         let (session, sequence) = open.sequence.unwrap_or((SessionId(0), 0));
         let request = Request {
             id,

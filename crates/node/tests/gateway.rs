@@ -166,6 +166,23 @@ fn a_fresh_hint_is_believed_before_the_local_replica_and_that_before_the_last_an
 }
 
 #[test]
+fn what_is_out_at_a_paused_leader_goes_to_the_one_that_was_elected_meanwhile() {
+    let mut test = Test::new();
+    let first = test.write("a");
+    test.write("b");
+    test.call(Access::Read, "r");
+    test.world.leader.set(Some(NodeId(2)));
+    assert!(test.pass(Duration::from_millis(150)).is_empty(), "the local replica may be late");
+    assert!(test.write("c").is_empty());
+    let moved = test.pass(Duration::from_millis(100));
+    assert_eq!(bodies(&moved), [(2, "a"), (2, "b"), (2, "r"), (2, "c")]);
+    assert_eq!(moved[0].1.sequence, first[0].1.sequence, "under its number");
+    assert!(test.pass(Duration::from_millis(900)).is_empty(), "it is where it should be");
+    test.refuse(NodeId(2), first[0].1.id, ErrorCode::SessionExpired, 0);
+    assert_eq!(test.end(), Err(ErrorCode::OutcomeUnknown), "node 1 may have carried it out");
+}
+
+#[test]
 fn who_was_silent_is_not_asked_again_without_a_reason() {
     let mut test = Test::new();
     test.world.leader.set(None);
