@@ -79,7 +79,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, pending: OwnedSemaph
     let conversation = Conversation { shared: &shared, handler: handler.as_ref(), origin, channel, voice };
     tokio::select! {
         () = conversation.deliver_all(&mut reader) => {}
-        _ = write_all(&replies, &mut writer) => {}
+        _ = write_all(&replies, writer) => {}
         _ = replaced => {}
     }
     replies.close();

@@ -1,6 +1,5 @@
 //! The calling end of a connection: calls, writes what waits, and calls again.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +17,9 @@ use types::limits::{
 use types::{Endpoint, ErrorCode, NodeId};
 
 use super::handshake::{self, HandshakeError};
-use super::queue::Queue;
+use super::queue::{Queue, Work};
 use super::registry::Presence;
-use super::wire::{FrameReader, WireError, encode_all};
+use super::wire::{FrameReader, WireError};
 use super::{Origin, Shared};
 use crate::listen::tune_peer;
 
@@ -137,9 +136,9 @@ impl Caller {
 
     /// Writes and reads until something breaks; returns what.
     async fn converse(&self, connection: Connection) -> WireError {
-        let Connection { origin, mut reader, mut writer, _presence } = connection;
+        let Connection { origin, mut reader, writer, _presence } = connection;
         tokio::select! {
-            end = write_all(&self.queue, &mut writer) => end,
+            end = write_all(&self.queue, writer) => end,
             end = self.listen(origin, &mut reader) => end,
         }
     }
@@ -207,20 +206,18 @@ fn is_refusal(error: &HandshakeError) -> bool {
     }
 }
 
-/// Writes what waits in a queue, everything that is there in one write, until the socket breaks.
-pub(crate) async fn write_all(queue: &Queue, writer: &mut OwnedWriteHalf) -> WireError {
-    let mut items = VecDeque::new();
-    let mut bytes = BytesMut::new();
+/// Writes what waits in a queue and nobody else wrote, until the socket breaks.
+pub(crate) async fn write_all(queue: &Queue, mut writer: OwnedWriteHalf) -> WireError {
+    let mut encoded = BytesMut::new();
     loop {
-        queue.take(&mut items).await;
-        encode_all(&mut items, &mut bytes);
-        if let Err(error) = writer.write_all(&bytes).await {
+        Work { writer, encoded } = queue.work(writer, encoded).await;
+        if let Err(error) = writer.write_all(&encoded).await {
             return error.into();
         }
-        bytes.clear();
+        encoded.clear();
         // One burst shall not cost memory for ever.
-        if bytes.capacity() > 2 * PEER_WRITE_BYTES {
-            bytes = BytesMut::new();
+        if encoded.capacity() > 2 * PEER_WRITE_BYTES {
+            encoded = BytesMut::new();
         }
     }
 }
