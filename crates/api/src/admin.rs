@@ -7,6 +7,7 @@
 //! | `GET /v1/identity` | | [`Identity`]; no secret needed |
 //! | `GET /v1/status` | | [`Status`] |
 //! | `GET /v1/nodes` | | list of [`NodeStatus`] |
+//! | `POST /v1/nodes` | [`JoinNode`] | [`Joined`]: the cluster knows the node |
 //! | `GET /v1/tables` | | list of [`Table`] |
 //! | `POST /v1/tables` | [`CreateTable`] | [`Table`] |
 //! | `GET /v1/tables/{namespace}/{name}` | | [`Table`] |
@@ -30,6 +31,8 @@
 //! Every request to `/v1/` but `identity` carries `Authorization: Bearer TOKEN` with
 //! [`crate::auth`]'s admin token of the cluster's secret. An error is an HTTP status of 400 and up with
 //! [`ErrorBody`].
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use types::{ErrorCode, Fault};
@@ -92,6 +95,49 @@ pub struct NodeStatus {
     pub replicas: u32,
     /// Groups that it leads.
     pub leads: u32,
+    /// What was done to it by command: `drained`, `leaving`, `offline`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+}
+
+/// A node that wants to be known: a new one, or one of the cluster that tells where it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinNode {
+    /// Its id; 0 asks for a new one.
+    pub node: u64,
+    /// The run of its process, or whatever random number a new node asks under, as hexadecimal text. Whoever asks
+    /// again under the same gets the same id.
+    pub boot: String,
+    /// Where other nodes reach it.
+    pub endpoint: String,
+    /// Where Redis clients reach it.
+    pub redis: String,
+    /// Where Redis clients with ZanKV addressing reach it.
+    pub zankv: String,
+    /// Where its HTTP API is.
+    pub http: String,
+    /// What it does; none means everything.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// The release that it runs.
+    pub version: String,
+    /// The highest feature level that it can work at.
+    pub feature_level: u32,
+    /// `dc`, `rack`, `host` and whatever else.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Its data directory, as hexadecimal text; 0 while it has none.
+    pub store: String,
+}
+
+/// The answer to [`JoinNode`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Joined {
+    /// The cluster's id, as hexadecimal text.
+    pub cluster: String,
+    /// The node's id.
+    pub node: u64,
 }
 
 /// How a partition is.
@@ -124,7 +170,8 @@ pub struct ReplicaStatus {
     pub node: u64,
     /// `leader`, `follower` or `learner`.
     pub role: String,
-    /// `in-sync`, `catching-up`, `starting`, `stopped`, `lost`, or `unreachable` when its node is not up.
+    /// `in-sync`, `catching-up`, `starting`, `stopped`, `lost`, `offline` when a command has taken its vote,
+    /// or `unreachable` when its node is not up.
     pub state: String,
     /// The last log index that it applied.
     pub applied: u64,

@@ -88,9 +88,7 @@ fn give_id(catalog: &Catalog, cluster: &mut ClusterRecord) -> Result<u64, Fault>
 
 fn unknown_node(cluster: &ClusterRecord, id: u64) -> Fault {
     if id < cluster.next_node {
-        return bad_argument(format!(
-            "node {id} was removed from the cluster, and its id is not given out again"
-        ));
+        return Fault::new(ErrorCode::NodeRemoved, format!("node {id}"));
     }
     let detail = format!("cluster {:016x} never gave out node id {id}", cluster.cluster);
     Fault::new(ErrorCode::WrongCluster, detail)
