@@ -17,7 +17,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// how long the way past it takes.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a change may take: the nodes' own deadline and room for it to be told.
-const CHANGE_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const CHANGE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a digest may take: each replica reads all its records.
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(600);
 /// Longest reply: the status of some hundred thousand replicas.
@@ -163,7 +163,7 @@ impl Client {
     }
 
     /// A question: any node may answer it, so every one is tried.
-    fn ask(&self, path: &str) -> Result<(u16, String), Fault> {
+    pub(crate) fn ask(&self, path: &str) -> Result<(u16, String), Fault> {
         self.first_reply(
             |address| self.send(address, &Method::GET, path, QUESTION_TIMEOUT, None::<&()>),
             true,
@@ -171,7 +171,7 @@ impl Client {
     }
 
     /// A change: once a node was reached, no other is tried.
-    fn change<B: Serialize>(
+    pub(crate) fn change<B: Serialize>(
         &self,
         method: &Method,
         path: &str,
@@ -257,7 +257,7 @@ fn read(mut response: Response<ureq::Body>) -> Result<(u16, String), Failure> {
 }
 
 /// The reply's JSON, or the error that it is.
-fn parsed<T: DeserializeOwned>(reply: (u16, String)) -> Result<T, Fault> {
+pub(crate) fn parsed<T: DeserializeOwned>(reply: (u16, String)) -> Result<T, Fault> {
     if reply.0 != 200 {
         return Err(refusal(&reply));
     }
@@ -266,7 +266,7 @@ fn parsed<T: DeserializeOwned>(reply: (u16, String)) -> Result<T, Fault> {
     })
 }
 
-fn done(reply: (u16, String)) -> Result<(), Fault> {
+pub(crate) fn done(reply: (u16, String)) -> Result<(), Fault> {
     if reply.0 == 200 { Ok(()) } else { Err(refusal(&reply)) }
 }
 
@@ -286,7 +286,7 @@ fn table_path(namespace: &str, name: &str) -> String {
 }
 
 /// A path segment; names that are allowed pass unchanged, others reach the node as they were typed.
-fn escaped(segment: &str) -> String {
+pub(crate) fn escaped(segment: &str) -> String {
     use std::fmt::Write;
     segment.bytes().fold(String::new(), |mut text, byte| {
         match byte {

@@ -16,6 +16,7 @@
 mod directory;
 mod http;
 mod lookup;
+mod operations;
 mod topology;
 
 pub use directory::Directory;
