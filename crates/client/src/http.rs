@@ -193,6 +193,10 @@ impl Client {
                 Ok((503, _)) if repeatable && address != self.addresses.last().unwrap_or(address) => {
                     tried.push(format!("{address} is starting"));
                 }
+                // Some nodes do not keep the catalog; the next one may.
+                Ok(reply) if is_elsewhere(&reply) && address != self.addresses.last().unwrap_or(address) => {
+                    tried.push(format!("{address} does not keep the catalog"));
+                }
                 Ok(reply) => return Ok(reply),
                 Err(failure) if failure.connected && !repeatable => {
                     let detail = format!("{address}: {}", failure.fault.detail);
@@ -279,6 +283,12 @@ fn refusal((status, text): &(u16, String)) -> Fault {
             Fault::new(ErrorCode::WireCorrupt, format!("HTTP status {status} without an error body: {start}"))
         }
     }
+}
+
+/// Whether the node said that it did nothing, and that another one has to be asked.
+fn is_elsewhere((status, text): &(u16, String)) -> bool {
+    let not_meta = |body: ErrorBody| body.code == ErrorCode::NotMeta.as_str();
+    *status >= 400 && serde_json::from_str(text).is_ok_and(not_meta)
 }
 
 fn table_path(namespace: &str, name: &str) -> String {

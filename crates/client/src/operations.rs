@@ -1,8 +1,8 @@
 //! The admin API as calls, second half: operations, permits, explanations and settings.
 
 use api::admin::{
-    Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SetSetting, SettingValue,
-    StartOperation,
+    Explanation, JoinNode, Joined, Operation, OperationRequest, Permit, PermitRequest, Plan, SetSetting,
+    SettingValue, StartOperation,
 };
 use types::Fault;
 use ureq::http::Method;
@@ -126,5 +126,14 @@ impl Client {
     pub fn set_setting(&self, name: &str, wish: &SetSetting) -> Result<SettingValue, Fault> {
         let path = format!("/v1/settings/{}", escaped(name));
         parsed(self.change(&Method::PUT, &path, CHANGE_TIMEOUT, Some(wish))?)
+    }
+
+    /// Makes a node known to the cluster. The same question under the same boot has the same answer, so one
+    /// whose outcome is unknown may be asked again.
+    ///
+    /// # Errors
+    /// `NodeRemoved` if it was known and has left, `BadArgument`, and as [`Self::start_operation`].
+    pub fn join(&self, node: &JoinNode) -> Result<Joined, Fault> {
+        parsed(self.change(&Method::POST, "/v1/nodes", CHANGE_TIMEOUT, Some(node))?)
     }
 }
