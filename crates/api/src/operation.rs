@@ -286,7 +286,7 @@ pub struct ExpectedPartition {
 #[derive(Clone, PartialEq, Message)]
 pub struct CatalogEdit {
     /// Which; `None` is one of a newer release.
-    #[prost(oneof = "Edit", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "Edit", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub edit: Option<Edit>,
 }
 
@@ -312,6 +312,10 @@ pub enum Edit {
     /// A node without replicas leaves the cluster.
     #[prost(message, tag = "6")]
     RemoveNode(OnNode),
+    /// How many replicas the partitions of a table shall have. The replicas themselves come and go by other
+    /// edits.
+    #[prost(message, tag = "7")]
+    SetReplicas(ReplicasWish),
 }
 
 /// A replica that leaves, and the one that takes its rank.

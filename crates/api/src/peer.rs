@@ -280,6 +280,15 @@ pub struct Report {
     /// The catalog copy that it works with.
     #[prost(uint64, tag = "6")]
     pub catalog_version: u64,
+    /// Bytes that its disk has left for data, the reserve not counted; see `disk_bytes`.
+    #[prost(uint64, tag = "7")]
+    pub free_bytes: u64,
+    /// Bytes of its disk; 0 while it does not know, and then `free_bytes` says nothing.
+    #[prost(uint64, tag = "8")]
+    pub disk_bytes: u64,
+    /// How long its process runs, in milliseconds.
+    #[prost(uint64, tag = "9")]
+    pub uptime_millis: u64,
 }
 
 /// What a node reports of one replica.
@@ -309,7 +318,7 @@ pub struct ReplicaReport {
     /// On the leader: the group's membership.
     #[prost(message, optional, tag = "8")]
     pub membership: Option<Membership>,
-    /// Bytes of state, approximately.
+    /// Bytes of state, approximately; of a replica that receives a snapshot, those that have arrived.
     #[prost(uint64, tag = "9")]
     pub bytes: u64,
     /// Live records.
@@ -324,6 +333,13 @@ pub struct ReplicaReport {
     /// Digests of its state, for a while after they were asked for.
     #[prost(message, repeated, tag = "13")]
     pub digests: Vec<DigestAt>,
+    /// The epoch of the membership that it knows itself to be in; 0 if it is in none. A later one without it
+    /// means that it was let go.
+    #[prost(uint64, tag = "14")]
+    pub member_epoch: u64,
+    /// Requests of clients that it applied since the group was born.
+    #[prost(uint64, tag = "15")]
+    pub writes: u64,
 }
 
 /// A hash of a replica's live records at a log index.

@@ -3,6 +3,7 @@
 //! A decision is made from the catalog as it is and only *says* what to change; [`Catalog::apply`] then
 //! takes it over. So a refusal cannot leave half a change behind.
 
+mod edits;
 mod nodes;
 mod operations;
 mod permits;

@@ -2,7 +2,7 @@
 //!
 //! A view costs up to the size of the catalog. Make it once for each catalog version, not per request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::catalog::{EngineKind, HashBy, PartitionRecord, TableRecord};
 use api::peer::Membership;
@@ -72,6 +72,8 @@ pub struct HostedReplica {
     pub route_epoch: RouteEpoch,
     /// Its place in the order in which replicas campaign; 0 is first.
     pub rank: u32,
+    /// It was taken offline by command: it receives the log, and has no vote.
+    pub offline: bool,
 }
 
 /// How a replica begins.
@@ -89,6 +91,8 @@ pub enum Birth {
 pub struct Wish {
     /// The replicas wished for, with their nodes.
     pub replicas: BTreeMap<ReplicaId, NodeId>,
+    /// Those of them that shall have no vote, because they were taken offline.
+    pub learners: BTreeSet<ReplicaId>,
     /// The epoch of the membership that the catalog knows: a directive made from this wish is meant for
     /// that one. The epoch at birth until a leader has told a later one.
     pub expected: ConfigEpoch,
@@ -137,6 +141,12 @@ impl Catalog {
                 .replicas
                 .iter()
                 .map(|replica| (ReplicaId(replica.id), NodeId(replica.node)))
+                .collect(),
+            learners: partition
+                .replicas
+                .iter()
+                .filter(|replica| replica.offline)
+                .map(|replica| ReplicaId(replica.id))
                 .collect(),
             expected: ConfigEpoch(known.map_or(0, |membership| membership.epoch)),
         })
@@ -205,5 +215,6 @@ fn hosted_replica(partition: &PartitionRecord, node: NodeId) -> Option<HostedRep
         established: replica.established,
         route_epoch: RouteEpoch(partition.route_epoch),
         rank: rank as u32,
+        offline: replica.offline,
     })
 }

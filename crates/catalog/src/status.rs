@@ -25,12 +25,15 @@ use std::time::Duration;
 
 use api::admin::{NodeStatus, Status, Verdict};
 use api::catalog::NodeRecord;
+use api::operation::NodeFlags;
 use api::peer::Report;
 use types::settings::{DOWN_AFTER_MS, SUSPECT_AFTER_MS};
 use types::{GroupId, NodeId};
 
 use crate::Catalog;
 use partition::{Assessment, Heard, assess};
+
+pub use tolerance::{majority, tolerance};
 
 /// What an observer has heard from the nodes.
 #[derive(Clone, Debug, Default)]
@@ -205,10 +208,30 @@ fn node_statuses(
         http: node.http.clone(),
         roles: node.roles.clone(),
         state: heard.state(node.id).as_str().into(),
+        since_ms: since_ms(observations, heard, NodeId(node.id)),
         pid: observations.reports.get(&NodeId(node.id)).map_or(0, |observation| observation.report.pid),
         version: node.version.clone(),
         replicas: replicas.get(&node.id).copied().unwrap_or(0),
         leads: leads.get(&node.id).copied().unwrap_or(0),
+        flags: flag_names(&catalog.flags(NodeId(node.id))),
     };
     catalog.nodes().map(node_status).collect()
+}
+
+/// How long a node has been up, or silent.
+fn since_ms(observations: &Observations, heard: &Heard<'_>, node: NodeId) -> u64 {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    match observations.reports.get(&node) {
+        None => millis(observations.listening),
+        Some(last) if heard.state(node.get()) == NodeState::Up => {
+            last.report.uptime_millis.saturating_add(millis(last.age))
+        }
+        Some(last) => millis(last.age),
+    }
+}
+
+/// What was done to a node by command, in words.
+pub fn flag_names(flags: &NodeFlags) -> Vec<String> {
+    let all = [(flags.drained, "drained"), (flags.leaving, "leaving"), (flags.offline, "offline")];
+    all.into_iter().filter(|(set, _)| *set).map(|(_, name)| name.to_owned()).collect()
 }

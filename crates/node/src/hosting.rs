@@ -80,6 +80,7 @@ mod tests {
             established,
             route_epoch: RouteEpoch(1),
             rank: 0,
+            offline: false,
         }
     }
 

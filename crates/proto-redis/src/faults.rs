@@ -26,7 +26,8 @@ pub const fn prefix(code: ErrorCode) -> &'static str {
         RequestTooLarge | UnknownTable | TableExists | BadName | BadArgument | NotEnoughNodes
         | WrongCluster | VersionUnsupported | DuplicateNode | DataNewer | DataInUse | PortInUse
         | TopologyDiffers | BadFile | NoCluster | WireCorrupt | Internal | PlanOutdated | PartitionBusy
-        | UnknownOperation | OperationActive | Unsafe | NoPermit | UnknownNode | NotMeta => "ERR",
+        | UnknownOperation | OperationActive | UnknownPartition | AlreadyThere | NotThere | NodeUnfit
+        | NoRoom | Unsafe | NoPermit | UnknownNode | NotMeta => "ERR",
     }
 }
 

@@ -63,6 +63,7 @@ fn all_settings() -> String {
             Kind::Integer { default, min, max, unit } => {
                 (default.to_string(), min.to_string(), max.to_string(), unit)
             }
+            Kind::Switch { default } => (default.to_string(), "false".into(), "true".into(), ""),
         };
         let _ =
             writeln!(text, "| `{}` | {default} | {min} | {max} | {unit} | {} |", setting.name, setting.about);

@@ -16,6 +16,11 @@ pub enum Kind {
         /// What the number counts, as shown to people.
         unit: &'static str,
     },
+    /// `true` or `false`; as a number 1 or 0.
+    Switch {
+        /// The value when nothing is said.
+        default: bool,
+    },
 }
 
 /// One setting.
@@ -62,9 +67,58 @@ pub const BLOCK_CACHE_BYTES: Setting = Setting {
     about: "memory for blocks read from disk",
 };
 
+/// Whether partitions get another leader, and lost replicas are replaced, without a command.
+pub const AUTO_FAILOVER: Setting = Setting {
+    name: "auto_failover",
+    kind: Kind::Switch { default: true },
+    about: "another replica takes over from a dead leader by itself, and replicas of dead nodes are replaced; \
+            false: only by command",
+};
+/// Whether replicas and leaders are evened out without a command.
+pub const AUTO_BALANCE: Setting = Setting {
+    name: "auto_balance",
+    kind: Kind::Switch { default: false },
+    about: "replicas and leaders are evened out by themselves, onto new nodes too",
+};
+/// When a dead node's replicas are made anew elsewhere.
+pub const REPLACE_AFTER_S: Setting = Setting {
+    name: "replace_after_s",
+    kind: Kind::Integer { default: 1_800, min: 0, max: 30 * 24 * 3_600, unit: "s" },
+    about: "a node down for this long has its replicas replaced on other nodes where there is room; 0: never",
+};
+/// How many replicas are copied to or from a node at once.
+pub const MOVES_PER_NODE: Setting = Setting {
+    name: "moves_per_node",
+    kind: Kind::Integer { default: 2, min: 1, max: 64, unit: "moves" },
+    about: "operations that copy a replica to or from one node at once; more of them wait",
+};
+/// How fast a node sends snapshots.
+pub const MOVE_BYTES_PER_SECOND: Setting = Setting {
+    name: "move_bytes_per_second",
+    kind: Kind::Integer { default: 0, min: 0, max: 1024 * 1024 * MIB, unit: "bytes" },
+    about: "a node sends snapshots no faster than this; 0: as fast as it can",
+};
+/// When automation trusts its eyes no more.
+pub const AUTOMATION_STOPS_AT: Setting = Setting {
+    name: "automation_stops_at",
+    kind: Kind::Integer { default: 34, min: 1, max: 100, unit: "percent" },
+    about: "while this part of the nodes looks dead at once, nothing is replaced or balanced by itself",
+};
+
 /// All settings, in the order they are listed to people.
-pub const ALL: &[Setting] =
-    &[SUSPECT_AFTER_MS, DOWN_AFTER_MS, FLUSH_INTERVAL_MS, WRITE_BUFFER_BYTES, BLOCK_CACHE_BYTES];
+pub const ALL: &[Setting] = &[
+    AUTO_FAILOVER,
+    AUTO_BALANCE,
+    REPLACE_AFTER_S,
+    AUTOMATION_STOPS_AT,
+    MOVES_PER_NODE,
+    MOVE_BYTES_PER_SECOND,
+    SUSPECT_AFTER_MS,
+    DOWN_AFTER_MS,
+    FLUSH_INTERVAL_MS,
+    WRITE_BUFFER_BYTES,
+    BLOCK_CACHE_BYTES,
+];
 
 impl Setting {
     /// The setting of this name.
@@ -72,10 +126,32 @@ impl Setting {
         ALL.iter().find(|setting| setting.name == name)
     }
 
-    /// The default.
+    /// The default; 0 or 1 for a switch.
     pub const fn default_number(&self) -> u64 {
         match self.kind {
             Kind::Integer { default, .. } => default,
+            Kind::Switch { default } => default as u64,
+        }
+    }
+
+    /// The default as people type it.
+    pub fn default_text(&self) -> String {
+        self.text(self.default_number())
+    }
+
+    /// A value as people type it.
+    pub fn text(&self, value: u64) -> String {
+        match self.kind {
+            Kind::Integer { .. } => value.to_string(),
+            Kind::Switch { .. } => (value != 0).to_string(),
+        }
+    }
+
+    /// What values it takes, in a few words.
+    pub fn takes(&self) -> String {
+        match self.kind {
+            Kind::Integer { min, max, unit, .. } => format!("{min} to {max} {unit}"),
+            Kind::Switch { .. } => "true or false".into(),
         }
     }
 
@@ -89,6 +165,11 @@ impl Setting {
                     self.name
                 )),
             },
+            Kind::Switch { .. } => match text {
+                "true" => Ok(1),
+                "false" => Ok(0),
+                _ => Err(format!("{} is true or false, not '{text}'", self.name)),
+            },
         }
     }
 }
@@ -100,8 +181,12 @@ mod tests {
     #[test]
     fn defaults_lie_within_bounds_and_names_are_unique() {
         for (i, setting) in ALL.iter().enumerate() {
-            let Kind::Integer { default, min, max, .. } = setting.kind;
-            assert!((min..=max).contains(&default), "{}", setting.name);
+            assert_eq!(
+                setting.check(&setting.default_text()),
+                Ok(setting.default_number()),
+                "{}",
+                setting.name
+            );
             assert!(ALL[i + 1..].iter().all(|other| other.name != setting.name));
         }
     }
@@ -109,5 +194,7 @@ mod tests {
     #[test]
     fn a_bad_value_is_explained() {
         assert!(SUSPECT_AFTER_MS.check("1").unwrap_err().contains("from 500 to 600000"));
+        assert_eq!(AUTO_FAILOVER.check("no").unwrap_err(), "auto_failover is true or false, not 'no'");
+        assert_eq!((AUTO_FAILOVER.check("true"), AUTO_FAILOVER.check("false")), (Ok(1), Ok(0)));
     }
 }

@@ -111,6 +111,18 @@ impl Known<'_> {
         }
     }
 
+    fn is_offline(&self) -> bool {
+        self.wish.is_some_and(|wish| wish.offline)
+    }
+
+    /// It is out of service, and led when it went: whoever led last if nobody has led since, or one that
+    /// said so with its last word.
+    fn led(&self, leader_of_record: u64, is_led: bool) -> bool {
+        let said_so = || self.report.is_some_and(|report| report.state() == ReplicaState::Leader);
+        let is_out = !self.leads && (!self.is_up() || self.is_offline());
+        is_out && (said_so() || (!is_led && self.id == leader_of_record))
+    }
+
     fn state(&self) -> &'static str {
         if self.in_sync {
             return "in-sync";
@@ -190,6 +202,12 @@ pub(crate) fn assess(catalog: &Catalog, heard: &Heard<'_>, partition: &Partition
         role: replica.role().into(),
         state: replica.state().into(),
         applied: replica.report.map_or(0, |report| report.applied),
+        writes: replica.report.map(|report| report.writes),
+        records: replica.report.map(|report| report.records),
+        bytes: replica.report.map(|report| report.bytes),
+        offline: replica.is_offline(),
+        leaving: replica.wish.is_none(),
+        led: replica.led(partition.leader, leader.is_some()),
     };
     let table = catalog.table(TableId(partition.table)).map(display_name).unwrap_or_default();
     Assessment {

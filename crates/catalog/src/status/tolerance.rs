@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// How many voters a majority is.
-pub(crate) const fn majority(voters: usize) -> usize {
+pub const fn majority(voters: usize) -> usize {
     voters / 2 + 1
 }
 
@@ -11,7 +11,7 @@ pub(crate) const fn majority(voters: usize) -> usize {
 /// there is none even now. Takes the node of each voter that is in sync.
 ///
 /// The worst loss is that of the nodes with the most voters, so those go first. Normally each has one.
-pub(crate) fn tolerance(in_sync: &[u64], voters: usize) -> u32 {
+pub fn tolerance(in_sync: &[u64], voters: usize) -> u32 {
     let mut left = in_sync.len().saturating_sub(majority(voters));
     let mut by_node: BTreeMap<u64, usize> = BTreeMap::new();
     for node in in_sync {

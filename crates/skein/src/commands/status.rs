@@ -215,6 +215,7 @@ mod tests {
             version: "0.1.0".into(),
             replicas: 9,
             leads: 3,
+            flags: Vec::new(),
         };
         let replica = |node: u64, state: &str| ReplicaStatus {
             replica: node,

@@ -1,0 +1,13 @@
+//! Laws: operations as procedures over the catalog.
+
+mod executor;
+mod explain;
+pub mod observed;
+mod permits;
+mod plan;
+
+pub use executor::{Directive, Executor, Work, cancel, forget};
+pub use explain::{explain_node, explain_partition};
+pub use observed::Observed;
+pub use permits::may_stop;
+pub use plan::{Planned, plan};
