@@ -301,6 +301,7 @@ impl Process {
             replicas: self.reports(),
             pid: 1,
             catalog_version: catalog.version().get(),
+            ..Default::default()
         };
         let mut listeners = catalog.catalog_nodes();
         if listeners.is_empty() {
