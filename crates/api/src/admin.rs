@@ -71,7 +71,7 @@ pub struct Status {
 }
 
 /// How a node is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// Its id.
     pub id: u64,
@@ -87,6 +87,9 @@ pub struct NodeStatus {
     pub roles: Vec<String>,
     /// `up`, `suspect` or `down`.
     pub state: String,
+    /// How long it has been so, in milliseconds: since its process started, or since it was heard of last.
+    #[serde(default)]
+    pub since_ms: u64,
     /// Its process id; 0 while unknown.
     pub pid: u32,
     /// The release that it runs.
@@ -162,7 +165,7 @@ pub struct PartitionStatus {
 }
 
 /// How a replica is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReplicaStatus {
     /// Its id in its group.
     pub replica: u64,
@@ -175,6 +178,22 @@ pub struct ReplicaStatus {
     pub state: String,
     /// The last log index that it applied.
     pub applied: u64,
+    /// Requests of clients that it applied since the partition was made, as it said last; absent while it
+    /// has said nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<u64>,
+    /// Its live records, as it said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+    /// Its bytes of state, as it said last, approximate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// It is no longer wished for, and stays until the others have let it go.
+    #[serde(default)]
+    pub leaving: bool,
+    /// It is out of service, and led when it went.
+    #[serde(default)]
+    pub led: bool,
 }
 
 /// Who answers at an address.

@@ -250,6 +250,8 @@ impl Node {
             replicas: store.reports(),
             pid: std::process::id(),
             catalog_version: catalog.version().get(),
+            uptime_millis: now.since(self.started).as_millis() as u64,
+            ..Default::default()
         };
         let mut listeners = catalog.catalog_nodes();
         if let (true, Some(bootstrap)) = (listeners.is_empty(), &self.bootstrap) {

@@ -79,9 +79,10 @@ struct GroupFacts {
     /// The generation refuses writes.
     #[prost(bool, tag = "3")]
     sealed: bool,
-    /// Data entries applied since the group was born.
+    /// Requests of clients applied since the group was born: what people call the offset. Elections,
+    /// memberships, sessions and digests are none.
     #[prost(uint64, tag = "4")]
-    data_entries: u64,
+    writes: u64,
 }
 
 /// One replica's state and everything that replication keeps with it.
@@ -176,9 +177,9 @@ impl Applier {
         Hlc(self.facts.hlc)
     }
 
-    /// Data entries applied since the group was born.
-    pub fn data_entries(&self) -> u64 {
-        self.facts.data_entries
+    /// Requests of clients applied since the group was born: equal on all replicas at one log position.
+    pub fn writes(&self) -> u64 {
+        self.facts.writes
     }
 
     /// The engine's state.
@@ -251,7 +252,6 @@ impl Applier {
         }
         let hlc = if mutant!(ClockGoesBack) { envelope.hlc } else { self.facts.hlc.max(envelope.hlc) };
         self.facts.hlc = hlc;
-        self.facts.data_entries += 1;
         let chance = if mutant!(ApplyNotDetermined) { tokens.len() as u64 } else { 0 };
         let context = ApplyContext {
             hlc: Hlc(hlc + chance),
@@ -302,7 +302,10 @@ impl Applier {
             Ok(RequestKind::Data) if request.generation != self.facts.generation => {
                 return Ok(refused(ErrorCode::StaleRoute));
             }
-            Ok(RequestKind::Data) => self.state.stage(context, &request.body)?,
+            Ok(RequestKind::Data) => {
+                self.facts.writes += 1;
+                self.state.stage(context, &request.body)?
+            }
             // Every replica of this release refuses alike; a release that knows the kind raises the
             // apply version first.
             Ok(RequestKind::Barrier | RequestKind::Outbox | RequestKind::AdoptExternal) | Err(_) => {

@@ -38,6 +38,8 @@ pub struct GroupShared {
     report: Mutex<ReplicaReport>,
     digests: Mutex<Vec<(LogIndex, Digest)>>,
     statistics: Mutex<Statistics>,
+    /// Requests of clients that were applied.
+    writes: AtomicU64,
 }
 
 impl GroupShared {
@@ -56,6 +58,7 @@ impl GroupShared {
             report: Mutex::new(report),
             digests: Mutex::default(),
             statistics: Mutex::default(),
+            writes: AtomicU64::new(0),
         }
     }
 
@@ -121,7 +124,13 @@ impl GroupShared {
             .collect();
         let sizes = *self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
         (report.records, report.bytes) = (sizes.records, sizes.bytes);
+        report.writes = self.writes.load(Ordering::Relaxed);
         report
+    }
+
+    /// How many requests of clients were applied.
+    pub fn set_writes(&self, writes: u64) {
+        self.writes.store(writes, Ordering::Relaxed);
     }
 
     /// How large the state is.

@@ -205,7 +205,6 @@ pub(crate) fn assess(catalog: &Catalog, heard: &Heard<'_>, partition: &Partition
         writes: replica.report.map(|report| report.writes),
         records: replica.report.map(|report| report.records),
         bytes: replica.report.map(|report| report.bytes),
-        offline: replica.is_offline(),
         leaving: replica.wish.is_none(),
         led: replica.led(partition.leader, leader.is_some()),
     };

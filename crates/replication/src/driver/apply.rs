@@ -79,6 +79,7 @@ impl ApplyThread<'_> {
         match command {
             ApplyCommand::Open { applier, shared, state } => {
                 shared.set_statistics(applier.state().statistics());
+                shared.set_writes(applier.writes());
                 self.hosted.insert(shared.group(), Hosted { applier: *applier, shared, state });
             }
             ApplyCommand::Apply(task) => self.apply(task),
@@ -109,6 +110,7 @@ impl ApplyThread<'_> {
             }
         };
         hosted.shared.observe(hosted.applier.hlc());
+        hosted.shared.set_writes(hosted.applier.writes());
         let digests = hosted.applier.take_digests();
         if !digests.is_empty() {
             self.core.digests.push(DigestCommand { shared: hosted.shared.clone(), digests });
@@ -146,6 +148,7 @@ impl ApplyThread<'_> {
         };
         let Some(hosted) = self.hosted.get_mut(&group) else { return };
         hosted.shared.observe(applier.hlc());
+        hosted.shared.set_writes(applier.writes());
         hosted.shared.set_reader(Some(applier.state().reader()));
         let old = std::mem::replace(&mut hosted.state, state);
         hosted.applier = applier;

@@ -215,7 +215,7 @@ mod tests {
             version: "0.1.0".into(),
             replicas: 9,
             leads: 3,
-            flags: Vec::new(),
+            ..NodeStatus::default()
         };
         let replica = |node: u64, state: &str| ReplicaStatus {
             replica: node,
@@ -223,6 +223,7 @@ mod tests {
             role: "follower".into(),
             state: state.into(),
             applied: 7,
+            ..ReplicaStatus::default()
         };
         let partition = |partition: u64, problem: &str| PartitionStatus {
             table: "t".into(),
