@@ -23,7 +23,7 @@ pub fn run(seed: u64, readable: bool) -> Outcome {
     catch_unwind(world).unwrap_or_else(|_| {
         let detail = PANIC.take().unwrap_or_else(|| "without a word".into());
         let violation = Violation { checker: "panic", detail, at: 0 };
-        Outcome { violation: Some(violation), coverage: Coverage::default(), hash: 0, time: 0 }
+        Outcome { violation: Some(violation), coverage: Coverage::default(), hash: 0, time: 0, waited: 0 }
     })
 }
 

@@ -60,6 +60,8 @@ pub struct World {
     /// Keys whose final value is to be read, the next one last; `None` while clients go on.
     final_reads: Option<Vec<Vec<u8>>>,
     struck: Vec<&'static str>,
+    /// How long clients have waited for answers, together.
+    waited: u64,
     /// Clients rest until then.
     hush_until: u64,
     over: bool,
@@ -73,6 +75,8 @@ pub struct Node {
     has_served: bool,
     /// What waits for a paused process.
     paused: Option<Vec<Event>>,
+    /// When its process last went on after a pause.
+    resumed: u64,
     /// Its log cannot be opened any more; it stays away.
     pub(crate) lost: bool,
 }
@@ -87,6 +91,8 @@ pub struct Outcome {
     pub hash: u64,
     /// Simulated time, in nanoseconds.
     pub time: u64,
+    /// How long clients waited for answers of nodes that were not paused meanwhile, together, in nanoseconds.
+    pub waited: u64,
 }
 
 /// How a node presents itself to the catalog.
@@ -118,7 +124,14 @@ impl World {
                 harmed: BTreeSet::new(),
             }
         });
-        let node = |machine| Node { machine, process: None, has_served: false, paused: None, lost: false };
+        let node = |machine| Node {
+            machine,
+            process: None,
+            has_served: false,
+            paused: None,
+            resumed: 0,
+            lost: false,
+        };
         let nodes: Vec<Node> = machines.map(node).collect();
         let network = Network::new(plan.nodes, plan.weather, random.fork(1), plan.codec_every);
         let out = Outside {
@@ -154,6 +167,7 @@ impl World {
             healed: false,
             final_reads: None,
             struck,
+            waited: 0,
             hush_until: 0,
             over: false,
         }
@@ -355,6 +369,7 @@ impl World {
             coverage: self.out.coverage,
             hash: self.out.trace.hash(),
             time: self.out.now,
+            waited: self.waited,
         }
     }
 }

@@ -246,6 +246,7 @@ impl World {
     /// A paused process goes on: everything that waited happens about now, in its order.
     fn resume(&mut self, place: Place) {
         let Some(waiting) = self.nodes[place].paused.take() else { return };
+        self.nodes[place].resumed = self.out.now;
         for (number, event) in waiting.into_iter().enumerate() {
             let at = self.out.now + number as u64 * 1000;
             self.out.agenda.plan(at, event);

@@ -92,6 +92,10 @@ impl World {
             let Some(waiting) = state.waiting.filter(|waiting| waiting.number == number) else { continue };
             state.waiting = None;
             let operation = &mut self.history[waiting.entry];
+            let node = &self.nodes[waiting.node.0];
+            if node.paused.is_none() && node.resumed < operation.invoked {
+                self.waited += self.out.now - operation.invoked;
+            }
             let early = self.out.now < operation.invoked + UNKNOWN_AFTER;
             let gave_up = matches!(&result, Err(fault) if fault.code == ErrorCode::OutcomeUnknown);
             if early && gave_up && self.plan.scenario != Scenario::Clocks {
