@@ -35,6 +35,8 @@ pub struct Candidate {
     pub replicas: u64,
     /// Partitions that it leads already, by wish.
     pub leaders: u64,
+    /// Whether it may lead, if another node of the partition may as well.
+    pub may_lead: bool,
 }
 
 /// What is to be placed.
@@ -71,7 +73,13 @@ impl Candidate {
             let label = node.labels.iter().find(|label| label.name == name);
             label.map(|label| label.value.clone()).unwrap_or_default()
         };
-        Self { node: NodeId(node.id), labels: SPREAD_LABELS.map(value), replicas: 0, leaders: 0 }
+        Self {
+            node: NodeId(node.id),
+            labels: SPREAD_LABELS.map(value),
+            replicas: 0,
+            leaders: 0,
+            may_lead: true,
+        }
     }
 }
 
@@ -99,6 +107,28 @@ pub fn place(problem: &Problem) -> Result<Solution, TooFewNodes> {
     Ok(Solution { partitions: chosen.into_iter().map(|nodes| board.ranked(nodes)).collect() })
 }
 
+/// Evens out who leads. Each partition has the nodes that may lead it, the one that leads first; afterwards
+/// the first is the one that shall. No more change than needed.
+pub fn even_leaders(partitions: &mut [Vec<NodeId>]) {
+    let mut nodes: BTreeMap<NodeId, Candidate> = BTreeMap::new();
+    for (place, node) in partitions.iter().flat_map(|nodes| nodes.iter().enumerate()) {
+        let labels = Default::default();
+        let new = || Candidate { node: *node, labels, replicas: 0, leaders: 0, may_lead: true };
+        nodes.entry(*node).or_insert_with(new).leaders += u64::from(place == 0);
+    }
+    let mut board = Board::new(&nodes.into_values().collect::<Vec<_>>());
+    let index: BTreeMap<NodeId, usize> =
+        board.nodes.iter().enumerate().map(|(index, place)| (place.node, index)).collect();
+    let mut chosen: Vec<Vec<usize>> =
+        partitions.iter().map(|nodes| nodes.iter().map(|node| index[node]).collect()).collect();
+    while let Some(path) = board.improvement(&chosen) {
+        board.hand_over(&mut chosen, &path);
+    }
+    for (nodes, chosen) in partitions.iter_mut().zip(chosen) {
+        *nodes = chosen.into_iter().map(|index| board.nodes[index].node).collect();
+    }
+}
+
 /// The state while placing: load so far.
 struct Board {
     nodes: Vec<Place>,
@@ -114,6 +144,7 @@ struct Place {
     domains: [usize; 3],
     replicas: u64,
     leaders: u64,
+    may_lead: bool,
 }
 
 impl Board {
@@ -132,6 +163,7 @@ impl Board {
             domains: std::array::from_fn(|level| numbers[level][&candidate.labels[..=level]]),
             replicas: candidate.replicas,
             leaders: candidate.leaders,
+            may_lead: candidate.may_lead,
         };
         Self {
             nodes: sorted.iter().map(place).collect(),
@@ -163,7 +195,8 @@ impl Board {
 
     /// Puts the node that leads the fewest first: it leads.
     fn with_leader_first(&mut self, mut nodes: Vec<usize>) -> Vec<usize> {
-        let cost = |&(_, &index): &(usize, &usize)| (self.nodes[index].leaders, index);
+        let cost =
+            |&(_, &index): &(usize, &usize)| (!self.nodes[index].may_lead, self.nodes[index].leaders, index);
         if let Some((at, _)) = nodes.iter().enumerate().min_by_key(cost) {
             nodes.swap(0, at);
             self.nodes[nodes[0]].leaders += 1;
@@ -176,9 +209,12 @@ impl Board {
     fn improvement(&self, chosen: &[Vec<usize>]) -> Option<Vec<(usize, usize)>> {
         let mut led: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
         for (partition, nodes) in chosen.iter().enumerate() {
-            led[*nodes.first()?].push(partition);
+            if let Some(&leader) = nodes.first() {
+                led[leader].push(partition);
+            }
         }
-        let fewest = self.nodes.iter().map(|place| place.leaders).min()?;
+        let able = self.nodes.iter().filter(|place| place.may_lead);
+        let fewest = able.map(|place| place.leaders).min()?;
         let worth = |start: &usize| !led[*start].is_empty() && self.nodes[*start].leaders >= fewest + 2;
         let mut starts: Vec<usize> = (0..self.nodes.len()).filter(worth).collect();
         starts.sort_by_key(|&start| (std::cmp::Reverse(self.nodes[start].leaders), start));
@@ -193,7 +229,7 @@ impl Board {
         while let Some(from) = queue.pop_front() {
             for &partition in &led[from] {
                 for &to in &chosen[partition] {
-                    if to == start || reached[to].is_some() {
+                    if to == start || reached[to].is_some() || !self.nodes[to].may_lead {
                         continue;
                     }
                     reached[to] = Some((partition, from));

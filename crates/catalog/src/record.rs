@@ -274,6 +274,9 @@ fn display_partition(partition: &PartitionRecord, f: &mut fmt::Formatter<'_>) ->
         write!(f, "{comma}{}{joining}{established}{offline}@{}", replica.id, replica.node)?;
     }
     write!(f, " next={}", partition.next_replica)?;
+    if partition.leader != 0 {
+        write!(f, " leader={} term={}", partition.leader, partition.leader_term)?;
+    }
     let Some(observed) = &partition.observed else { return Ok(()) };
     write!(f, " observed={}:", observed.epoch)?;
     for (i, member) in observed.members.iter().enumerate() {

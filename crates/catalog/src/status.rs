@@ -112,7 +112,7 @@ pub fn status(catalog: &Catalog, observations: &Observations) -> Status {
 fn verdict(heard: &Heard<'_>, assessments: &[Assessment]) -> Verdict {
     let served = |one: &Assessment| one.tolerance.is_some();
     let whole = |one: &Assessment| one.whole;
-    let all_up = heard.states.values().all(|state| *state == NodeState::Up);
+    let all_up = heard.offline.is_empty() && heard.states.values().all(|state| *state == NodeState::Up);
     if assessments.is_empty() || !assessments.iter().all(served) {
         Verdict::Unavailable
     } else if all_up && assessments.iter().all(whole) {
@@ -137,7 +137,8 @@ fn summary(verdict: Verdict, tolerance: u32, heard: &Heard<'_>, assessments: &[A
             format!("{size}, all in sync; {}", may_be_lost(""))
         }
         Verdict::Degraded => {
-            let partial = troubled(assessments, "whole", |one| !one.whole, missing_nodes(heard));
+            let missing = missing_nodes(heard);
+            let partial = troubled(assessments, "whole", |one| !one.whole, missing);
             format!("everything is served, but {partial}; {}", may_be_lost("more "))
         }
         Verdict::Unavailable => {
@@ -165,18 +166,24 @@ fn troubled(
     format!("{number} of {} {verb} not {lacking} ({why})", count(assessments.len(), "partition"))
 }
 
-/// `node 2 is down, nodes 3 and 4 are suspect`, or nothing.
+/// `node 2 is down, nodes 3 and 4 are suspect`, or nothing. One that was taken offline is that first of all.
 fn missing_nodes(heard: &Heard<'_>) -> String {
+    let in_state = |state: NodeState| {
+        let known = heard.states.iter().filter(move |(_, found)| **found == state);
+        known.map(|(id, _)| *id).filter(|id| !heard.offline.contains(id)).collect::<Vec<_>>()
+    };
+    let offline = heard.offline.iter().copied().collect();
+    let kinds = [
+        (in_state(NodeState::Down), NodeState::Down.as_str()),
+        (in_state(NodeState::Suspect), NodeState::Suspect.as_str()),
+        (offline, "offline by command"),
+    ];
     let mut parts = Vec::new();
-    for state in [NodeState::Down, NodeState::Suspect] {
-        let in_state = |(_, found): &(&NodeId, &NodeState)| **found == state;
-        let ids: Vec<String> = heard.states.iter().filter(in_state).map(|(id, _)| id.to_string()).collect();
-        match ids.as_slice() {
+    for (ids, how) in kinds {
+        match ids.iter().map(NodeId::to_string).collect::<Vec<_>>().as_slice() {
             [] => {}
-            [one] => parts.push(format!("node {one} is {}", state.as_str())),
-            [first @ .., last] => {
-                parts.push(format!("nodes {} and {last} are {}", first.join(", "), state.as_str()));
-            }
+            [one] => parts.push(format!("node {one} is {how}")),
+            [first @ .., last] => parts.push(format!("nodes {} and {last} are {how}", first.join(", "))),
         }
     }
     parts.join(", ")

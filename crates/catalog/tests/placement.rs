@@ -9,7 +9,7 @@ use types::NodeId;
 fn candidate(node: u64, labels: [u8; 3], replicas: u64, leaders: u64) -> Candidate {
     // 0 is a node without the label.
     let text = |value: u8| if value == 0 { String::new() } else { format!("v{value}") };
-    Candidate { node: NodeId(node), labels: labels.map(text), replicas, leaders }
+    Candidate { node: NodeId(node), labels: labels.map(text), replicas, leaders, may_lead: true }
 }
 
 fn any_problem() -> impl Strategy<Value = Problem> {

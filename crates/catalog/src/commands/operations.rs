@@ -43,6 +43,25 @@ pub(super) fn operate(
     draft.finish(updated, ids)
 }
 
+/// Operations on groups that are dropped end: there is nothing left that they could change or undo.
+pub(super) fn cancel_all_of(catalog: &Catalog, groups: &[u64]) -> Vec<RecordChange> {
+    let of_groups = |known: &&OperationRecord| {
+        !known.state().has_ended() && known.group.is_some_and(|group| groups.contains(&group))
+    };
+    let cancelled = |known: &OperationRecord| {
+        let mut record = known.clone();
+        record.set_state(OperationState::Cancelled);
+        record.revision += 1;
+        record.fault_code = ErrorCode::UnknownTable.as_str().into();
+        record.fault_detail = "the table was dropped".into();
+        // The command does not say when; the last that is known to have happened is not later.
+        let last = known.events.last().map_or(0, |event| event.at_ms);
+        record.ended_ms = last.max(known.created_ms).max(known.started_ms);
+        RecordChange::Put(Record::Operation(Arc::new(record)))
+    };
+    catalog.operations().filter(of_groups).map(cancelled).collect()
+}
+
 /// The catalog as it becomes.
 pub(super) struct Draft<'a> {
     pub(super) catalog: &'a Catalog,

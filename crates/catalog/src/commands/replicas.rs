@@ -33,7 +33,9 @@ pub(super) fn establish(catalog: &Catalog, cluster: ClusterRecord, established: 
     Decision::ok(cluster, changes)
 }
 
-/// A leader tells its group's membership; one that is not newer than what is known has no effect.
+/// A leader tells its group's membership, and that it leads. A membership that is not newer than what is
+/// known has no effect, and neither has the word of a leader whose term is not later: that is also how the
+/// leader that an operation has set stays set until it was elected.
 pub(super) fn observe(
     catalog: &Catalog,
     cluster: ClusterRecord,
@@ -43,18 +45,25 @@ pub(super) fn observe(
     let Some(membership) = &observed.membership else {
         return Err(bad_argument(format!("group {group}: no membership was told")));
     };
-    let Some(partition) = catalog.partition(group) else {
+    let Some(known) = catalog.partition(group) else {
         return known_to_be_gone(&cluster, group);
     };
-    if partition.observed.as_ref().is_some_and(|known| known.epoch >= membership.epoch) {
-        return Ok(Decision::ok(cluster, Vec::new()));
+    check_membership(membership, known.next_replica, group)?;
+    if observed.leader >= known.next_replica {
+        let detail = format!("group {group}: a leader {} that was never given out", observed.leader);
+        return Err(bad_argument(detail));
     }
-    check_membership(membership, partition.next_replica, group)?;
-    let mut partition = partition.clone();
-    let mut membership = membership.clone();
-    membership.members.sort_by_key(|member| member.replica);
-    partition.observed = Some(membership);
-    Ok(Decision::ok(cluster, vec![put_partition(partition)]))
+    let mut partition = known.clone();
+    if known.observed.as_ref().is_none_or(|before| before.epoch < membership.epoch) {
+        let mut membership = membership.clone();
+        membership.members.sort_by_key(|member| member.replica);
+        partition.observed = Some(membership);
+    }
+    if observed.leader != 0 && observed.term > known.leader_term {
+        (partition.leader, partition.leader_term) = (observed.leader, observed.term);
+    }
+    let changes = if partition == *known { Vec::new() } else { vec![put_partition(partition)] };
+    Ok(Decision::ok(cluster, changes))
 }
 
 /// Replaces a lost replica by an empty one with a new id on the same node, at the same rank.

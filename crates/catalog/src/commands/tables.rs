@@ -1,16 +1,17 @@
 //! Tables: how they are made and dropped.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::catalog::{
-    CatalogAnswer, ClusterRecord, EngineKind, HashBy, NewTable, PartitionRecord, ReplicaRecord, TableName,
-    TableRecord,
+    CatalogAnswer, ClusterRecord, EngineKind, HashBy, NewTable, NodeRecord, PartitionRecord, ReplicaRecord,
+    TableName, TableRecord,
 };
 use api::peer::{Member, Membership};
 use types::limits::{GROUPS_MAX, NAME_BYTES_MAX, PARTITIONS_MAX, REPLICAS_MAX, TABLES_MAX};
 use types::{ErrorCode, Fault, GroupId, NodeId, TableId};
 
-use super::{Decision, bad_argument, put_partition, shown};
+use super::{Decision, bad_argument, operations, put_partition, shown};
 use crate::place::{self, Candidate, Problem};
 use crate::record::{Record, RecordChange, RecordName};
 use crate::role::Role;
@@ -92,6 +93,7 @@ pub(super) fn drop_table(
         .map(|partition| RecordChange::Remove(RecordName::Partition(GroupId(partition.group))))
         .collect();
     changes.push(RecordChange::Remove(RecordName::Table(TableId(table.id))));
+    changes.extend(operations::cancel_all_of(catalog, &table.groups));
     Ok(Decision::ok(cluster, changes))
 }
 
@@ -147,11 +149,20 @@ fn born_partition(table: &TableRecord, index: usize, birth: Membership) -> Parti
     }
 }
 
-/// The `data` nodes with what they host already. The catalog's own replicas are light and not counted.
+/// The `data` nodes with what they host already. Nodes that are to leave, or were taken offline, get nothing,
+/// and those that are drained shall not lead. The catalog's own replicas are light and not counted.
 fn candidates(catalog: &Catalog) -> Vec<Candidate> {
-    let data_nodes = catalog.nodes.iter().filter(|(_, node)| Role::Data.of(node));
-    let mut candidates: std::collections::BTreeMap<NodeId, Candidate> =
-        data_nodes.map(|(&id, node)| (id, Candidate::of(node))).collect();
+    let fits = |id: &NodeId, node: &NodeRecord| {
+        let flags = catalog.flags(*id);
+        Role::Data.of(node) && !flags.leaving && !flags.offline
+    };
+    let candidate = |id: NodeId, node: &NodeRecord| {
+        let may_lead = !catalog.flags(id).drained;
+        (id, Candidate { may_lead, ..Candidate::of(node) })
+    };
+    let data_nodes = catalog.nodes.iter().filter(|(id, node)| fits(id, node));
+    let mut candidates: BTreeMap<NodeId, Candidate> =
+        data_nodes.map(|(&id, node)| candidate(id, node)).collect();
     for partition in catalog.partitions().filter(|partition| partition.table != 0) {
         for (rank, replica) in partition.replicas.iter().enumerate() {
             if let Some(candidate) = candidates.get_mut(&NodeId(replica.node)) {

@@ -14,6 +14,8 @@ use crate::{Catalog, display_name};
 /// What was heard, by what it is looked up by.
 pub(crate) struct Heard<'a> {
     pub(crate) states: BTreeMap<NodeId, NodeState>,
+    /// Nodes that were taken offline by command.
+    pub(crate) offline: BTreeSet<NodeId>,
     /// Who has reported at all.
     nodes: BTreeSet<NodeId>,
     /// By group, replica and node.
@@ -39,7 +41,8 @@ impl<'a> Heard<'a> {
             }
         }
         let nodes = observations.reports.keys().copied().collect();
-        Self { states: catalog.nodes.keys().map(state).collect(), nodes, replicas }
+        let offline = catalog.nodes.keys().copied().filter(|id| catalog.flags(*id).offline).collect();
+        Self { states: catalog.nodes.keys().map(state).collect(), offline, nodes, replicas }
     }
 
     pub(crate) fn state(&self, node: u64) -> NodeState {
@@ -111,10 +114,6 @@ impl Known<'_> {
         }
     }
 
-    fn is_offline(&self) -> bool {
-        self.wish.is_some_and(|wish| wish.offline)
-    }
-
     /// It is out of service, and led when it went: whoever led last if nobody has led since, or one that
     /// said so with its last word.
     fn led(&self, leader_of_record: u64, is_led: bool) -> bool {
@@ -123,7 +122,15 @@ impl Known<'_> {
         is_out && (said_so() || (!is_led && self.id == leader_of_record))
     }
 
+    /// Taken offline by command.
+    fn is_offline(&self) -> bool {
+        self.wish.is_some_and(|wish| wish.offline)
+    }
+
     fn state(&self) -> &'static str {
+        if self.is_offline() {
+            return "offline";
+        }
         if self.in_sync {
             return "in-sync";
         }
@@ -145,6 +152,7 @@ impl Known<'_> {
         let place = format!("replica {} on node {}", self.id, self.node);
         match self.state() {
             _ if self.wish.is_none() => Some(format!("{place} is to leave")),
+            "offline" => Some(format!("{place} was taken offline")),
             "in-sync" if self.votes() => None,
             "in-sync" => Some(format!("{place} has no vote yet")),
             "unreachable" => Some(self.node_is_gone()),

@@ -42,7 +42,8 @@ impl World {
             "observed" => self.apply(CatalogOp::Observed(ObservedMembership {
                 group: words.number(0),
                 membership: words.text("members").map(|_| membership(&words)),
-                ..Default::default()
+                leader: words.value("leader").unwrap_or(0),
+                term: words.value("term").unwrap_or(0),
             })),
             "replace" => {
                 let GroupReplica { group, replica } = group_replica(words.argument(0));
