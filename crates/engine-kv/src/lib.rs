@@ -64,7 +64,6 @@ mod big;
 mod digest;
 mod engine;
 mod garbage;
-mod glob;
 mod keys;
 mod layout;
 mod long_double;

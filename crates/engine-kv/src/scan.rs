@@ -6,10 +6,9 @@ use api::kv::{Page, Scan};
 use bytes::Bytes;
 use engine::EngineError;
 use engine::records::{Record, View};
-use types::Hlc;
 use types::limits::POSITION_BITS;
+use types::{Hlc, glob};
 
-use crate::glob;
 use crate::layout::{self, DATA, EXPIRY};
 use crate::value::Header;
 
@@ -89,7 +88,7 @@ fn expired_page(view: &dyn View, epoch: u32, scan: &Scan, now: Hlc) -> Result<Pa
 fn is_wanted(key: &[u8], header: &Header, scan: &Scan, now: Hlc) -> bool {
     !header.is_expired(now)
         && (scan.only_type.is_empty() || scan.only_type.eq_ignore_ascii_case(header.kind.name()))
-        && (scan.pattern.is_empty() || glob::matches(&scan.pattern, key))
+        && (scan.pattern.is_empty() || glob::matches(&scan.pattern, key, false))
 }
 
 /// How much of a page is left.

@@ -4,10 +4,10 @@
 //! (`appendonly` is `yes`: every write is on disk before it is acknowledged) and refuses to pretend
 //! otherwise.
 
-use crate::glob;
 use crate::reply::Reply;
 use crate::text::{ErrorText, SYNTAX, parse_integer};
 use bytes::Bytes;
+use types::glob;
 use types::limits::{CLIENT_CONNECTIONS_MAX, VALUE_BYTES_MAX};
 
 /// What the listener has in force now.

@@ -54,7 +54,6 @@ pub mod text;
 pub mod unsupported;
 
 mod commands;
-mod glob;
 
 pub use decode::{Decoder, ProtocolError};
 pub use faults::fault_error;

@@ -5,6 +5,7 @@
 //! has one code (`errors`).
 
 pub mod errors;
+pub mod glob;
 pub mod hash;
 pub mod hlc;
 pub mod ids;

@@ -1,13 +1,13 @@
 //! `COMMAND` and `HELP`: the command table about itself.
 
 use super::is_word;
-use crate::glob;
 use crate::parse::done;
 use crate::plan::Plan;
 use crate::reply::Reply;
 use crate::table::{self, COMMANDS, Call, Command};
 use crate::text::{ErrorText, SYNTAX};
 use bytes::Bytes;
+use types::glob;
 
 type Parsed = Result<Plan, ErrorText>;
 

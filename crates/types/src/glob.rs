@@ -2,7 +2,7 @@
 
 /// Whether the whole of `text` matches. Time is at most proportional to the product of the lengths: on a
 /// mismatch only the last `*` is widened, so a pattern full of stars cannot stall the caller.
-pub(crate) fn matches(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
+pub fn matches(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     loop {
@@ -88,6 +88,11 @@ mod tests {
             ("a*b*c", "axxbyybzc"),
             (r"\*", "*"),
             ("[b-a]", "a"),
+            ("", ""),
+            ("a\\", "a\\"),
+            ("a[bc", "ab"),
+            (r"a[\]]b", "a]b"),
+            ("**a", "bbba"),
         ];
         for (pattern, text) in yes {
             assert!(matches(pattern.as_bytes(), text.as_bytes(), false), "{pattern} {text}");
