@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::catalog::{
-    Bootstrap, CatalogOp, Established, GroupReplica, NodeRecord, ObservedMembership, ReplaceReplica,
+    Bootstrap, CatalogOp, Established, GroupReplica, NodeRecord, ObservedMembership, PartitionRecord,
+    ReplaceReplica, ReplicaRecord,
 };
 use api::peer::{ReplicaReport, ReplicaState};
 use catalog::Catalog;
 use env::Moment;
-use replication::Input;
+use replication::{Campaign, Input, Wished};
+use types::settings::AUTO_FAILOVER;
 use types::{GroupId, NodeId, ReplicaId};
 
 use crate::hosting::{self, HostAction};
@@ -65,7 +67,9 @@ pub struct Decision {
 pub struct Control {
     said: Vec<(Moment, CatalogOp)>,
     /// The wish that each group led here was told last.
-    wishes: BTreeMap<GroupId, Vec<(ReplicaId, NodeId)>>,
+    wishes: BTreeMap<GroupId, Vec<Wished>>,
+    /// What each replica here was told about elections, and when.
+    campaigns: BTreeMap<(GroupId, ReplicaId), (Campaign, Moment)>,
 }
 
 impl Control {
@@ -84,6 +88,7 @@ impl Control {
             }
             return decision;
         }
+        self.campaign(view, me, now, &mut decision);
         // Only a copy that contains this run's registration is younger than everything that this node did
         // before: an older one may not know the replicas that are here, and what their loss would mean.
         if view.catalog.node(me).is_none_or(|known| known != view.me) {
@@ -97,7 +102,12 @@ impl Control {
 
     fn host(&mut self, view: &View<'_>, me: NodeId, now: Moment, decision: &mut Decision) {
         let mut established = Vec::new();
-        for action in hosting::reconcile(&view.catalog.hosted(me), view.here) {
+        let may_go = |group: GroupId, replica: ReplicaId| {
+            let of = |report: &&ReplicaReport| report.group == group.get() && report.replica == replica.get();
+            let epoch = view.reports.iter().find(of).map_or(0, |report| report.member_epoch);
+            hosting::may_go(view.catalog.partition(group), me, replica, epoch)
+        };
+        for action in hosting::reconcile(&view.catalog.hosted(me), view.here, may_go) {
             match action {
                 HostAction::ReportEstablished(group, replica) => {
                     if !view.damaged.contains_key(&(group, replica)) {
@@ -120,6 +130,20 @@ impl Control {
         }
     }
 
+    /// Tells replicas whether they may begin elections by themselves. Said again from time to time, because the
+    /// word may have been lost.
+    fn campaign(&mut self, view: &View<'_>, me: NodeId, now: Moment, decision: &mut Decision) {
+        self.campaigns.retain(|(group, replica), _| view.here.get(group) == Some(replica));
+        for (&group, &replica) in view.here {
+            let when = campaign(view.catalog, me, group, replica);
+            let told = self.campaigns.get(&(group, replica));
+            if told.is_none_or(|(told, at)| *told != when || now.since(*at) >= REPEAT_AFTER) {
+                self.campaigns.insert((group, replica), (when, now));
+                decision.inputs.push(Input::Campaign { group, when });
+            }
+        }
+    }
+
     fn lead(&mut self, view: &View<'_>, now: Moment, decision: &mut Decision) {
         let mut led = BTreeSet::new();
         for report in view.reports {
@@ -136,17 +160,25 @@ impl Control {
             let Some(partition) = view.catalog.partition(group) else { continue };
             let known = partition.observed.as_ref().or(partition.birth.as_ref());
             led.insert(group);
-            if known.is_none_or(|known| known.epoch < membership.epoch) {
-                let membership = Some(membership.clone());
-                let observed = ObservedMembership { group: group.get(), membership, ..Default::default() };
+            let is_newer = known.is_none_or(|known| known.epoch < membership.epoch);
+            if is_newer || report.term > partition.leader_term {
+                let observed = ObservedMembership {
+                    group: group.get(),
+                    membership: Some(membership.clone()),
+                    leader: report.replica,
+                    term: report.term,
+                };
                 self.say(CatalogOp::Observed(observed), now, decision);
+            }
+            if is_newer {
                 // A wish counts for the membership that it was made from.
                 continue;
             }
-            let replicas: Vec<(ReplicaId, NodeId)> =
-                partition.replicas.iter().map(|r| (ReplicaId(r.id), NodeId(r.node))).collect();
+            let wished =
+                |r: &ReplicaRecord| Wished { replica: r.id.into(), node: r.node.into(), voter: !r.offline };
+            let replicas: Vec<Wished> = partition.replicas.iter().map(wished).collect();
             let is: BTreeSet<_> = membership.members.iter().map(|m| (m.replica, m.learner)).collect();
-            let shall: BTreeSet<_> = replicas.iter().map(|(replica, _)| (replica.get(), false)).collect();
+            let shall: BTreeSet<_> = partition.replicas.iter().map(|r| (r.id, r.offline)).collect();
             // Also while it is not fulfilled: the word may have been lost.
             if is != shall || self.wishes.get(&group) != Some(&replicas) {
                 self.wishes.insert(group, replicas.clone());
@@ -162,6 +194,40 @@ impl Control {
             decision.commands.push(command);
         }
     }
+}
+
+/// When a replica that hears of no leader begins an election.
+///
+/// While no other replica may take over by itself, only the leader of record does; the catalog's own group
+/// always elects. A group that the catalog does not know waits until it does.
+pub fn campaign(catalog: &Catalog, me: NodeId, group: GroupId, replica: ReplicaId) -> Campaign {
+    if group == GroupId::CATALOG {
+        return Campaign::AsUsual;
+    }
+    let Some(partition) = catalog.partition(group) else { return Campaign::OnlyIfAsked };
+    if leader_of_record(partition) == Some(replica) {
+        return Campaign::AsUsual;
+    }
+    if catalog.setting(&AUTO_FAILOVER) == 0 {
+        return Campaign::OnlyIfAsked;
+    }
+    let flags = catalog.flags(me);
+    let is_wished = partition.replicas.iter().any(|wish| wish.id == replica.get());
+    let better_not = flags.drained || flags.leaving || flags.offline || !is_wished;
+    if better_not { Campaign::Late } else { Campaign::AsUsual }
+}
+
+/// The replica that led last as far as the catalog was told, or that shall lead; before anybody has led, the
+/// one that is to be the first.
+fn leader_of_record(partition: &PartitionRecord) -> Option<ReplicaId> {
+    let observed = partition.observed.iter().flat_map(|observed| &observed.members);
+    let is_there = |id: u64| {
+        partition.replicas.iter().any(|wish| wish.id == id)
+            || observed.clone().any(|member| member.replica == id)
+    };
+    let first = || partition.replicas.iter().find(|wish| !wish.offline).map(|wish| wish.id);
+    let leader = Some(partition.leader).filter(|leader| *leader != 0 && is_there(*leader));
+    leader.or_else(first).map(ReplicaId)
 }
 
 fn replace(group: GroupId, replica: ReplicaId, reason: &str) -> CatalogOp {

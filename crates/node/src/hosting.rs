@@ -2,13 +2,17 @@
 //!
 //! A replica that the catalog has seen established and that is missing here is *lost*: making it again
 //! under its old id would break promises that it gave. It is reported, and the catalog names a new one.
+//!
+//! A replica that is no longer *wished for* may still have a vote: the wish comes first, and the group follows
+//! it by and by. It stays until the group has let it go.
 
 use std::collections::BTreeMap;
 
+use api::catalog::PartitionRecord;
 use api::peer::Membership;
 use catalog::{Birth, HostedReplica};
 use replication::start::NewReplica;
-use types::{GroupId, ReplicaId};
+use types::{GroupId, NodeId, ReplicaId};
 
 /// Something to do about a replica of this node.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,13 +29,18 @@ pub enum HostAction {
 }
 
 /// What to do so that this node hosts what is wished. `here` has every replica on this node, stopped and
-/// damaged ones included.
-pub fn reconcile(wished: &[HostedReplica], here: &BTreeMap<GroupId, ReplicaId>) -> Vec<HostAction> {
+/// damaged ones included; `may_go` says of one that is not wished for whether it is free to, see [`may_go`].
+pub fn reconcile(
+    wished: &[HostedReplica],
+    here: &BTreeMap<GroupId, ReplicaId>,
+    may_go: impl Fn(GroupId, ReplicaId) -> bool,
+) -> Vec<HostAction> {
     let mut actions = Vec::new();
     for (&group, &replica) in here {
         // A replica whose record cannot be read is nobody's to remove.
         if replica != ReplicaId::NONE
             && !wished.iter().any(|wish| wish.group == group && wish.replica == replica)
+            && may_go(group, replica)
         {
             actions.push(HostAction::Remove(group, replica));
         }
@@ -48,6 +57,27 @@ pub fn reconcile(wished: &[HostedReplica], here: &BTreeMap<GroupId, ReplicaId>) 
         actions.push(action);
     }
     actions
+}
+
+/// Whether a replica that is not wished for may be removed from its node: its group is gone, another replica of
+/// the group is to take its place on the node, or the group has let it go, as far as the catalog was told.
+///
+/// `member_epoch` is the epoch of the membership that the replica knows itself to be in, or 0. The catalog may
+/// know only an older one, from before the replica came: that says nothing.
+pub fn may_go(
+    partition: Option<&PartitionRecord>,
+    me: NodeId,
+    replica: ReplicaId,
+    member_epoch: u64,
+) -> bool {
+    let Some(partition) = partition else { return true };
+    if partition.replicas.iter().any(|wish| wish.node == me.get() && wish.id != replica.get()) {
+        return true;
+    }
+    let known = partition.observed.as_ref().or(partition.birth.as_ref());
+    known.is_some_and(|known| {
+        known.epoch >= member_epoch && known.members.iter().all(|member| member.replica != replica.get())
+    })
 }
 
 fn new_replica(wish: &HostedReplica) -> NewReplica {
@@ -85,6 +115,30 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_that_may_have_a_vote_stays() {
+        let member = |replica| api::peer::Member { replica, node: replica, learner: false };
+        let membership = |epoch, replicas: &[u64]| Membership {
+            epoch,
+            members: replicas.iter().map(|replica| member(*replica)).collect(),
+        };
+        let wish = |id| api::catalog::ReplicaRecord { id, node: id, ..Default::default() };
+        let mut partition = PartitionRecord {
+            replicas: vec![wish(1), wish(2)],
+            birth: Some(membership(1, &[1, 2, 3])),
+            ..Default::default()
+        };
+        let third =
+            |partition: &PartitionRecord, epoch| may_go(Some(partition), NodeId(3), ReplicaId(3), epoch);
+        assert!(!third(&partition, 1), "nobody has told of another membership than that at birth");
+        partition.observed = Some(membership(4, &[1, 2]));
+        assert!(third(&partition, 1));
+        assert!(!third(&partition, 5), "the catalog does not know yet that it became a member again");
+        partition.replicas.push(api::catalog::ReplicaRecord { id: 4, node: 3, ..Default::default() });
+        assert!(third(&partition, 5), "another one takes its place");
+        assert!(may_go(None, NodeId(3), ReplicaId(3), 5), "the table was dropped");
+    }
+
+    #[test]
     fn each_replica_gets_what_it_needs_and_a_lost_one_is_never_made_again() {
         let here = BTreeMap::from([(GroupId(1), ReplicaId(1)), (GroupId(2), ReplicaId(1))]);
         let wished =
@@ -92,7 +146,7 @@ mod tests {
         let here_too = BTreeMap::from([(GroupId(5), ReplicaId(1))]);
         let here: BTreeMap<_, _> = here.into_iter().chain(here_too).collect();
         assert_eq!(
-            reconcile(&wished, &here),
+            reconcile(&wished, &here, |_, _| true),
             [
                 HostAction::Remove(GroupId(2), ReplicaId(1)),
                 HostAction::Create(new_replica(&wished[2])),

@@ -17,7 +17,7 @@ pub use raft::eraftpb::Entry as RaftEntry;
 use types::{Fault, GroupId, Hlc, LogIndex, NodeId, ReplicaId, StateId};
 use wal::GroupWrite;
 
-use crate::membership::Change as MembershipChange;
+use crate::membership::{Change as MembershipChange, Wished};
 use crate::record::GroupRecord;
 use crate::retention::Hold;
 use crate::shared::GroupShared;
@@ -69,6 +69,19 @@ pub struct GroupStart {
     pub hlc: Hlc,
     /// It did not exist before this process started, so it has promised nothing to anybody.
     pub is_new: bool,
+}
+
+/// When a replica that hears of no leader begins an election. Whoever is asked to by the leader (a transfer)
+/// does so at once, whatever this says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Campaign {
+    /// Never of its own accord; it votes, and its time goes on.
+    OnlyIfAsked,
+    /// After the others had their chance: its node shall lead nothing if that can be helped.
+    Late,
+    /// After an election timeout.
+    #[default]
+    AsUsual,
 }
 
 /// Something that happened outside.
@@ -147,9 +160,19 @@ pub enum Input {
     Wish {
         /// The group.
         group: GroupId,
-        /// Replicas and their nodes.
-        replicas: Vec<(ReplicaId, NodeId)>,
+        /// The replicas.
+        replicas: Vec<Wished>,
     },
+    /// Whether a replica may begin an election of its own accord. Until it is told, one of the catalog's group
+    /// may, and others only while they are alone or newly born.
+    Campaign {
+        /// The group.
+        group: GroupId,
+        /// When.
+        when: Campaign,
+    },
+    /// Make the state durable and cut the log now, as far as its holds allow.
+    CutNow(GroupId),
     /// Set, move or end a named hold on this replica's log.
     Hold {
         /// The group.
@@ -286,6 +309,8 @@ impl Input {
             | Input::SnapshotSent { group, .. }
             | Input::Wish { group, .. }
             | Input::Hold { group, .. }
+            | Input::Campaign { group, .. }
+            | Input::CutNow(group)
             | Input::Transfer { group, .. } => *group,
         }
     }

@@ -4,6 +4,7 @@
 //! turns what `raft` has become into effects. It owns no thread, file, socket or clock.
 //!
 //! - `group.rs`: birth, inputs that every role takes, ticks
+//! - `campaign.rs`: when it begins an election
 //! - `ready.rs`: from `raft`'s `Ready` to effects
 //! - `renew.rs`: a leader whose term cannot have a lease any more
 //! - `lead.rs`: what only a leader does: proposals, reads, membership, leases
@@ -19,7 +20,7 @@ use raft::{RawNode, StateRole};
 use types::{ErrorCode, Fault, GroupId, HybridClock, LogIndex, NodeId, ReplicaId, StateId, limits};
 use wal::LogStore;
 
-use crate::effects::{Answer, ApplyOutcome, Effect, GroupStart, Now, Token};
+use crate::effects::{Answer, ApplyOutcome, Campaign, Effect, GroupStart, Now, Token};
 use crate::message::{self, BadMessage};
 use crate::record::GroupRecord;
 use crate::retention::{Hold, Holds};
@@ -28,6 +29,7 @@ use crate::storage::GroupStorage;
 use crate::worker::{Counters, WorkerOptions};
 use crate::{membership, mutant};
 
+mod campaign;
 mod lead;
 mod ready;
 mod renew;
@@ -57,6 +59,8 @@ pub struct Group {
     fresh: bool,
     /// No vote before this tick: promises of the run before may still hold.
     quiet_until: u64,
+    /// When it begins an election.
+    campaign: Campaign,
     /// Which node a replica was last heard from; fills in for members that the membership does not
     /// know yet.
     heard_from: BTreeMap<u64, NodeId>,
@@ -78,6 +82,8 @@ pub struct Group {
     leader: lead::Leading,
     /// Entries kept behind the durable state for late followers.
     keep_entries: u64,
+    /// The log is to be cut as far as possible once the state is durable up to here.
+    cut_at: Option<LogIndex>,
     /// Needs of others for entries.
     holds: Holds,
 }
@@ -113,6 +119,7 @@ impl Group {
             now: env::Moment::default(),
             fresh: start.is_new && !start.membership.members.is_empty(),
             quiet_until: if quiet { limits::ELECTION_TICKS as u64 } else { 0 },
+            campaign: if id == GroupId::CATALOG { Campaign::AsUsual } else { options.campaign },
             heard_from: BTreeMap::new(),
             round_heard: (0, 0),
             applied: start.applied,
@@ -125,6 +132,7 @@ impl Group {
             was: (StateRole::Follower, 0),
             leader: lead::Leading::new(HybridClock::after(start.hlc)),
             keep_entries: options.log_keep_entries,
+            cut_at: None,
             holds: Holds::default(),
         };
         group.set_election_timeout();
@@ -193,7 +201,7 @@ impl Group {
             busy |= self.tick_leader(now, counters);
             busy |= self.renew_term();
         }
-        busy || self.ticks.is_multiple_of(CUT_TICKS)
+        busy || self.cut_at.is_some() || self.ticks.is_multiple_of(CUT_TICKS)
     }
 
     /// A message from the replica on another node. Snapshots come by [`Self::snapshot_received`] only.
@@ -290,16 +298,11 @@ impl Group {
             self.raft.advance_apply_to(self.applied.index.get());
         }
         self.note_applied(self.applied.index.get());
-        let is_member = self.node_in_membership().is_some();
-        if self.leads() && !is_member {
-            // `raft` would go on as a leader without a place of its own, and trip over it.
+        if self.leads() && !self.raft.raft.promotable() {
+            // `raft` would go on as a leader without a vote, or without a place of its own, and trip over it.
             let term = self.raft.raft.term;
             self.raft.raft.become_follower(term, 0);
         }
-    }
-
-    fn node_in_membership(&self) -> Option<NodeId> {
-        membership::node_of(self.raft.store().membership(), self.record.replica)
     }
 
     /// Answers everything that waits here, before the replica goes.
@@ -312,6 +315,11 @@ impl Group {
     /// A crash would lose nothing of the state up to here.
     pub fn state_durable(&mut self, index: LogIndex) {
         self.durable = self.durable.max(index);
+    }
+
+    /// Cuts the log as far as its holds allow, once the state is durable up to what is applied now.
+    pub fn cut_now(&mut self) {
+        self.cut_at = Some(self.applied.index);
     }
 
     /// Sets, moves or ends a named hold on the log.
@@ -354,6 +362,8 @@ impl Group {
             StateRole::Follower if learner => ReplicaState::Learner,
             StateRole::Follower => ReplicaState::Follower,
         };
+        let membership = self.raft.store().membership();
+        let is_member = membership::node_of(membership, self.record.replica).is_some();
         ReplicaReport {
             group: self.id.get(),
             replica: self.record.replica,
@@ -362,7 +372,8 @@ impl Group {
             applied: self.applied.index.get(),
             commit: raft.raft_log.committed,
             leader: raft.leader_id,
-            membership: self.leads().then(|| self.raft.store().membership().clone()),
+            membership: self.leads().then(|| membership.clone()),
+            member_epoch: if is_member { membership.epoch } else { 0 },
             in_sync: self.in_sync(),
             ..Default::default()
         }
@@ -430,16 +441,6 @@ impl Group {
         asks_vote && self.ticks < self.quiet_until
     }
 
-    /// `raft` draws its election timeout at random; ours is a function of seed, group, replica and term,
-    /// and replicas of a group lie apart by rank. Must follow every call that may change role or term.
-    fn set_election_timeout(&mut self) {
-        let rank = membership::rank(self.raft.store().membership(), self.record.replica());
-        let stagger = limits::ELECTION_STAGGER_TICKS;
-        let draw = mix(self.seed, [self.id.get(), self.record.replica, self.raft.raft.term]);
-        let ticks = limits::ELECTION_TICKS + rank * stagger + (draw % stagger as u64) as usize;
-        self.raft.raft.set_randomized_election_timeout(ticks.min(election_ticks_max() - 1));
-    }
-
     fn answer_all(&self, tokens: impl Iterator<Item = Token>, code: ErrorCode) -> Option<Effect> {
         let leader = self.leader_node();
         let answers: Vec<(Token, Answer)> =
@@ -448,18 +449,13 @@ impl Group {
     }
 }
 
-/// The longest election timeout: the last rank, and `raft` wants it to be exclusive.
-fn election_ticks_max() -> usize {
-    limits::ELECTION_TICKS + limits::ELECTION_STAGGER_TICKS * (limits::REPLICAS_MAX as usize + 1)
-}
-
 fn raft_config(replica: ReplicaId, applied: u64) -> raft::Config {
     raft::Config {
         id: replica.get(),
         election_tick: limits::ELECTION_TICKS,
         heartbeat_tick: limits::HEARTBEAT_TICKS,
         min_election_tick: limits::ELECTION_TICKS,
-        max_election_tick: election_ticks_max(),
+        max_election_tick: campaign::OUT_OF_REACH + 1,
         applied,
         max_size_per_msg: limits::APPEND_BYTES_MAX,
         max_inflight_msgs: limits::APPENDS_IN_FLIGHT_MAX,

@@ -69,7 +69,10 @@ pub mod transfer;
 pub mod worker;
 
 pub use apply::{Applier, ApplyError};
-pub use effects::{Answer, ApplyOutcome, ApplyTask, Effect, GroupStart, Input, LogWrite, Now, Token};
+pub use effects::{
+    Answer, ApplyOutcome, ApplyTask, Campaign, Effect, GroupStart, Input, LogWrite, Now, Token,
+};
+pub use membership::Wished;
 pub use record::GroupRecord;
 pub use shared::GroupShared;
 pub use worker::{Counters, Worker, WorkerOptions};

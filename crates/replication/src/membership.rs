@@ -1,6 +1,8 @@
 //! Who is in a group: pure arithmetic over memberships.
 //!
-//! A membership changes one replica at a time, through a learner: `add learner → promote → remove`.
+//! A membership changes one replica at a time, through a learner: `add learner → promote → remove`. A replica
+//! that shall stay without a vote goes the other way: `demote`, which is a simple change for `raft` as well,
+//! because the set of voters differs by one.
 //! Each change names the config epoch that it expects; an entry that expects another one changes
 //! nothing, so a directive that was repeated or overtaken is harmless.
 
@@ -33,6 +35,19 @@ pub enum ChangeKind {
     Promote,
     /// It leaves.
     Remove,
+    /// A voter loses its vote, and goes on as a learner.
+    Demote,
+}
+
+/// A replica that shall be a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wished {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// Its node.
+    pub node: NodeId,
+    /// Whether it shall have a vote.
+    pub voter: bool,
 }
 
 /// A change as stored in its entry.
@@ -55,6 +70,7 @@ impl Change {
             ChangeKind::AddLearner => 1,
             ChangeKind::Promote => 2,
             ChangeKind::Remove => 3,
+            ChangeKind::Demote => 4,
         };
         let stored = StoredChange {
             kind,
@@ -72,6 +88,7 @@ impl Change {
             1 => ChangeKind::AddLearner,
             2 => ChangeKind::Promote,
             3 => ChangeKind::Remove,
+            4 => ChangeKind::Demote,
             _ => return None,
         };
         Some(Self {
@@ -86,7 +103,7 @@ impl Change {
     pub fn to_raft(self) -> ConfChange {
         let mut change = ConfChange::default();
         change.set_change_type(match self.kind {
-            ChangeKind::AddLearner => ConfChangeType::AddLearnerNode,
+            ChangeKind::AddLearner | ChangeKind::Demote => ConfChangeType::AddLearnerNode,
             ChangeKind::Promote => ConfChangeType::AddNode,
             ChangeKind::Remove => ConfChangeType::RemoveNode,
         });
@@ -100,7 +117,7 @@ impl Change {
     }
 
     /// The membership after this change, or `None` if the change does not count: it expects another
-    /// epoch, or would make no sense (promote a stranger, remove the last voter).
+    /// epoch, or would make no sense (promote a stranger, take the last vote).
     pub fn apply_to(self, membership: &Membership) -> Option<Membership> {
         if membership.epoch != self.epoch.get() {
             return None;
@@ -112,6 +129,7 @@ impl Change {
                 members.push(Member { replica: self.replica.get(), node: self.node.get(), learner: true })
             }
             (ChangeKind::Promote, Some(place)) if members[place].learner => members[place].learner = false,
+            (ChangeKind::Demote, Some(place)) if !members[place].learner => members[place].learner = true,
             (ChangeKind::Remove, Some(place)) => {
                 members.remove(place);
             }
@@ -184,43 +202,67 @@ pub fn snapshot_from_meta(meta: &SnapshotMeta) -> Option<Snapshot> {
 }
 
 /// The next single step from the membership in force to the wished one, if any: learners first, then
-/// votes, and only then does anybody leave. `ready` says whether a learner has caught up. The leader
-/// is never removed by itself: it must move first, and [`next_step`] says so by [`Step::MoveLeader`].
+/// votes, and only then does anybody leave or lose a vote. `ready` says whether a replica answers and has
+/// caught up.
+///
+/// - A vote is taken away only when everybody who shall have one has it, and when a quorum of those that
+///   are left is ready: a group is never made smaller than it can be led.
+/// - The leader is never removed or demoted by itself: it must move first, and [`Step::MoveLeader`] says so.
 pub fn next_step(
     current: &Membership,
-    wished: &[(ReplicaId, NodeId)],
+    wished: &[Wished],
     leader: ReplicaId,
     ready: impl Fn(ReplicaId) -> bool,
 ) -> Option<Step> {
     let epoch = ConfigEpoch(current.epoch);
-    let step =
-        |kind, replica: ReplicaId, node: NodeId| Some(Step::Change(Change { kind, replica, node, epoch }));
-    let is_wished = |replica: u64| wished.iter().any(|(wished, _)| wished.get() == replica);
-    if wished.is_empty() {
+    let step = |kind, replica: u64, node: u64| {
+        Some(Step::Change(Change { kind, replica: replica.into(), node: node.into(), epoch }))
+    };
+    let wish = |replica: u64| wished.iter().find(|wished| wished.replica.get() == replica);
+    let shall_vote = |replica: u64| wish(replica).is_some_and(|wished| wished.voter);
+    if !wished.iter().any(|wished| wished.voter) {
         return None;
     }
     // A learner that nobody wishes for any more never mattered to a quorum.
-    if let Some(stray) = current.members.iter().find(|member| member.learner && !is_wished(member.replica)) {
-        return step(ChangeKind::Remove, stray.replica.into(), stray.node.into());
+    if let Some(stray) =
+        current.members.iter().find(|member| member.learner && wish(member.replica).is_none())
+    {
+        return step(ChangeKind::Remove, stray.replica, stray.node);
     }
-    for &(replica, node) in wished {
+    for Wished { replica, node, voter } in wished {
         match current.members.iter().find(|member| member.replica == replica.get()) {
-            None => return step(ChangeKind::AddLearner, replica, node),
-            Some(member) if member.learner && ready(replica) => {
-                return step(ChangeKind::Promote, replica, node);
+            None => return step(ChangeKind::AddLearner, replica.get(), node.get()),
+            Some(member) if member.learner && *voter && ready(*replica) => {
+                return step(ChangeKind::Promote, replica.get(), node.get());
             }
             Some(_) => {}
         }
     }
-    // Take a vote away only when everybody wished for has one.
-    let all_vote =
-        wished.iter().all(|(replica, _)| voters(current).any(|member| member.replica == replica.get()));
-    let leaving = voters(current).find(|member| !is_wished(member.replica) && member.replica != leader.get());
-    match leaving {
-        Some(member) if all_vote => step(ChangeKind::Remove, member.replica.into(), member.node.into()),
-        None if all_vote && !is_wished(leader.get()) => Some(Step::MoveLeader),
+    let votes = |replica: u64| voters(current).any(|member| member.replica == replica);
+    if !wished.iter().all(|wished| !wished.voter || votes(wished.replica.get())) {
+        return None;
+    }
+    let losing = voters(current).find(|member| !shall_vote(member.replica) && member.replica != leader.get());
+    match losing {
+        Some(member) if is_led_without(current, member.replica, leader, &ready) => {
+            let kind = if wish(member.replica).is_some() { ChangeKind::Demote } else { ChangeKind::Remove };
+            step(kind, member.replica, member.node)
+        }
+        None if !shall_vote(leader.get()) => Some(Step::MoveLeader),
         _ => None,
     }
+}
+
+/// Whether the voters other than one have a quorum of their own that is ready.
+fn is_led_without(
+    current: &Membership,
+    without: u64,
+    leader: ReplicaId,
+    ready: impl Fn(ReplicaId) -> bool,
+) -> bool {
+    let left = || voters(current).map(|member| member.replica).filter(|replica| *replica != without);
+    let answering = left().filter(|&replica| replica == leader.get() || ready(replica.into())).count();
+    answering > left().count() / 2
 }
 
 /// What a leader should do about its group's membership.
@@ -228,7 +270,7 @@ pub fn next_step(
 pub enum Step {
     /// Propose this change.
     Change(Change),
-    /// Hand leadership to a replica that stays.
+    /// Hand leadership to a replica that keeps its vote.
     MoveLeader,
 }
 
@@ -242,17 +284,26 @@ mod tests {
         Membership { epoch, members }
     }
 
-    fn wish(ids: &[u64]) -> Vec<(ReplicaId, NodeId)> {
-        ids.iter().map(|&id| (ReplicaId(id), NodeId(id * 10))).collect()
+    /// A wish, written like a membership: who shall be in it, and whether as a learner.
+    fn wish(ids: &[(u64, bool)]) -> Vec<Wished> {
+        let wished = |&(id, learner): &(u64, bool)| Wished {
+            replica: ReplicaId(id),
+            node: NodeId(id * 10),
+            voter: !learner,
+        };
+        ids.iter().map(wished).collect()
     }
 
     /// Follows the steps until there are none; learners are always ready.
-    fn settle(mut membership: Membership, wished: &[u64], mut leader: u64) -> (Membership, usize) {
+    fn settle(mut membership: Membership, wished: &[(u64, bool)], mut leader: u64) -> (Membership, usize) {
         let mut least_votes = voters(&membership).count();
         for _ in 0..20 {
             match next_step(&membership, &wish(wished), ReplicaId(leader), |_| true) {
-                Some(Step::Change(change)) => membership = change.apply_to(&membership).unwrap(),
-                Some(Step::MoveLeader) => leader = wished[0],
+                Some(Step::Change(change)) => {
+                    assert!(change.replica.get() != leader, "a leader is never demoted or removed");
+                    membership = change.apply_to(&membership).unwrap();
+                }
+                Some(Step::MoveLeader) => leader = wished.iter().find(|(_, learner)| !learner).unwrap().0,
                 None => return (membership, least_votes),
             }
             least_votes = least_votes.min(voters(&membership).count());
@@ -262,9 +313,44 @@ mod tests {
 
     #[test]
     fn a_replacement_never_has_fewer_votes_than_before() {
-        let (membership, least) = settle(group(4, &[(1, false), (2, false), (3, false)]), &[1, 2, 4], 3);
-        assert_eq!(membership, group(7, &[(1, false), (2, false), (4, false)]));
+        let wished = [(1, false), (2, false), (4, false)];
+        let (membership, least) = settle(group(4, &[(1, false), (2, false), (3, false)]), &wished, 3);
+        assert_eq!(membership, group(7, &wished));
         assert_eq!(least, 3);
+    }
+
+    #[test]
+    fn a_voter_that_shall_be_a_learner_stays_without_its_vote_and_gets_it_back() {
+        let three = [(1, false), (2, false), (3, false)];
+        let two = [(1, false), (2, true), (3, false)];
+        let one = [(1, true), (2, true), (3, false)];
+        let (membership, _) = settle(group(4, &three), &two, 2);
+        assert_eq!(membership, group(5, &two), "led by the one that was to lose its vote");
+        let (membership, least) = settle(membership, &one, 1);
+        assert_eq!((membership.clone(), least), (group(6, &one), 1));
+        assert_eq!(settle(membership, &three, 3).0, group(8, &three));
+    }
+
+    #[test]
+    fn a_demotion_waits_for_the_vote_that_takes_its_place() {
+        let current = group(4, &[(1, false), (2, false), (3, true)]);
+        let wished = wish(&[(1, false), (2, true), (3, false)]);
+        let step = |ready: bool| next_step(&current, &wished, ReplicaId(1), |id| id.get() != 3 || ready);
+        assert_eq!(step(false), None);
+        let Some(Step::Change(change)) = step(true) else { panic!("the learner has caught up") };
+        assert_eq!((change.kind, change.replica), (ChangeKind::Promote, ReplicaId(3)));
+    }
+
+    #[test]
+    fn no_vote_is_taken_that_the_group_needs() {
+        let current = group(4, &[(1, false), (2, false), (3, false)]);
+        let step = |dead: u64| {
+            let wished = wish(&[(1, false), (2, false), (3, true)]);
+            next_step(&current, &wished, ReplicaId(1), |id| id.get() != dead)
+        };
+        assert!(matches!(step(3), Some(Step::Change(Change { kind: ChangeKind::Demote, .. }))));
+        assert_eq!(step(2), None, "1 and 3 are the quorum; 1 alone would be none");
+        assert_eq!(next_step(&current, &wish(&[(1, true), (2, true)]), ReplicaId(1), |_| true), None);
     }
 
     #[test]
@@ -281,6 +367,9 @@ mod tests {
         assert_eq!(Change { epoch: ConfigEpoch(1), ..add }.apply_to(&one), None);
         let two = add.apply_to(&one).unwrap();
         assert_eq!(add.apply_to(&two), None, "the same entry again changes nothing");
+        let demote = Change { kind: ChangeKind::Demote, ..remove };
+        assert_eq!(demote.apply_to(&one), None);
+        assert_eq!(Change::from_bytes(&demote.to_bytes()), Some(demote));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use types::{ErrorCode, Fault, GroupId, NodeId, limits};
 use wal::LogStore;
 
 use crate::clocks::{self, PeerClocks};
-use crate::effects::{Answer, Effect, GroupStart, Input, Now};
+use crate::effects::{Answer, Campaign, Effect, GroupStart, Input, Now};
 use crate::group::Group;
 use crate::pace::Pace;
 use crate::shared::GroupShared;
@@ -25,6 +25,8 @@ pub struct WorkerOptions {
     pub seed: u64,
     /// Entries kept behind the durable state for late followers.
     pub log_keep_entries: u64,
+    /// When replicas of groups other than the catalog's begin an election, until they are told.
+    pub campaign: Campaign,
     /// Whether a group that panics is stopped and reported, instead of ending the process. The
     /// simulator wants to see panics.
     pub catch_panics: bool,
@@ -38,6 +40,7 @@ impl WorkerOptions {
         Self {
             seed,
             log_keep_entries: limits::LOG_KEEP_ENTRIES,
+            campaign: Campaign::OnlyIfAsked,
             catch_panics: true,
             logger: slog::Logger::root(slog::Discard, slog::o!()),
         }
@@ -262,6 +265,18 @@ impl Worker {
             Input::Wish { group: id, replicas } => {
                 self.with(id, |group, _, _| {
                     group.set_wish(replicas);
+                    true
+                });
+            }
+            Input::Campaign { group: id, when } => {
+                self.with(id, |group, _, _| {
+                    group.set_campaign(when);
+                    false
+                });
+            }
+            Input::CutNow(id) => {
+                self.with(id, |group, _, _| {
+                    group.cut_now();
                     true
                 });
             }

@@ -146,8 +146,10 @@ impl Trace {
             Input::Wish { .. } => 14,
             Input::Transfer { .. } => 15,
             Input::Hold { .. } => 16,
+            Input::Campaign { .. } => 17,
+            Input::CutNow(_) => 18,
         };
-        const NAMES: [&str; 17] = [
+        const NAMES: [&str; 19] = [
             "",
             "start",
             "stop",
@@ -165,6 +167,8 @@ impl Trace {
             "wish",
             "transfer",
             "hold",
+            "campaign",
+            "cut now",
         ];
         let group = input.group();
         self.note(now, &[kind, node.get(), group.get()], |f| {

@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use api::entry::{APPLY_VERSION, Envelope, Request, RequestKind};
 use raft::eraftpb::Entry;
-use types::{ErrorCode, Hlc, HybridClock, NodeId, ReplicaId, limits};
+use types::{ErrorCode, Hlc, HybridClock, ReplicaId, limits};
 
 use super::{Group, MEMBERSHIP_TICKS, Queued, mix};
 use crate::effects::{Answer, Effect, Now, Token};
 use crate::lease::Rounds;
-use crate::membership::{self, Step};
+use crate::membership::{self, Step, Wished};
 use crate::mutant;
 use crate::worker::Counters;
 
@@ -40,7 +40,7 @@ pub struct Leading {
     /// A read waits for a round that has not begun.
     wants_round: bool,
     had_lease: bool,
-    wish: Vec<(ReplicaId, NodeId)>,
+    wish: Vec<Wished>,
 }
 
 /// Whether a request may share its entry with others.
@@ -117,7 +117,7 @@ impl Group {
     }
 
     /// The replicas that the catalog wishes for.
-    pub fn set_wish(&mut self, replicas: Vec<(ReplicaId, NodeId)>) {
+    pub fn set_wish(&mut self, replicas: Vec<Wished>) {
         self.leader.wish = replicas;
     }
 
@@ -372,12 +372,14 @@ impl Group {
         }
     }
 
-    /// The wished voter with the most of the log.
+    /// The replica with the most of the log of those that vote and are to go on voting.
     fn best_successor(&self) -> Option<u64> {
         let current = self.raft.store().membership();
         membership::voters(current)
             .filter(|member| member.replica != self.record.replica && self.is_live(member.replica))
-            .filter(|member| self.leader.wish.iter().any(|(replica, _)| replica.get() == member.replica))
+            .filter(|member| {
+                self.leader.wish.iter().any(|wish| wish.voter && wish.replica.get() == member.replica)
+            })
             .filter_map(|member| Some((self.raft.raft.prs().get(member.replica)?.matched, member.replica)))
             .max()
             .map(|(_, replica)| replica)

@@ -44,7 +44,11 @@ impl Group {
             out.push(Effect::TakeSnapshot { group: self.id, to: to.into() });
         }
         if self.ticks.is_multiple_of(CUT_TICKS) {
-            self.cut_log(out, counters);
+            self.cut_log(self.keep_entries, out, counters);
+        }
+        if self.cut_at.is_some_and(|index| index <= self.durable) {
+            self.cut_at = None;
+            self.cut_log(0, out, counters);
         }
         self.trim_recent();
         self.shared.set_leader(self.leader_node());
@@ -240,7 +244,7 @@ impl Group {
 
     /// Cuts the log at what is durable in the state, keeping a tail for followers that are a little
     /// late; a leader also keeps what a slower follower still needs, up to a limit.
-    fn cut_log(&mut self, out: &mut Vec<Effect>, counters: &mut Counters) {
+    fn cut_log(&mut self, keep_entries: u64, out: &mut Vec<Effect>, counters: &mut Counters) {
         let ahead = if mutant!(CutTooFar) { self.applied.index.get() } else { 0 };
         let store = self.raft.store();
         let extent = Extent {
@@ -249,7 +253,7 @@ impl Group {
             bytes: store.log_bytes(),
             durable: self.durable.get().min(self.applied.index.get()).max(ahead),
             slowest_follower: self.slowest_follower(),
-            keep_entries: if mutant!(CutTooFar) { 0 } else { self.keep_entries },
+            keep_entries: if mutant!(CutTooFar) { 0 } else { keep_entries },
         };
         let Some(index) = self.holds.cut(&extent).map(LogIndex::get) else { return };
         let Ok(term) = raft::Storage::term(self.raft.store(), index) else { return };

@@ -21,9 +21,11 @@
 //! > lose n1                 a node that is down loses its state
 //! > flush n1                the state is durable as far as it is applied
 //! > join n4 4               a node makes an empty replica
-//! > wish 1@1 2@2 4@4        the catalog wishes for these replicas
+//! > wish 1@1 (2)@2 4@4      the catalog wishes for these replicas; those in brackets without a vote
 //! > remove n1 1             a node removes a replica
 //! > transfer n1 2           a leader hands over to a replica
+//! > campaign n1 asked|late|usual    when a replica begins an election
+//! > shrink n1               the log is to be cut as far as it can be
 //! > status                  what every replica is
 //! ```
 //!

@@ -14,7 +14,8 @@ use engine_kv::KvEngine;
 use env::{Clock, Moment};
 use replication::start::{self, Engines, NewReplica};
 use replication::{
-    Answer, Applier, Effect, GroupShared, GroupStart, Input, LogWrite, Now, Token, Worker, WorkerOptions,
+    Answer, Applier, Campaign, Effect, GroupShared, GroupStart, Input, LogWrite, Now, Token, Wished, Worker,
+    WorkerOptions,
 };
 use types::{Generation, GroupId, LogIndex, NodeId, ReplicaId, StateId, limits};
 use wal::{LogStore, MemoryLog};
@@ -147,6 +148,15 @@ impl Nodes {
             ["remove", node, replica] => {
                 self.input(node_number(node), Input::Remove(GROUP, ReplicaId(number(replica))));
             }
+            ["campaign", node, when] => {
+                let when = match when {
+                    "asked" => Campaign::OnlyIfAsked,
+                    "late" => Campaign::Late,
+                    _ => Campaign::AsUsual,
+                };
+                self.input(node_number(node), Input::Campaign { group: GROUP, when });
+            }
+            ["shrink", node] => self.input(node_number(node), Input::CutNow(GROUP)),
             ["transfer", node, to] => {
                 self.input(node_number(node), Input::Transfer { group: GROUP, to: ReplicaId(number(to)) });
             }
@@ -264,11 +274,13 @@ impl Nodes {
     }
 
     fn wish(&mut self, replicas: &[&str]) {
-        let place = |text: &&str| {
+        let wished = |text: &&str| {
             let (replica, node) = text.split_once('@').expect("REPLICA@NODE");
-            (ReplicaId(number(replica)), NodeId(number(node)))
+            let voter = !replica.starts_with('(');
+            let replica = ReplicaId(number(replica.trim_matches(['(', ')'])));
+            Wished { replica, node: NodeId(number(node)), voter }
         };
-        let replicas: Vec<(ReplicaId, NodeId)> = replicas.iter().map(place).collect();
+        let replicas: Vec<Wished> = replicas.iter().map(wished).collect();
         for id in self.running_nodes() {
             self.input(id, Input::Wish { group: GROUP, replicas: replicas.clone() });
         }
@@ -441,6 +453,7 @@ impl Node {
         let mut options = WorkerOptions::new(1);
         options.log_keep_entries = keep;
         options.catch_panics = false;
+        options.campaign = Campaign::AsUsual;
         let mut worker = Worker::new(options, self.log.clone(), self.now());
         worker.input(Input::Start(Box::new(start), Some(shared.clone())));
         self.running = Some(Running {

@@ -1,0 +1,58 @@
+//! When a replica begins an election: never at random, and not always of its own accord.
+//!
+//! Whoever operates the cluster may decide that no *other* replica takes over by itself. Then only the leader
+//! of record campaigns, and the timeout of the others is out of reach:
+//!
+//! ```text
+//!                     hears nothing of a leader for …          and is asked by the leader (a transfer)
+//!   AsUsual           an election timeout: campaigns           campaigns at once
+//!   Late              some more, after the others: campaigns   campaigns at once
+//!   OnlyIfAsked       any time: waits                          campaigns at once
+//! ```
+//!
+//! 1. **Ticks go on.** A replica that waits counts how long it has heard nothing, votes, and knows when its
+//!    promise to a leader is over. When it is allowed to campaign later, it does so at its next tick if the
+//!    time is up, and a leader that lives makes that no election.
+//! 2. **It decides nothing about safety.** Two replicas that believe to be the one that may, because one of
+//!    them looks at an old catalog, are two candidates as in any election: terms and logs decide.
+//! 3. **Alone is always allowed.** Of a group with one voter nobody else could lead.
+//!
+//! A group that was just born is another matter: nobody ever led it, and its first founder begins (see
+//! `fresh` in `group.rs`).
+
+use types::limits;
+
+use super::{Group, mix};
+use crate::effects::Campaign;
+use crate::membership;
+
+/// An election timeout that no replica lives to see.
+pub(super) const OUT_OF_REACH: usize = usize::MAX - 1;
+/// How much later than others a replica campaigns that should not lead: they have time for two tries.
+const LATE_TICKS: usize = 2 * limits::ELECTION_TICKS;
+
+impl Group {
+    /// Whether it begins elections of its own accord, from now on.
+    pub fn set_campaign(&mut self, when: Campaign) {
+        self.campaign = when;
+        self.set_election_timeout();
+    }
+
+    /// `raft` draws its election timeout at random; ours is a function of seed, group, replica and term,
+    /// and replicas of a group lie apart by rank. Must follow every call that may change role or term.
+    pub(super) fn set_election_timeout(&mut self) {
+        let membership = self.raft.store().membership();
+        let alone = membership::voters(membership).count() == 1;
+        let rank = membership::rank(membership, self.record.replica());
+        let stagger = limits::ELECTION_STAGGER_TICKS;
+        let draw = mix(self.seed, [self.id.get(), self.record.replica, self.raft.raft.term]);
+        let ticks = limits::ELECTION_TICKS + rank * stagger + (draw % stagger as u64) as usize;
+        let ticks = match self.campaign {
+            _ if alone => ticks,
+            Campaign::AsUsual => ticks,
+            Campaign::Late => ticks + LATE_TICKS,
+            Campaign::OnlyIfAsked => OUT_OF_REACH,
+        };
+        self.raft.raft.set_randomized_election_timeout(ticks);
+    }
+}
