@@ -201,8 +201,9 @@ impl Process {
     }
 
     pub(super) fn remove_state(&self, group: GroupId, state: StateId) {
-        let engine = self.replicas.get(&group).and_then(|(_, kind)| self.engines.get(kind));
-        if let Some(engine) = engine {
+        // Of a group that is gone the kind is not known any more; no two engines share a state's number.
+        let kind = self.replicas.get(&group).map(|(_, kind)| *kind);
+        for (_, engine) in self.engines.iter().filter(|(of, _)| kind.is_none_or(|kind| kind == **of)) {
             // Memory cannot refuse; and a state that stays is removed at the next start.
             let _ = engine.remove(state);
         }
