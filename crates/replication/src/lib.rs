@@ -39,7 +39,8 @@
 //! # Caveats
 //!
 //! - Leases trust that the machines' monotonic clocks run at nearly the same rate. They do not trust
-//!   wall clocks; expiry does: a node whose clock is far away gives up leadership (see `node::control`).
+//!   wall clocks; expiry does, as far as the peers' clocks bear them out (see [`clocks`]). A node whose clock
+//!   is far away gives up leadership (see `node::control`).
 //! - A value that a read under a clock ahead has seen as expired may, after a failover to a leader whose
 //!   clock is behind, be seen again for that difference, at most [`types::limits::CLOCK_SKEW_MAX`].
 //! - `raft` treats a contradiction as a bug and panics. Messages are checked before they reach it, and a

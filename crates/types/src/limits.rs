@@ -69,7 +69,8 @@ pub const ELECTION_STAGGER_TICKS: usize = 3;
 /// `ELECTION_TICKS` ticks, of which the first comes at once, and up to two more come late and then early when
 /// its thread was held up: 650 ms. The rest is for clocks whose rates differ by up to 15 %.
 pub const LEASE: Duration = Duration::from_millis(550);
-/// A node whose clock is this far from the median of its peers gives up leadership.
+/// A node whose clock is this far from the median of its peers gives up leadership; no stamp runs further
+/// ahead of that median.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_millis(500);
 
 /// Groups start here, so that a replica that joins later always needs a snapshot.
