@@ -8,7 +8,7 @@
 //!   upkeep thread: catalog copy ⇄ hosted replicas, reports, expired keys, time for the gateway
 //! ```
 //!
-//! `gateway`, `desk`, `hosting`, `heard` and `control` are pure and run in the simulator as they are; `node` and
+//! `gateway`, `desk`, `hosting`, `heard`, `sweep` and `control` are pure and run in the simulator as they are; `node` and
 //! `upkeep` give them threads and locks.
 
 pub mod control;
@@ -19,6 +19,7 @@ pub mod hosting;
 mod manage;
 mod node;
 mod routes;
+pub mod sweep;
 mod upkeep;
 
 pub use gateway::{Call, Gateway, GatewayCounters, GatewayEffect, GroupRoute, Routes};

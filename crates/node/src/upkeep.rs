@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use api::catalog::CatalogCommand;
 use api::entry::RequestKind;
-use api::kv::{Keys, KvAnswer, KvOp, KvReply, KvRequest, Scan};
-use api::peer::{Access, ReplicaState, Report};
+use api::peer::{Access, Report};
 use env::Moment;
 use prost::Message;
 use replication::start::NewReplica;
@@ -19,13 +18,10 @@ use crate::gateway::Call;
 use crate::heard;
 use crate::hosting::HostAction;
 use crate::node::{Node, lock};
+use crate::sweep;
 
 /// How often the catalog copy is looked at; its version alone, which costs next to nothing.
 const CATALOG_LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How often leaders look for expired keys.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// Most keys removed in one sweep of one group.
-const SWEEP_KEYS_MAX: u64 = 512;
 
 /// The pause after a replica could not be made.
 const CREATE_PAUSE: Duration = Duration::from_secs(5);
@@ -125,7 +121,7 @@ impl Node {
             }
             if now >= sweep {
                 self.sweep();
-                sweep = now.plus(SWEEP_EVERY);
+                sweep = now.plus(sweep::SWEEP_EVERY);
             }
             let due = self.tick_gateway().unwrap_or(Moment(u64::MAX));
             let until = look.min(report).min(sweep).min(due).min(now.plus(CATALOG_LOOK_EVERY));
@@ -263,31 +259,19 @@ impl Node {
         lock(&self.observations).insert(self.id, (now, report));
     }
 
-    /// Leaders remove what has expired: readers do not see it any more, but it still takes space.
+    /// Leaders remove what has expired.
     fn sweep(&self) {
         let Some(store) = self.store() else { return };
-        let scan = Scan { expired: true, count: SWEEP_KEYS_MAX, ..Default::default() };
-        let scan = KvRequest::new(KvOp::Scan(scan)).encode_to_vec();
-        for report in store.reports() {
+        let question = sweep::question();
+        for report in store.reports().iter().filter(|report| sweep::sweeps(report)) {
             let group = GroupId(report.group);
-            if report.state != ReplicaState::Leader as i32 || group == GroupId::CATALOG {
-                continue;
-            }
-            let Some(Ok(found)) = self.try_read(group, &scan) else { continue };
-            let Ok(KvReply { answer: Some(KvAnswer::Page(page)) }) = KvReply::decode(found) else { continue };
-            if page.keys.is_empty() {
-                continue;
-            }
-            let body = KvRequest::new(KvOp::RemoveExpired(Keys { keys: page.keys })).encode_to_vec();
-            let (access, kind) = (Access::Write, RequestKind::Data);
+            let Some(Ok(found)) = self.try_read(group, &question) else { continue };
+            let Some(call) = sweep::removal(group, found) else { continue };
             let expired = self.keys_expired.clone();
             let count = move |reply: Result<bytes::Bytes, Fault>| {
-                let reply = reply.ok().and_then(|reply| KvReply::decode(reply).ok());
-                if let Some(KvReply { answer: Some(KvAnswer::Integer(removed)) }) = reply {
-                    expired.fetch_add(removed.max(0) as u64, Ordering::Relaxed);
-                }
+                expired.fetch_add(reply.map_or(0, sweep::removed), Ordering::Relaxed);
             };
-            self.submit(Call { group, access, kind, body: body.into() }, Box::new(count));
+            self.submit(call, Box::new(count));
         }
     }
 }

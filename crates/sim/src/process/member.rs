@@ -6,15 +6,14 @@ use std::sync::Arc;
 use api::catalog::{CatalogCommand, CatalogOp};
 use api::entry::RequestKind;
 use api::frame::CatalogCopy;
-use api::kv::{Keys, KvAnswer, KvOp, KvReply, KvRequest, Scan};
-use api::peer::{Access, Outcome, ReplicaReport, ReplicaState, Reply, Report, Request};
+use api::peer::{Access, Outcome, ReplicaReport, Reply, Report, Request};
 use bytes::Bytes;
 use env::Clock;
 use node::control::{self, View};
 use node::desk::{Received, answer_at_once};
-use node::heard;
 use node::hosting::HostAction;
 use node::{Call, GatewayCounters, GatewayEffect, GroupRoute, RouteTable, Routes};
+use node::{heard, sweep};
 use prost::Message;
 use replication::{Answer, GroupShared, Input, Token};
 use types::{Fault, Generation, GroupId, NodeId};
@@ -23,11 +22,6 @@ use super::{Caller, Process};
 use crate::event::{Packet, Work};
 use crate::network::Channel;
 use crate::outside::Outside;
-
-/// How often leaders look for expired keys, in nanoseconds.
-const SWEEP_EVERY: u64 = 1_000_000_000;
-/// Most keys removed in one sweep of one group.
-const SWEEP_KEYS_MAX: u64 = 512;
 
 /// Why a call was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -316,20 +310,16 @@ impl Process {
 
     /// Leaders remove what has expired.
     pub(super) fn sweep(&mut self, out: &mut Outside) {
-        let scan = Scan { expired: true, count: SWEEP_KEYS_MAX, ..Default::default() };
-        let scan = KvRequest::new(KvOp::Scan(scan)).encode_to_vec();
-        let led = |report: &ReplicaReport| report.state == ReplicaState::Leader as i32 && report.group != 0;
-        for report in self.reports().into_iter().filter(led) {
+        let question = sweep::question();
+        for report in self.reports().into_iter().filter(sweep::sweeps) {
             let group = GroupId(report.group);
-            let read = self.shared.get(&group).and_then(|shared| shared.read_by_lease(&*self.clock, &scan));
+            let shared = self.shared.get(&group);
+            let read = shared.and_then(|shared| shared.read_by_lease(&*self.clock, &question));
             let Some(Ok(found)) = read else { continue };
-            let Ok(KvReply { answer: Some(KvAnswer::Page(page)) }) = KvReply::decode(found) else { continue };
-            if !page.keys.is_empty() {
-                let body = KvRequest::new(KvOp::RemoveExpired(Keys { keys: page.keys })).encode_to_vec();
-                let (access, kind) = (Access::Write, RequestKind::Data);
-                self.submit(Call { group, access, kind, body: body.into() }, Purpose::Own, out);
+            if let Some(call) = sweep::removal(group, found) {
+                self.submit(call, Purpose::Own, out);
             }
         }
-        self.plan(SWEEP_EVERY, Work::Sweep, out);
+        self.plan(sweep::SWEEP_EVERY.as_nanos() as u64, Work::Sweep, out);
     }
 }
