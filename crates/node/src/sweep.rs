@@ -33,7 +33,8 @@ pub fn question() -> Vec<u8> {
 /// The write that removes what was found, if anything was.
 pub fn removal(group: GroupId, found: Bytes) -> Option<Call> {
     let Ok(KvReply { answer: Some(KvAnswer::Page(page)) }) = KvReply::decode(found) else { return None };
-    if page.keys.is_empty() {
+    // Nothing to name may still be something to remove: what a FLUSH has left.
+    if page.keys.is_empty() && page.next.is_none() {
         return None;
     }
     let body = KvRequest::new(KvOp::RemoveExpired(Keys { keys: page.keys })).encode_to_vec();
@@ -66,6 +67,8 @@ mod tests {
         let request = KvRequest::decode(call.body).unwrap();
         assert_eq!(request, KvRequest::new(KvOp::RemoveExpired(Keys { keys })));
         assert_eq!(removal(GroupId(3), reply(KvAnswer::Page(Page::default()))), None);
+        let left_by_a_flush = KvAnswer::Page(Page { next: Some(0), ..Default::default() });
+        assert!(removal(GroupId(3), reply(left_by_a_flush)).is_some());
         assert_eq!(removal(GroupId(3), Bytes::from_static(b"\xff")), None);
         assert_eq!(removed(reply(KvAnswer::Integer(2))), 2);
     }
