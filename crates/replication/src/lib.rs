@@ -51,6 +51,7 @@
 //! Clocks" (2014).
 
 pub mod apply;
+pub mod budget;
 pub mod clocks;
 pub mod driver;
 pub mod effects;

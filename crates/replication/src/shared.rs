@@ -40,6 +40,8 @@ pub struct GroupShared {
     statistics: Mutex<Statistics>,
     /// Requests of clients that were applied.
     writes: AtomicU64,
+    /// Bytes of a state on its way that have arrived.
+    received: AtomicU64,
 }
 
 impl GroupShared {
@@ -59,6 +61,7 @@ impl GroupShared {
             digests: Mutex::default(),
             statistics: Mutex::default(),
             writes: AtomicU64::new(0),
+            received: AtomicU64::new(0),
         }
     }
 
@@ -124,8 +127,18 @@ impl GroupShared {
             .collect();
         let sizes = *self.statistics.lock().unwrap_or_else(PoisonError::into_inner);
         (report.records, report.bytes) = (sizes.records, sizes.bytes);
+        match self.received.load(Ordering::Relaxed) {
+            0 => {}
+            received => report.bytes = received,
+        }
         report.writes = self.writes.load(Ordering::Relaxed);
         report
+    }
+
+    /// Bytes of a new state that have arrived while it is on its way; 0 when none is. They are what is reported
+    /// as the size meanwhile.
+    pub fn set_received(&self, bytes: u64) {
+        self.received.store(bytes, Ordering::Relaxed);
     }
 
     /// How many requests of clients were applied.

@@ -10,8 +10,12 @@
 //! The sender is at most [`limits::SNAPSHOT_WINDOW_CHUNKS`] ahead, and goes back to the last ack when it
 //! hears nothing for a while; a broken connection therefore only costs the window. Both ends do few
 //! transfers at once. Nothing here knows what is in a chunk.
+//!
+//! A node may be told to send no more than so many bytes per second ([`Transfers::set_rate`]). Then chunks leave
+//! at ticks only, one of each transfer in turn, as far as the budget allows.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
 use api::peer::{RaftMessage, SnapshotAck, SnapshotChunk, SnapshotMeta};
@@ -20,12 +24,15 @@ use engine::{SnapshotSink, SnapshotSource, StateMachine};
 use env::Moment;
 use types::{GroupId, NodeId, ReplicaId, StateId, limits};
 
+use crate::budget::Budget;
 use crate::effects::Input;
 
 /// Without an ack for this long, the sender goes back to the last one.
 const REPEAT_AFTER: Duration = Duration::from_millis(500);
 /// Without progress for this long, either side gives up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(20);
+/// How long to wait for the next tick: without transfers, with some, and with some that wait for the budget.
+const TICKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_millis(100), Duration::from_millis(20)];
 
 type Key = (GroupId, ReplicaId);
 
@@ -51,6 +58,9 @@ pub struct Transfers {
     outgoing: BTreeMap<Key, Outgoing>,
     incoming: BTreeMap<Key, Incoming>,
     next_transfer: u64,
+    budget: Budget,
+    /// The transfer that sent a chunk last while there was a limit.
+    turn: Option<Key>,
 }
 
 struct Outgoing {
@@ -79,6 +89,8 @@ struct Incoming {
     state: StateId,
     /// Gone once complete; later chunks are only acknowledged again.
     sink: Option<Box<dyn SnapshotSink>>,
+    /// Bytes that have arrived.
+    bytes: u64,
     /// The state was handed over; whoever has it decides about it.
     complete: bool,
     heard: Moment,
@@ -93,6 +105,26 @@ impl Transfers {
     /// How many are on their way, either direction.
     pub fn active(&self) -> usize {
         self.outgoing.len() + self.incoming.values().filter(|incoming| incoming.sink.is_some()).count()
+    }
+
+    /// How long at most until the next [`Self::tick`].
+    pub fn tick_every(&self) -> Duration {
+        let limited = self.budget.is_limited() && !self.outgoing.is_empty();
+        TICKS[usize::from(self.active() > 0) + usize::from(limited)]
+    }
+
+    /// Sends at most this many bytes per second from now on, all transfers together; 0 is no limit.
+    pub fn set_rate(&mut self, bytes_per_second: u64, now: Moment, out: &mut Vec<TransferEffect>) {
+        if self.budget.set_rate(bytes_per_second, now) {
+            let keys: Vec<Key> = self.outgoing.keys().copied().collect();
+            keys.into_iter().for_each(|key| self.pump(key, out));
+        }
+    }
+
+    /// Bytes of a state that have arrived for a replica here, while it is on its way.
+    pub fn received(&self, group: GroupId, to: ReplicaId) -> Option<u64> {
+        let incoming = self.incoming.get(&(group, to))?;
+        incoming.sink.is_some().then_some(incoming.bytes)
     }
 
     /// A state was taken hold of for a follower.
@@ -184,7 +216,10 @@ impl Transfers {
             && let Some(sink) = &mut incoming.sink
         {
             match sink.write(&chunk.data) {
-                Ok(()) => incoming.next += 1,
+                Ok(()) => {
+                    incoming.next += 1;
+                    incoming.bytes += chunk.data.len() as u64;
+                }
                 Err(error) => {
                     tracing::warn!(group = chunk.group, %error, "snapshot chunk refused");
                     refused = true;
@@ -212,6 +247,10 @@ impl Transfers {
         let keys: Vec<Key> = self.outgoing.keys().copied().collect();
         for key in keys {
             let Some(outgoing) = self.outgoing.get_mut(&key) else { continue };
+            if outgoing.cursor == 0 && self.budget.is_limited() {
+                // It waits for nobody but its turn.
+                outgoing.heard = now;
+            }
             if now.since(outgoing.heard) >= GIVE_UP_AFTER {
                 self.end(key, false, out);
             } else if now.since(outgoing.repeated) >= REPEAT_AFTER {
@@ -219,6 +258,9 @@ impl Transfers {
                 outgoing.cursor = 0;
                 self.pump(key, out);
             }
+        }
+        if self.budget.is_limited() {
+            self.share(now, out);
         }
         let silent: Vec<Key> = self
             .incoming
@@ -274,6 +316,7 @@ impl Transfers {
             next: 0,
             state,
             sink: Some(sink),
+            bytes: 0,
             complete: false,
             heard: now,
         };
@@ -281,24 +324,51 @@ impl Transfers {
         true
     }
 
-    /// Reads and sends chunks as far as the window allows.
+    /// Reads and sends chunks as far as the window allows, unless there is a limit.
     fn pump(&mut self, key: Key, out: &mut Vec<TransferEffect>) {
-        let Some(outgoing) = self.outgoing.get_mut(&key) else { return };
-        loop {
-            while let Some(chunk) = outgoing.window.get(outgoing.cursor) {
-                out.push(TransferEffect::Chunk(outgoing.node, chunk.clone()));
-                outgoing.cursor += 1;
+        while !self.budget.is_limited() && self.send_next(key, out).is_some() {}
+    }
+
+    /// Sends chunks of all transfers in turn, as far as the budget allows.
+    fn share(&mut self, now: Moment, out: &mut Vec<TransferEffect>) {
+        let mut idle = 0;
+        while idle < self.outgoing.len() && self.budget.allows(now) {
+            let after = |turn: Key| self.outgoing.range((Bound::Excluded(turn), Bound::Unbounded)).next();
+            let next = self.turn.and_then(after).or_else(|| self.outgoing.iter().next());
+            let Some((&key, outgoing)) = next else { return };
+            let was_silent = outgoing.cursor == 0;
+            self.turn = Some(key);
+            let Some(bytes) = self.send_next(key, out) else {
+                idle += 1;
+                continue;
+            };
+            idle = 0;
+            self.budget.spend(bytes);
+            if let (true, Some(outgoing)) = (was_silent, self.outgoing.get_mut(&key)) {
+                outgoing.repeated = now;
             }
+        }
+    }
+
+    /// Sends one chunk, if the window allows. Returns its bytes.
+    fn send_next(&mut self, key: Key, out: &mut Vec<TransferEffect>) -> Option<usize> {
+        let outgoing = self.outgoing.get_mut(&key)?;
+        if outgoing.cursor == outgoing.window.len() {
             let full = outgoing.window.len() as u64 >= limits::SNAPSHOT_WINDOW_CHUNKS;
             if full || outgoing.finish.is_none() {
-                return;
+                return None;
             }
             if let Err(error) = outgoing.read(key) {
                 tracing::warn!(group = key.0.get(), %error, "snapshot cannot be read");
                 self.end(key, false, out);
-                return;
+                return None;
             }
         }
+        let chunk = outgoing.window.get(outgoing.cursor)?.clone();
+        outgoing.cursor += 1;
+        let bytes = chunk.data.len();
+        out.push(TransferEffect::Chunk(outgoing.node, chunk));
+        Some(bytes)
     }
 
     /// Forgets an incoming transfer; its state goes unless it was complete.

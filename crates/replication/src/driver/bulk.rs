@@ -1,7 +1,6 @@
 //! The bulk thread: snapshots, work that takes long and that nobody waits for in a hurry.
 
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use api::peer::{RaftMessage, SnapshotAck, SnapshotChunk, SnapshotMeta};
 use engine::{SnapshotSink, SnapshotSource};
@@ -11,11 +10,6 @@ use super::apply::ApplyCommand;
 use super::store::Core;
 use super::work::report;
 use crate::transfer::{TransferEffect, Transfers};
-
-/// How often transfers look at the time.
-const TICK: Duration = Duration::from_millis(100);
-/// The same when there are none.
-const IDLE: Duration = Duration::from_secs(1);
 
 pub(super) enum BulkCommand {
     /// A state was taken hold of for a follower.
@@ -28,6 +22,8 @@ pub(super) enum BulkCommand {
     Ack(NodeId, SnapshotAck),
     /// The replica is gone.
     Forget(GroupId),
+    /// Send no more than this many bytes per second; 0 is no limit.
+    Rate(u64),
 }
 
 struct BulkThread<'a> {
@@ -39,8 +35,7 @@ pub(super) fn run_bulk(core: &Core, seed: u64) {
     let mut thread = BulkThread { core, transfers: Transfers::new(seed) };
     let mut commands = Vec::new();
     loop {
-        let wait = if thread.transfers.active() > 0 { TICK } else { IDLE };
-        if !core.bulk.take(&mut commands, wait) {
+        if !core.bulk.take(&mut commands, thread.transfers.tick_every()) {
             return;
         }
         for command in commands.drain(..) {
@@ -65,11 +60,20 @@ impl BulkThread<'_> {
                 let core = self.core;
                 let (group, to) = (GroupId(chunk.group), ReplicaId(chunk.to));
                 self.transfers.chunk(from, chunk, now, || begin(core, group, to), &mut out);
+                self.show_progress(group, to);
             }
             BulkCommand::Ack(from, ack) => self.transfers.ack(from, ack, now, &mut out),
             BulkCommand::Forget(group) => self.transfers.forget(group, &mut out),
+            BulkCommand::Rate(bytes) => self.transfers.set_rate(bytes, now, &mut out),
         }
         self.finish(out);
+    }
+
+    fn show_progress(&self, group: GroupId, to: ReplicaId) {
+        let shared = self.core.shared.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = shared.get(&group) {
+            shared.set_received(self.transfers.received(group, to).unwrap_or(0));
+        }
     }
 
     fn finish(&mut self, effects: Vec<TransferEffect>) {

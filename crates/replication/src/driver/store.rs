@@ -181,6 +181,17 @@ impl Store {
         let _ = self.core.bulk.try_push(BulkCommand::Ack(from, ack), limits::FRAMES_WAITING_MAX);
     }
 
+    /// Sends snapshots at no more than this many bytes per second from now on, all together; 0 is no limit.
+    pub fn limit_snapshots(&self, bytes_per_second: u64) {
+        self.core.bulk.push(BulkCommand::Rate(bytes_per_second));
+    }
+
+    /// Makes what a group has applied durable, and cuts its log as far as its holds allow.
+    pub fn cut_now(&self, group: GroupId) {
+        self.core.inbox(group).push(Input::CutNow(group));
+        self.core.flush.push(());
+    }
+
     /// Makes a replica and begins to run it; it exists durably when this returns.
     pub fn create(&self, new: &NewReplica) -> Result<(), Fault> {
         if self.replica(new.group).is_some() {
