@@ -31,17 +31,20 @@
 use raft::eraftpb::{Message, MessageType};
 
 use super::Group;
+use crate::effects::Campaign;
 use crate::membership;
 
 impl Group {
     /// Begins a new term if this one cannot have a lease any more and a quorum will take part. Returns whether
     /// it did.
     pub(super) fn renew_term(&mut self) -> bool {
-        let transfer_is_over = self.raft.raft.lead_transferee.is_none();
-        // `raft` lets nobody campaign who has changes of membership to apply.
-        if !(self.leader.rounds.is_released() && transfer_is_over && self.is_followed())
-            || self.raft.raft.has_pending_conf()
-        {
+        let transfer_failed = self.leader.rounds.is_released() && self.raft.raft.lead_transferee.is_none();
+        if !transfer_failed || !self.is_followed() {
+            return false;
+        }
+        // One that should not lead, or may not try again if this election fails, goes on as it is. And `raft`
+        // lets nobody campaign who has changes of membership to apply.
+        if self.campaign != Campaign::AsUsual || self.raft.raft.has_pending_conf() {
             return false;
         }
         tracing::info!(group = self.id.get(), term = self.term(), "a transfer failed: the term is renewed");
