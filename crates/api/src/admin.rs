@@ -201,6 +201,9 @@ pub struct ReplicaStatus {
 pub struct Identity {
     /// The cluster's id, as hexadecimal text.
     pub cluster: String,
+    /// What people call the cluster; empty if the node was not told.
+    #[serde(default)]
+    pub name: String,
     /// The node.
     pub node: u64,
     /// The run of its process, as hexadecimal text.

@@ -36,6 +36,7 @@ fn table(namespace: &str, name: &str) -> Table {
 impl Admin for Dummy {
     fn identity(&self) -> Identity {
         Identity {
+            name: "skein".into(),
             cluster: "2a".into(),
             node: 1,
             boot: "7".into(),

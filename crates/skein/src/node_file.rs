@@ -27,6 +27,9 @@ pub struct NodeFile {
     format: u32,
     /// The cluster's id, as 16 hexadecimal digits.
     pub cluster: String,
+    /// What people call the cluster; empty if the node was not told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
     /// The node's id.
     pub node: u64,
     /// Its stored data.
@@ -115,6 +118,7 @@ impl NodeFile {
         Self {
             format: FORMAT,
             cluster: format!("{:016x}", topology.cluster.get()),
+            name: topology.name.clone(),
             node: node.id,
             data: "data".into(),
             secret_file: "../secret".into(),

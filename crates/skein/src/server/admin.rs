@@ -33,18 +33,20 @@ pub struct NodeAdmin {
     redis: Arc<RedisFace>,
     log: Arc<SegmentedLog>,
     cluster: String,
+    name: String,
 }
 
 impl NodeAdmin {
-    /// The API of a node of a cluster.
+    /// The API of a node of a cluster, which people call by this name.
     pub fn new(
         node: Arc<Node>,
         wires: Arc<Wires>,
         redis: Arc<RedisFace>,
         log: Arc<SegmentedLog>,
         cluster: String,
+        name: String,
     ) -> Self {
-        Self { node, wires, redis, log, cluster }
+        Self { node, wires, redis, log, cluster, name }
     }
 
     fn change(&self, op: CatalogOp) -> oneshot::Receiver<Result<CatalogAnswer, Fault>> {
@@ -58,6 +60,7 @@ impl Admin for NodeAdmin {
     fn identity(&self) -> Identity {
         Identity {
             cluster: self.cluster.clone(),
+            name: self.name.clone(),
             node: self.node.id().get(),
             boot: format!("{:016x}", self.node.boot().get()),
             pid: std::process::id(),

@@ -81,7 +81,8 @@ pub fn run(file: &NodeFile, place: &NodePlace) -> Result<(), Fault> {
     let begin = Beginning { file, data: &data, served_mark: &served_mark, identity: &identity, boot };
     let Running { node, wires, log, room } = start(&begin, &secret, &runtime, end)?;
     let face = ports.open(&node, &room, password.as_deref(), absolute(&data))?;
-    let admin = admin::NodeAdmin::new(node.clone(), wires, face.clone(), log, file.cluster.clone());
+    let (cluster, name) = (file.cluster.clone(), file.name.clone());
+    let admin = admin::NodeAdmin::new(node.clone(), wires, face.clone(), log, cluster, name);
     let http = {
         let _inside = runtime.enter();
         serve::http::HttpServer::start(http, secret, Arc::new(admin), HttpLimits::default())?

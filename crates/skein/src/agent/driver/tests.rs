@@ -41,6 +41,7 @@ fn fake_node() {
     .expect("signals");
     let identity = Identity {
         cluster: file.cluster,
+        name: file.name,
         node: file.node,
         boot: "1".into(),
         pid: std::process::id(),
