@@ -166,6 +166,12 @@ impl Catalog {
         self.nodes.get(&id).map(Arc::as_ref)
     }
 
+    /// Whether a node was in the cluster and is not any more: ids are not given out twice.
+    pub fn has_left(&self, id: NodeId) -> bool {
+        let given_out = self.cluster.map_or(0, |cluster| cluster.next_node);
+        id.get() != 0 && id.get() < given_out && !self.nodes.contains_key(&id)
+    }
+
     /// A node's flags; none are set unless an operation set them.
     pub fn flags(&self, id: NodeId) -> NodeFlags {
         self.flags.get(&id).copied().unwrap_or(NodeFlags { node: id.get(), ..Default::default() })

@@ -33,6 +33,16 @@ impl Directory {
         self.path.join("cluster.toml")
     }
 
+    /// Locked by whoever changes the cluster's shape.
+    pub fn topology_lock_file(&self) -> PathBuf {
+        self.path.join("cluster.lock")
+    }
+
+    /// What a node that is being added was promised; there only meanwhile.
+    pub fn joining_file(&self) -> PathBuf {
+        self.path.join("joining.toml")
+    }
+
     /// The cluster's secret, readable by its owner only.
     pub fn secret_file(&self) -> PathBuf {
         self.path.join("secret")

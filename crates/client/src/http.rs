@@ -1,9 +1,11 @@
 //! The admin API as calls: one method for each line of the table in `api::admin`.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use api::admin::{
     CreateTable, DigestReport, ErrorBody, Identity, MoveLeader, NodeStatus, Status, Table, TablePartition,
+    address_elsewhere,
 };
 use api::auth::Secret;
 use serde::Serialize;
@@ -181,29 +183,42 @@ impl Client {
         self.first_reply(|address| self.send(address, method, path, timeout, body), false)
     }
 
+    /// Asks one node after the other, and whichever another one names, until one has an answer.
     fn first_reply(
         &self,
         send: impl Fn(&str) -> Result<(u16, String), Failure>,
         repeatable: bool,
     ) -> Result<(u16, String), Fault> {
         let mut tried = Vec::new();
-        for address in &self.addresses {
-            match send(address) {
-                // A node that is still starting knows less than one that serves.
-                Ok((503, _)) if repeatable && address != self.addresses.last().unwrap_or(address) => {
-                    tried.push(format!("{address} is starting"));
-                }
-                // Some nodes do not keep the catalog; the next one may.
-                Ok(reply) if is_elsewhere(&reply) && address != self.addresses.last().unwrap_or(address) => {
-                    tried.push(format!("{address} does not keep the catalog"));
-                }
-                Ok(reply) => return Ok(reply),
+        let mut waiting: VecDeque<String> = self.addresses.iter().cloned().collect();
+        let mut asked = BTreeSet::new();
+        while let Some(address) = waiting.pop_front() {
+            asked.insert(address.clone());
+            let reply = match send(&address) {
+                Ok(reply) => reply,
                 Err(failure) if failure.connected && !repeatable => {
                     let detail = format!("{address}: {}", failure.fault.detail);
                     return Err(Fault::new(ErrorCode::OutcomeUnknown, detail));
                 }
-                Err(failure) => tried.push(format!("{address}: {}", failure.fault.detail)),
+                Err(failure) => {
+                    tried.push(format!("{address}: {}", failure.fault.detail));
+                    continue;
+                }
+            };
+            let elsewhere = elsewhere(&reply);
+            if let Some(named) = elsewhere.as_ref().and_then(address_elsewhere)
+                && !asked.contains(named)
+            {
+                waiting.retain(|known| known != named);
+                waiting.push_front(named.to_owned());
             }
+            // A node that is still starting knows less than one that serves, and some do not lead the catalog.
+            let is_starting = reply.0 == 503 && repeatable;
+            if waiting.is_empty() || !(is_starting || elsewhere.is_some()) {
+                return Ok(reply);
+            }
+            let why = if elsewhere.is_some() { "does not lead the catalog" } else { "is starting" };
+            tried.push(format!("{address} {why}"));
         }
         Err(Fault::new(ErrorCode::Unreachable, tried.join(", ")))
     }
@@ -285,10 +300,10 @@ fn refusal((status, text): &(u16, String)) -> Fault {
     }
 }
 
-/// Whether the node said that it did nothing, and that another one has to be asked.
-fn is_elsewhere((status, text): &(u16, String)) -> bool {
-    let not_meta = |body: ErrorBody| body.code == ErrorCode::NotMeta.as_str();
-    *status >= 400 && serde_json::from_str(text).is_ok_and(not_meta)
+/// What a node says that did nothing, and knows that another one has to be asked.
+fn elsewhere((status, text): &(u16, String)) -> Option<Fault> {
+    let body: ErrorBody = (*status >= 400).then(|| serde_json::from_str(text).ok()).flatten()?;
+    (body.code == ErrorCode::NotMeta.as_str()).then(|| Fault::from(&body))
 }
 
 fn table_path(namespace: &str, name: &str) -> String {

@@ -37,7 +37,7 @@ impl Lookup {
         let directory = self.directory();
         let addresses = if self.addresses.is_empty() {
             let topology = directory.topology()?;
-            topology.nodes.iter().map(|&node| topology.reached(node).http).collect()
+            topology.nodes.iter().map(|node| topology.reached(node).http).collect()
         } else {
             self.addresses.iter().map(|address| checked(address)).collect::<Result<Vec<_>, _>>()?
         };

@@ -41,13 +41,19 @@ pub struct Topology {
 }
 
 /// A node of a cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopologyNode {
     /// Its id, from 1.
     pub id: u64,
     /// The first of its ports; see [`Addresses`].
     pub base_port: u16,
+    /// It joined after the cluster was founded, and never founds one itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joined: bool,
+    /// `dc`, `rack`, `host` and whatever else, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Where a node listens: its base port and the ones that follow it.
@@ -94,27 +100,45 @@ impl Topology {
             return Err(Fault::new(ErrorCode::BadArgument, detail));
         }
         let nodes = (0..nodes)
-            .map(|i| TopologyNode { id: u64::from(i) + 1, base_port: base_port + i * PORTS_PER_NODE })
+            .map(|i| TopologyNode {
+                id: u64::from(i) + 1,
+                base_port: base_port + i * PORTS_PER_NODE,
+                joined: false,
+                labels: BTreeMap::new(),
+            })
             .collect();
         let name = "skein".to_owned();
         Ok(Self { format: FORMAT, name, cluster, listen, partitions, settings: BTreeMap::new(), nodes })
     }
 
     /// Where a node listens.
-    pub fn listens(&self, node: TopologyNode) -> Addresses {
+    pub fn listens(&self, node: &TopologyNode) -> Addresses {
         Addresses::at(self.listen, node.base_port)
     }
 
     /// Where clients and other nodes reach a node: as [`Self::listens`], but "every address" as a
     /// listener becomes loopback, since all nodes of such a cluster live on one machine.
-    pub fn reached(&self, node: TopologyNode) -> Addresses {
+    pub fn reached(&self, node: &TopologyNode) -> Addresses {
         let host = if self.listen.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { self.listen };
         Addresses::at(host, node.base_port)
     }
 
     /// The node of this id.
-    pub fn node(&self, id: u64) -> Option<TopologyNode> {
-        self.nodes.iter().copied().find(|node| node.id == id)
+    pub fn node(&self, id: u64) -> Option<&TopologyNode> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// The first port of one more node: after those of all others.
+    ///
+    /// # Errors
+    /// `BadArgument` if they do not fit below 65536.
+    pub fn next_base_port(&self) -> Result<u16, Fault> {
+        let last = self.nodes.iter().map(|node| node.base_port).max().unwrap_or_default();
+        let next = last.checked_add(PORTS_PER_NODE).filter(|next| *next <= u16::MAX - (PORTS_PER_NODE - 1));
+        next.ok_or_else(|| {
+            let detail = format!("the ports after {last} do not reach for one more node");
+            Fault::new(ErrorCode::BadArgument, detail)
+        })
     }
 
     /// The first port of the first node.
@@ -176,8 +200,9 @@ impl Topology {
 }
 
 impl Addresses {
-    /// The addresses of a node at `host` whose first port is `base_port`.
-    fn at(host: IpAddr, base_port: u16) -> Self {
+    /// The addresses of a node at `host` whose first port is `base_port`, which is at most
+    /// `65536 - PORTS_PER_NODE`.
+    pub fn at(host: IpAddr, base_port: u16) -> Self {
         // SocketAddr knows the brackets of IPv6.
         let at = |offset| std::net::SocketAddr::new(host, base_port + offset).to_string();
         Self { peer: at(0), http: at(1), redis: at(2), zankv: at(4) }
@@ -255,9 +280,21 @@ mod tests {
     }
 
     #[test]
+    fn a_node_more_has_the_next_ports_and_the_file_keeps_it() {
+        let mut topology = three();
+        let base_port = topology.next_base_port().expect("room");
+        assert_eq!(base_port, 7030);
+        let labels = BTreeMap::from([("rack".to_owned(), "r 1".to_owned())]);
+        topology.nodes.push(TopologyNode { id: 9, base_port, joined: true, labels });
+        assert_eq!(Topology::from_text(&topology.to_text()), Ok(topology.clone()));
+        topology.nodes[0].base_port = 65520;
+        assert_eq!(topology.next_base_port().expect_err("too high").code, ErrorCode::BadArgument);
+    }
+
+    #[test]
     fn every_address_is_reached_at_loopback() {
         let topology = Topology { listen: IpAddr::V4(Ipv4Addr::UNSPECIFIED), ..three() };
-        let node = topology.nodes[0];
+        let node = &topology.nodes[0];
         assert_eq!(topology.listens(node).redis, "0.0.0.0:7002");
         assert_eq!(topology.reached(node).redis, "127.0.0.1:7002");
     }

@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use api::catalog::CatalogCommand;
+use api::catalog::{Bootstrap, CatalogCommand};
 use api::entry::RequestKind;
 use api::peer::{Access, Report};
 use env::Moment;
 use prost::Message;
 use replication::start::NewReplica;
+use types::settings::MOVE_BYTES_PER_SECOND;
 use types::{ErrorCode, Fault, GroupId, NodeId, ReplicaId};
 
 use crate::control::{self, Control, Decision, View};
@@ -103,6 +104,7 @@ impl Node {
         let mut memory = Control::default();
         let (mut look, mut report, mut sweep) = (Moment(0), Moment(0), Moment(0));
         let mut failures = Failures::default();
+        let mut move_rate = 0;
         loop {
             let now = self.clock.now();
             let changed = self.refresh_routes();
@@ -113,6 +115,8 @@ impl Node {
             }
             if changed || now >= look {
                 self.look(&mut memory, &mut failures, now);
+                self.limit_moves(&mut move_rate);
+                self.operate();
                 look = now.plus(control::look_every(self.is_ready()));
             }
             if now >= report {
@@ -131,6 +135,15 @@ impl Node {
         }
     }
 
+    /// Snapshots leave no faster than the setting allows.
+    fn limit_moves(&self, known: &mut u64) {
+        let rate = self.watch.latest().setting(&MOVE_BYTES_PER_SECOND);
+        if let (true, Some(store)) = (rate != *known, self.store()) {
+            store.limit_snapshots(rate);
+            *known = rate;
+        }
+    }
+
     /// What is wrong with a replica of a group that was found damaged here and not replaced yet.
     pub fn damage(&self, group: GroupId) -> Option<Fault> {
         let damaged = lock(&self.damaged);
@@ -145,7 +158,9 @@ impl Node {
     /// younger after all of them have moved while they were stopped.
     fn directory(&self) -> BTreeMap<NodeId, types::Endpoint> {
         let mut directory = self.watch.latest().endpoints();
-        let founders = self.bootstrap.iter().flat_map(|bootstrap| &bootstrap.nodes);
+        // A node that joined from elsewhere knows only where the others were at that time.
+        let knows = |bootstrap: &&Bootstrap| bootstrap.nodes.iter().any(|node| node.id == self.id.get());
+        let founders = self.bootstrap.iter().filter(knows).flat_map(|bootstrap| &bootstrap.nodes);
         for founder in founders {
             if let Some(endpoint) = directory.get_mut(&NodeId(founder.id)) {
                 endpoint.clone_from(&founder.endpoint);
@@ -239,6 +254,7 @@ impl Node {
     fn report(&self, now: Moment) {
         let Some(store) = self.store() else { return };
         let catalog = self.watch.latest();
+        let (free_bytes, disk_bytes) = (self.disk)().unwrap_or((0, 0));
         let report = Report {
             node: self.id.get(),
             boot: self.me.boot,
@@ -247,7 +263,8 @@ impl Node {
             pid: std::process::id(),
             catalog_version: catalog.version().get(),
             uptime_millis: now.since(self.started).as_millis() as u64,
-            ..Default::default()
+            free_bytes,
+            disk_bytes,
         };
         let mut listeners = catalog.catalog_nodes();
         if let (true, Some(bootstrap)) = (listeners.is_empty(), &self.bootstrap) {

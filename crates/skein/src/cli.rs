@@ -2,11 +2,21 @@
 //!
 //! Parser, `--help`, shell completions and `docs/cli.md` come from here.
 
+mod label;
+mod operations;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use api::admin::OperationRequest;
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use client::Lookup;
+
+pub use label::Label;
+pub use operations::{
+    Change, ClusterCommand, ConfigCommand, ConfigGet, ConfigSet, ExplainCommand, NodeChange, NodeMayStop,
+    OpCancel, OpCommand, OpList, OpNamed, PartitionCommand, SetReplicas,
+};
 
 use crate::say::Form;
 
@@ -38,9 +48,27 @@ pub enum Command {
     /// List, show, make and drop tables
     #[command(subcommand, arg_required_else_help = true)]
     Table(TableCommand),
-    /// List nodes
+    /// List nodes, add them, and take them out of service
     #[command(subcommand, arg_required_else_help = true)]
     Node(NodeCommand),
+    /// Move, add, remove and mend replicas of partitions
+    #[command(subcommand, arg_required_else_help = true)]
+    Partition(PartitionCommand),
+    /// Mend and balance the whole cluster
+    #[command(subcommand, arg_required_else_help = true)]
+    Cluster(ClusterCommand),
+    /// List, watch, explain and cancel operations
+    ///
+    /// 'skein op KIND' starts one: 'op migrate' is 'partition migrate', 'op drain' is 'node drain', and so on
+    /// for every kind that 'op list' shows.
+    #[command(subcommand, arg_required_else_help = true)]
+    Op(OpCommand),
+    /// Tell why a partition or a node is as it is, and what would change it
+    #[command(subcommand, arg_required_else_help = true)]
+    Explain(ExplainCommand),
+    /// List and change settings
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(ConfigCommand),
     /// Move partition leaders
     #[command(subcommand, arg_required_else_help = true)]
     Leader(LeaderCommand),
@@ -50,6 +78,9 @@ pub enum Command {
     #[command(subcommand, arg_required_else_help = true)]
     Bench(BenchCommand),
     /// Run one node; 'skein up' and the agent do this for you
+    ///
+    /// With --join it becomes a node of a cluster that runs elsewhere: 'skein server --join HOST:PORT --dir DIR
+    /// --secret-file FILE'. It gets data only by command, unless the setting auto_balance is true.
     Server(Server),
     /// Run an agent, which keeps the nodes of a directory running; 'skein up --detach' does this for you
     ///
@@ -111,6 +142,11 @@ pub struct Up {
     /// The password that Redis clients must give; kept in the directory, '' removes it
     #[arg(long, value_name = "PASSWORD", env = "SKEIN_REQUIREPASS", hide_env_values = true)]
     pub requirepass: Option<String>,
+    /// Where the nodes of a new cluster stand, as in dc=east,rack=r1,host=h1
+    ///
+    /// Replicas of a partition are spread over hosts, racks and data centres where there are enough of them.
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
+    pub label: Vec<Label>,
     /// Return when the cluster serves; 'skein down' stops it
     #[arg(long)]
     pub detach: bool,
@@ -151,6 +187,8 @@ pub enum TableCommand {
     Show(TableNamed),
     /// Drop a table and everything in it
     Drop(TableNamed),
+    /// Give each partition of a table another number of replicas
+    SetReplicas(SetReplicas),
 }
 
 /// Arguments of `table create`.
@@ -211,12 +249,48 @@ pub struct Ask {
 pub enum NodeCommand {
     /// List all nodes
     List(Ask),
+    /// Add a node to a running cluster on this machine
+    ///
+    /// The agent starts one more node with the next ports, and keeps it running from now on. The node gets
+    /// data only by command, unless the setting auto_balance is true. On another machine: 'skein server
+    /// --join'.
+    Add(NodeAdd),
+    /// Let a node lead nothing; its replicas stay
+    Drain(NodeChange),
+    /// Let a drained node lead again
+    Undrain(NodeChange),
+    /// Move everything away from a node, and take it out of the cluster
+    ///
+    /// Its process ends when it has left, and its agent does not start it again.
+    Decommission(NodeChange),
+    /// Take a node out of all quorums; it keeps its data and stays out until 'node recover'
+    Offline(NodeChange),
+    /// Bring a node back that is offline, and replace what it has lost
+    Recover(NodeChange),
+    /// Ask whether a node may be stopped now
+    ///
+    /// Exits with 3, and names the partitions, if something would not be served, or not be redundant, without
+    /// it.
+    MayStop(NodeMayStop),
     /// Let a node whose data is damaged begin anew with copies from the others
     ///
     /// Its data directory is kept as 'data.damaged-N'; the node starts with none, and the other nodes bring
     /// it up to date. Refused while the node runs, while the others do not serve everything without it, and
     /// in a cluster of one node.
     Rebuild(NodeRebuild),
+}
+
+/// Arguments of `node add`.
+#[derive(Debug, Args)]
+pub struct NodeAdd {
+    /// Where the cluster is
+    #[arg(long, value_name = "DIR", default_value = "skein-data")]
+    pub dir: PathBuf,
+    /// Where the node stands, as in dc=east,rack=r1,host=h1 [default: as the first node]
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
+    pub label: Vec<Label>,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// Arguments of `node rebuild`.
@@ -327,8 +401,34 @@ pub struct BenchKv {
 #[derive(Debug, Args)]
 pub struct Server {
     /// Its configuration: DIR/node-N/node.toml
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "dir")]
+    pub config: Option<PathBuf>,
+    /// A node's own directory, for one that was or will be joined from here, instead of a configuration
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub dir: Option<PathBuf>,
+    /// Join a cluster: HTTP addresses of any of its nodes. Once joined, --dir alone is enough
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', requires = "dir")]
+    pub join: Vec<String>,
+    /// A file with the cluster's secret, for the first start with --join; it is copied
+    #[arg(long, value_name = "FILE", env = "SKEIN_SECRET_FILE")]
+    pub secret_file: Option<PathBuf>,
+    /// First port of a node that joins [default: 7000]
+    #[arg(long, value_name = "PORT", requires = "join", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port_base: Option<u16>,
+    /// The address that the listeners of a node that joins bind to [default: 127.0.0.1]
+    ///
+    /// Any other than loopback needs a password, see --requirepass.
+    #[arg(long, value_name = "ADDRESS", requires = "join")]
+    pub listen: Option<IpAddr>,
+    /// The address under which others reach a node that joins [default: as --listen]
+    #[arg(long, value_name = "ADDRESS", requires = "join")]
+    pub advertise: Option<IpAddr>,
+    /// The password that Redis clients must give to a node that joins; kept in the directory
+    #[arg(long, value_name = "PASSWORD", env = "SKEIN_REQUIREPASS", hide_env_values = true)]
+    pub requirepass: Option<String>,
+    /// Where a node that joins stands, as in dc=east,rack=r1,host=h1
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',', requires = "join")]
+    pub label: Vec<Label>,
     /// Leave the terminal's session first, so that Ctrl-C does not reach the node
     #[arg(long)]
     pub own_session: bool,
@@ -379,6 +479,13 @@ impl Output {
 }
 
 impl Find {
+    /// The same options as typed, with a blank before them: for a command to go on with.
+    pub fn words(&self) -> String {
+        let dir = self.dir.iter().map(|dir| format!(" --dir {}", dir.display()));
+        let addr = (!self.addr.is_empty()).then(|| format!(" --addr {}", self.addr.join(",")));
+        dir.chain(addr).collect()
+    }
+
     /// As the client knows it.
     pub fn lookup(&self) -> Lookup {
         let Self { dir, addr, secret_file } = self.clone();
@@ -391,9 +498,37 @@ impl Find {
     }
 }
 
+impl Cli {
+    /// The command line of this process.
+    ///
+    /// # Errors
+    /// The parser's words: help that was asked for, or what is wrong.
+    pub fn of_process() -> Result<Self, clap::Error> {
+        Self::try_parse_from(operations::natural(std::env::args_os()))
+    }
+}
+
 impl Command {
+    /// The operation that the command asks for, and how; `None` for the commands that ask for none.
+    pub fn operation(&self) -> Option<(OperationRequest, &Change)> {
+        Some(match self {
+            Command::Partition(partition) => partition.request(),
+            Command::Cluster(cluster) => cluster.request(),
+            Command::Table(TableCommand::SetReplicas(replicas)) => replicas.request(),
+            Command::Node(NodeCommand::Drain(node)) => node.request("drain"),
+            Command::Node(NodeCommand::Undrain(node)) => node.request("undrain"),
+            Command::Node(NodeCommand::Decommission(node)) => node.request("decommission"),
+            Command::Node(NodeCommand::Offline(node)) => node.request("offline-node"),
+            Command::Node(NodeCommand::Recover(node)) => node.request("recover-node"),
+            _ => return None,
+        })
+    }
+
     /// How the command prints.
     pub fn form(&self) -> Form {
+        if let Some((_, change)) = self.operation() {
+            return change.output.form();
+        }
         let output = match self {
             Command::Up(up) => up.output,
             Command::Down(down) => down.output,
@@ -401,7 +536,12 @@ impl Command {
             Command::Table(TableCommand::Create(create)) => create.output,
             Command::Table(TableCommand::Show(named) | TableCommand::Drop(named)) => named.output,
             Command::Table(TableCommand::List(ask)) | Command::Node(NodeCommand::List(ask)) => ask.output,
+            Command::Node(NodeCommand::Add(add)) => add.output,
+            Command::Node(NodeCommand::MayStop(node)) => node.output,
             Command::Node(NodeCommand::Rebuild(rebuild)) => rebuild.output,
+            Command::Op(op) => op.output(),
+            Command::Explain(explain) => explain.output(),
+            Command::Config(config) => config.output(),
             Command::Leader(LeaderCommand::Move(leader)) => leader.output,
             Command::Digest(digest) => digest.output,
             Command::Bench(BenchCommand::Kv(bench)) => bench.output,
@@ -409,6 +549,10 @@ impl Command {
             Command::Errors(errors) => errors.output,
             Command::Version(version) => version.output,
             Command::Server(_) | Command::Completions(_) => Output::default(),
+            // Operations have answered above.
+            Command::Partition(_) | Command::Cluster(_) | Command::Node(_) | Command::Table(_) => {
+                Output::default()
+            }
         };
         output.form()
     }

@@ -26,6 +26,8 @@ pub const REFUSED: Exit = Exit {
 pub const UNREACHABLE: Exit = Exit { code: 4, about: "no cluster was found, or none of its nodes answered" };
 /// The request may have been carried out.
 pub const UNKNOWN: Exit = Exit { code: 5, about: "the outcome is unknown: it may have been done" };
+/// Somebody cancelled what was waited for.
+pub const CANCELLED: Exit = Exit { code: 6, about: "the operation that was waited for was cancelled" };
 /// `status` and less redundancy than wished.
 pub const DEGRADED: Exit = Exit { code: 10, about: "'status': degraded, everything is served" };
 /// `status` and a partition without a leader.
@@ -34,12 +36,17 @@ pub const UNAVAILABLE: Exit = Exit {
     about: "'status', 'up': some data is unavailable, or no node of the directory answered",
 };
 
+/// Ctrl-C during `--wait`; the number that shells use for it.
+pub const INTERRUPTED: Exit =
+    Exit { code: 130, about: "Ctrl-C while waiting for an operation, which goes on without the command" };
+
 /// All of them, in order.
-pub const ALL: &[Exit] = &[OK, ERROR, USAGE, REFUSED, UNREACHABLE, UNKNOWN, DEGRADED, UNAVAILABLE];
+pub const ALL: &[Exit] =
+    &[OK, ERROR, USAGE, REFUSED, UNREACHABLE, UNKNOWN, CANCELLED, DEGRADED, UNAVAILABLE, INTERRUPTED];
 
 /// All of them as text, for `--help`.
 pub fn list() -> String {
-    let lines = ALL.iter().map(|exit| format!("\n  {:>2}  {}", exit.code, exit.about));
+    let lines = ALL.iter().map(|exit| format!("\n  {:>3}  {}", exit.code, exit.about));
     format!("Exit codes:{}", lines.collect::<String>())
 }
 
@@ -56,6 +63,19 @@ pub const fn of(code: ErrorCode) -> Exit {
         | E::TableExists
         | E::BadName
         | E::NotEnoughNodes
+        | E::UnknownPartition
+        | E::AlreadyThere
+        | E::NotThere
+        | E::NodeUnfit
+        | E::NoRoom
+        | E::PartitionBusy
+        | E::UnknownOperation
+        | E::OperationActive
+        | E::Unsafe
+        | E::NoPermit
+        | E::NeedsConsent
+        | E::UnknownNode
+        | E::NodeRemoved
         | E::Unauthorized
         | E::WrongCluster
         | E::VersionUnsupported
@@ -85,6 +105,7 @@ mod tests {
             ErrorCode::PortInUse,
             ErrorCode::WrongCluster,
             ErrorCode::DataInUse,
+            ErrorCode::NodeRemoved,
         ] {
             assert_eq!(of(code), REFUSED, "{code:?}");
         }

@@ -2,10 +2,13 @@
 //!
 //! `cluster.toml` is written last: a directory without it holds no cluster, whatever a crash left there.
 
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::net::IpAddr;
 
 use api::auth::{SECRET_BYTES, Secret};
 use client::{Directory, Topology};
+use rustix::fs::{FlockOperation, flock};
 use types::{ClusterId, ErrorCode, Fault};
 
 use crate::files::{Readers, create_directory, fault, remove_if_there, write_atomically};
@@ -31,6 +34,8 @@ pub struct Wish {
     pub listen: Option<IpAddr>,
     /// `--requirepass`; empty asks for no password.
     pub password: Option<String>,
+    /// `--label`; none asks for nothing.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// The cluster in the directory as it is, or a new one as it was asked for. Nothing is written: what can be
@@ -82,11 +87,13 @@ pub fn establish(directory: &Directory, wish: &Wish) -> Result<Topology, Fault> 
 /// # Errors
 /// `TopologyDiffers`, naming the option, what it asks for and what is there.
 pub fn compare(directory: &Directory, topology: &Topology, wish: &Wish) -> Result<(), Fault> {
-    let nodes = u64::from(wish.nodes.unwrap_or_default());
+    compare_nodes(directory, topology, wish)?;
+    let differs = !wish.labels.is_empty() && topology.nodes.iter().any(|node| node.labels != wish.labels);
     let differences = [
-        wish.nodes.filter(|_| nodes != topology.nodes.len() as u64).map(|asked| {
-            let has = crate::say::count(topology.nodes.len() as u64, "node");
-            (has, "--nodes", asked.to_string(), "the number of nodes")
+        differs.then(|| {
+            let asked = wish.labels.iter().map(|(name, value)| format!("{name}={value}"));
+            let asked = asked.collect::<Vec<_>>().join(",");
+            ("nodes with other labels".to_owned(), "--label", asked, "the labels")
         }),
         wish.base_port.filter(|&asked| asked != topology.base_port()).map(|asked| {
             (format!("base port {}", topology.base_port()), "--base-port", asked.to_string(), "the ports")
@@ -107,6 +114,42 @@ pub fn compare(directory: &Directory, topology: &Topology, wish: &Wish) -> Resul
          a new cluster of that shape: skein up --dir OTHER {option} {asked}"
     );
     Err(Fault::new(ErrorCode::TopologyDiffers, detail))
+}
+
+/// Another number of nodes than there are: how it is changed.
+fn compare_nodes(directory: &Directory, topology: &Topology, wish: &Wish) -> Result<(), Fault> {
+    let has = topology.nodes.len() as u64;
+    let Some(asked) = wish.nodes.map(u64::from).filter(|asked| *asked != has) else { return Ok(()) };
+    let path = directory.path().display();
+    let how = match asked > has {
+        true => format!("one node more: skein node add --dir {path}"),
+        false => format!("one node less: skein node decommission NODE --dir {path}"),
+    };
+    let has = crate::say::count(has, "node");
+    let detail = format!("{path} has {has}, --nodes asks for {asked}\n{how}");
+    Err(Fault::new(ErrorCode::TopologyDiffers, detail))
+}
+
+/// Changes the shape of a cluster, durably; others who change it wait meanwhile. Nothing is written if `edit`
+/// changes nothing.
+///
+/// # Errors
+/// `NoCluster`; whatever the directory or `edit` says.
+pub fn edit(
+    directory: &Directory,
+    edit: impl FnOnce(&mut Topology) -> Result<(), Fault>,
+) -> Result<Topology, Fault> {
+    let path = directory.topology_lock_file();
+    let open = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = open.map_err(|error| fault(&error, &path))?;
+    flock(&file, FlockOperation::LockExclusive).map_err(|error| fault(&error.into(), &path))?;
+    let before = directory.topology()?;
+    let mut topology = before.clone();
+    edit(&mut topology)?;
+    if topology != before {
+        write_atomically(&directory.topology_file(), &topology.to_text(), Readers::Everyone)?;
+    }
+    Ok(topology)
 }
 
 /// The password that Redis clients must give, if they must.
@@ -131,7 +174,7 @@ pub fn write_nodes(directory: &Directory, topology: &Topology) -> Result<(), Fau
     for node in &topology.nodes {
         let place = NodePlace::new(directory.node_directory(node.id));
         create_directory(place.path())?;
-        let text = NodeFile::new(topology, *node, has_password).to_text();
+        let text = NodeFile::new(topology, node, has_password).to_text();
         if std::fs::read_to_string(place.config_file()).is_ok_and(|present| present == text) {
             continue;
         }
@@ -155,13 +198,15 @@ fn design(directory: &Directory, wish: &Wish) -> Result<Topology, Fault> {
     }
     let mut id = [0; 8];
     random(&mut id)?;
-    Topology::new(
+    let mut topology = Topology::new(
         ClusterId(u64::from_be_bytes(id).max(1)),
         wish.nodes.unwrap_or(NODES_DEFAULT),
         wish.base_port.unwrap_or(BASE_PORT_DEFAULT),
         wish.partitions.unwrap_or(PARTITIONS_DEFAULT),
         wish.listen.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
-    )
+    )?;
+    topology.nodes.iter_mut().for_each(|node| node.labels.clone_from(&wish.labels));
+    Ok(topology)
 }
 
 /// Listeners that other machines can reach need a password.

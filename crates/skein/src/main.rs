@@ -20,11 +20,10 @@ mod reference;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use types::{ErrorCode, Fault};
 
 fn main() -> ExitCode {
-    let cli = match cli::Cli::try_parse() {
+    let cli = match cli::Cli::of_process() {
         Ok(cli) => cli,
         Err(error) => return without_command(&error),
     };

@@ -11,8 +11,10 @@ use types::{ErrorCode, Fault};
 /// The newest version of the file that this release reads, and the one that it writes.
 const FORMAT: u32 = 1;
 
-/// The first line of the file.
+/// The first line of the file of a node that belongs to a directory of `skein up`.
 const HEADER: &str = "# Written by 'skein up' from ../cluster.toml, which is the file to edit.\n";
+/// The first line of the file of a node that stands alone.
+const HEADER_ALONE: &str = "# Written by 'skein server --join'; may be edited while the node is stopped.\n";
 
 /// A node's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +46,16 @@ pub struct NodeFile {
     /// Settings that differ from their defaults, by name, as typed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
+    /// `dc`, `rack`, `host` and whatever else, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Where the node binds.
     pub listen: NodeAddresses,
-    /// The nodes that found the cluster, this one among them, and where they are reached.
+    /// Where others reach it, if it stands alone: joined from elsewhere, and not among `founders`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<NodeAddresses>,
+    /// The nodes that this one looks for at its start, and where they are reached: those that found the
+    /// cluster, this one among them, and those of the same directory that joined later.
     pub founders: Vec<Founder>,
 }
 
@@ -64,11 +73,35 @@ pub struct NodeAddresses {
     pub zankv: String,
 }
 
-/// A node that founds the cluster.
+/// A node that joins a cluster from a directory of its own.
+#[derive(Debug)]
+pub struct Alone {
+    /// What people call the cluster.
+    pub name: String,
+    /// The cluster's id, as 16 hexadecimal digits.
+    pub cluster: String,
+    /// The node's id.
+    pub node: u64,
+    /// Where it binds.
+    pub listen: NodeAddresses,
+    /// Where others reach it.
+    pub reached: NodeAddresses,
+    /// Where it stands.
+    pub labels: BTreeMap<String, String>,
+    /// Whether Redis clients must give a password.
+    pub password: bool,
+    /// Nodes of the cluster, to be found by them.
+    pub others: Vec<Founder>,
+}
+
+/// A node that another one looks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Founder {
     /// Its id.
     pub id: u64,
+    /// It joined later, and founds nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joined: bool,
     /// Where it is reached.
     #[serde(flatten)]
     pub addresses: NodeAddresses,
@@ -113,7 +146,7 @@ impl NodePlace {
 
 impl NodeFile {
     /// What a node of this cluster is told.
-    pub fn new(topology: &Topology, node: TopologyNode, password: bool) -> Self {
+    pub fn new(topology: &Topology, node: &TopologyNode, password: bool) -> Self {
         let founders = topology.nodes.iter();
         Self {
             format: FORMAT,
@@ -125,16 +158,60 @@ impl NodeFile {
             password_file: password.then(|| "../password".into()),
             partitions: topology.partitions,
             settings: topology.settings.clone(),
+            labels: node.labels.clone(),
             listen: topology.listens(node).into(),
+            reached: None,
             founders: founders
-                .map(|&node| Founder { id: node.id, addresses: topology.reached(node).into() })
+                .map(|node| Founder {
+                    id: node.id,
+                    joined: node.joined,
+                    addresses: topology.reached(node).into(),
+                })
                 .collect(),
+        }
+    }
+
+    /// What a node is told that stands alone in its directory.
+    pub fn alone(alone: Alone) -> Self {
+        let Alone { name, cluster, node, listen, reached, labels, password, others } = alone;
+        Self {
+            format: FORMAT,
+            cluster,
+            name,
+            node,
+            data: "data".into(),
+            secret_file: "secret".into(),
+            password_file: password.then(|| "password".into()),
+            partitions: 1,
+            settings: BTreeMap::new(),
+            labels,
+            listen,
+            reached: Some(reached),
+            founders: others,
         }
     }
 
     /// The file's text.
     pub fn to_text(&self) -> String {
-        format!("{HEADER}\n{}", toml::to_string(self).expect("plain values under text names"))
+        let header = if self.reached.is_some() { HEADER_ALONE } else { HEADER };
+        format!("{header}\n{}", toml::to_string(self).expect("plain values under text names"))
+    }
+
+    /// Where others reach this node.
+    pub fn reached(&self) -> &NodeAddresses {
+        let own = self.founders.iter().find(|founder| founder.id == self.node);
+        self.reached.as_ref().or(own.map(|founder| &founder.addresses)).unwrap_or(&self.listen)
+    }
+
+    /// Whether the node joined a cluster that others had founded.
+    pub fn has_joined(&self) -> bool {
+        let own = self.founders.iter().find(|founder| founder.id == self.node);
+        own.is_none_or(|founder| founder.joined)
+    }
+
+    /// Whether it knows of no other node.
+    pub fn is_only_node(&self) -> bool {
+        self.founders.iter().all(|founder| founder.id == self.node)
     }
 
     /// The file at `path`.
@@ -173,8 +250,11 @@ impl NodeFile {
         if u64::from_str_radix(&self.cluster, 16).is_err() {
             return Err(format!("'{}' is not a cluster id", self.cluster));
         }
-        if !self.founders.iter().any(|founder| founder.id == self.node) {
+        if self.reached.is_none() && !self.founders.iter().any(|founder| founder.id == self.node) {
             return Err(format!("node {} is not among the founders", self.node));
+        }
+        if self.reached.is_some() && self.is_only_node() {
+            return Err("it names no other node of the cluster".to_owned());
         }
         for (name, value) in &self.settings {
             let setting = Setting::named(name).ok_or_else(|| format!("there is no setting '{name}'"))?;
@@ -200,7 +280,7 @@ mod tests {
         let listen = "127.0.0.1".parse().expect("an address");
         let mut topology = Topology::new(ClusterId(7), 3, 7000, 8, listen).expect("plain");
         topology.settings.insert(DOWN_AFTER_MS.name.into(), "1000".into());
-        NodeFile::new(&topology, topology.nodes[1], true)
+        NodeFile::new(&topology, &topology.nodes[1], true)
     }
 
     fn read(text: &str) -> Result<NodeFile, Fault> {
@@ -218,6 +298,31 @@ mod tests {
         assert_eq!(file.founders[2].addresses.peer, "127.0.0.1:7020");
         assert_eq!(file.setting(&DOWN_AFTER_MS), 1000);
         assert_eq!(file.setting(&types::settings::SUSPECT_AFTER_MS), 2000);
+    }
+
+    #[test]
+    fn a_node_alone_knows_others_and_where_it_is_reached() {
+        let first = file();
+        let at = |port| -> NodeAddresses {
+            client::Addresses::at("10.0.0.7".parse().expect("an address"), port).into()
+        };
+        let alone = NodeFile::alone(Alone {
+            name: "skein".into(),
+            cluster: first.cluster.clone(),
+            node: 4,
+            listen: at(7000),
+            reached: at(8000),
+            labels: BTreeMap::from([("dc".into(), "east".into())]),
+            password: false,
+            others: first.founders.clone(),
+        });
+        assert_eq!(read(&alone.to_text()), Ok(alone.clone()));
+        assert!(alone.has_joined() && !alone.is_only_node());
+        assert_eq!(alone.reached().peer, "10.0.0.7:8000");
+        assert!(!first.has_joined());
+        assert_eq!(first.reached().peer, "127.0.0.1:7010");
+        let lost = NodeFile { founders: Vec::new(), ..alone };
+        assert_eq!(read(&lost.to_text()).expect_err("nobody to find").code, ErrorCode::BadFile);
     }
 
     #[test]

@@ -84,6 +84,34 @@ pub fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// `17 B`, `12.3 MiB`: three digits or so, as people read them.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut amount = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    // From here on it would be printed as 1024.0.
+    while amount >= 1023.95 && unit + 1 < UNITS.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    format!("{amount:.1} {}", UNITS[unit])
+}
+
+/// `0.4 s`, `12 s`, `5 min`, `3 h`, `2 d`: as exact as it matters.
+pub fn duration_ms(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0..10 => format!("{:.1} s", ms as f64 / 1000.0),
+        10..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +126,14 @@ mod tests {
              127.0.0.1:7000 (redis-server, process 9)\n \
              next: stop the program that uses it, or choose other ports with --base-port"
         );
+    }
+
+    #[test]
+    fn amounts_are_short() {
+        let amounts = [0, 1023, 1024, 12_902_400, 1_048_575, u64::MAX].map(bytes);
+        assert_eq!(amounts, ["0 B", "1023 B", "1.0 KiB", "12.3 MiB", "1.0 MiB", "16384.0 PiB"]);
+        let times = [0, 440, 9_999, 75_000, 119_999, 120_000, 7_200_000, 172_800_000].map(duration_ms);
+        assert_eq!(times, ["0.0 s", "0.4 s", "10.0 s", "75 s", "119 s", "2 min", "2 h", "2 d"]);
     }
 
     #[test]

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::admin::{
-    CreateTable, DigestReport, ErrorBody, Identity, MoveLeader, NodeStatus, Status, Table, TablePartition,
+    CreateTable, DigestReport, ErrorBody, Identity, JoinNode, Joined, MoveLeader, NodeStatus, Status, Table,
+    TablePartition,
 };
 use api::auth::Secret;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
@@ -42,6 +43,8 @@ pub trait Admin: Send + Sync + 'static {
     fn metrics(&self) -> Vec<(&'static Metric, f64)>;
     /// How the cluster is.
     fn status(&self) -> Result<Status, Fault>;
+    /// Makes a node known to the cluster.
+    fn join(&self, wish: JoinNode) -> Answer<Joined>;
     /// All tables but the catalog's own.
     fn tables(&self) -> Vec<Table>;
     /// One table.
@@ -97,7 +100,7 @@ pub fn router(admin: Arc<dyn Admin>, secret: Secret) -> Router {
     let shared = Shared { admin, secret };
     let guarded = Router::new()
         .route("/status", get(status))
-        .route("/nodes", get(nodes))
+        .route("/nodes", get(nodes).post(join))
         .route("/tables", get(tables).post(create_table))
         .route("/tables/{namespace}/{name}", get(table).delete(drop_table))
         .route("/leader", post(move_leader))
@@ -229,6 +232,10 @@ async fn status(State(shared): State<Shared>) -> Result<Json<Status>, Refusal> {
 
 async fn nodes(State(shared): State<Shared>) -> Result<Json<Vec<NodeStatus>>, Refusal> {
     Ok(Json(shared.admin.status()?.nodes))
+}
+
+async fn join(State(shared): State<Shared>, Body(wish): Body<JoinNode>) -> Result<Json<Joined>, Refusal> {
+    Ok(Json(shared.admin.join(wish).await?))
 }
 
 async fn tables(State(shared): State<Shared>) -> Json<Vec<Table>> {

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use client::{Directory, Topology};
+use api::admin::ErrorBody;
+use client::{Directory, Topology, TopologyNode};
 use rustix::process::Signal;
 use types::{ErrorCode, Fault};
 
@@ -15,6 +16,7 @@ use super::event::{Ending, Event};
 use super::probe::{Watched, probe, watch_adopted, watch_child};
 use super::supervise::{Action, Observed, Supervisor};
 use crate::files::PidFile;
+use crate::layout;
 use crate::node_file::NodePlace;
 use crate::process::Process;
 
@@ -78,13 +80,7 @@ impl Agent {
     pub fn run(mut self) -> Result<(), Fault> {
         let found = self.find_running()?;
         for node in self.topology.nodes.clone() {
-            let observed = match found.get(&node.id) {
-                Some(&process) => {
-                    self.adopt(node.id, process);
-                    Observed::Found { node: node.id, pid: process.pid }
-                }
-                None => Observed::Missing { node: node.id },
-            };
+            let observed = self.first_sight(node.id, found.get(&node.id).copied());
             if self.observe(observed) {
                 return Ok(());
             }
@@ -109,6 +105,17 @@ impl Agent {
         }
     }
 
+    /// What a node is at first sight: running, and adopted, or not.
+    fn first_sight(&mut self, node: u64, process: Option<Process>) -> Observed {
+        match process {
+            Some(process) => {
+                self.adopt(node, process);
+                Observed::Found { node, pid: process.pid }
+            }
+            None => Observed::Missing { node },
+        }
+    }
+
     /// The nodes that run already, by their locked pid files.
     fn find_running(&self) -> Result<BTreeMap<u64, Process>, Fault> {
         let mut found = BTreeMap::new();
@@ -122,6 +129,9 @@ impl Agent {
 
     /// One turn; returns whether it was the last. A start that fails at once is an observation itself.
     fn observe(&mut self, observed: Observed) -> bool {
+        if observed == Observed::StartAll && self.welcome() {
+            return true;
+        }
         if let Observed::Ended { node, pid, .. } = &observed
             && self.running.get(node).is_some_and(|process| process.pid == *pid)
         {
@@ -133,10 +143,43 @@ impl Agent {
                 Action::Terminate { pid } => self.signal(pid, Signal::TERM),
                 Action::Kill { pid } => self.signal(pid, Signal::KILL),
                 Action::Tell(event) => (self.tell)(&event),
+                Action::Forget { node } => self.forget(node),
                 Action::Finish => return true,
             }
         }
         false
+    }
+
+    /// Takes on nodes that were added to the cluster's shape. Returns whether that was the last turn.
+    fn welcome(&mut self) -> bool {
+        let topology = match self.directory.topology() {
+            Ok(topology) => topology,
+            Err(fault) => {
+                (self.tell)(&Event::ShapeUnknown { error: ErrorBody::from(&fault) });
+                return false;
+            }
+        };
+        let is_new = |node: &&TopologyNode| self.topology.node(node.id).is_none();
+        let added: Vec<TopologyNode> = topology.nodes.iter().filter(is_new).cloned().collect();
+        // Ports and addresses of those that run are what they were started with.
+        self.topology.nodes.extend(added.iter().cloned());
+        added.iter().any(|node| {
+            let process = PidFile::holder(&self.place(node.id).pid_file()).ok().flatten();
+            let observed = self.first_sight(node.id, process);
+            self.observe(observed)
+        })
+    }
+
+    /// Takes a node that has left out of the cluster's shape.
+    fn forget(&mut self, node: u64) {
+        self.topology.nodes.retain(|known| known.id != node);
+        let edited = layout::edit(&self.directory, |topology| {
+            topology.nodes.retain(|known| known.id != node);
+            Ok(())
+        });
+        if let Err(fault) = edited {
+            (self.tell)(&Event::ShapeUnknown { error: ErrorBody::from(&fault) });
+        }
     }
 
     fn signal(&self, pid: u32, signal: Signal) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api::admin::ErrorBody;
 use serde::{Deserialize, Serialize};
-use types::Fault;
+use types::{ErrorCode, Fault};
 
 /// How a node's process ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +86,16 @@ pub enum Event {
         /// Why.
         error: ErrorBody,
     },
+    /// A node has left the cluster, and is forgotten.
+    Left {
+        /// The node.
+        node: u64,
+    },
+    /// The cluster's shape could not be read or written; the nodes go on.
+    ShapeUnknown {
+        /// Why.
+        error: ErrorBody,
+    },
     /// A node did not stop in time.
     StopOverdue {
         /// The node.
@@ -98,11 +108,16 @@ pub enum Event {
 }
 
 impl Ending {
+    /// Whether the node ended because the cluster has no such node any more.
+    pub fn is_departure(&self) -> bool {
+        matches!(self, Ending::Refused { code, .. } if code == ErrorCode::NodeRemoved.as_str())
+    }
+
     /// The fault that it is, where the node told one.
     pub fn fault(&self) -> Option<Fault> {
         match self {
             Ending::Refused { code, detail } | Ending::Failed { code, detail } => {
-                let code = code.parse().unwrap_or(types::ErrorCode::Internal);
+                let code = code.parse().unwrap_or(ErrorCode::Internal);
                 Some(Fault::new(code, detail.clone()))
             }
             _ => None,
@@ -152,6 +167,12 @@ impl fmt::Display for Event {
                     write!(f, "\n       {line}")?;
                 }
                 write!(f, "\n next: {}", error.hint)
+            }
+            Event::Left { node } => {
+                write!(f, "node {node}: has left the cluster; its directory is not needed any more")
+            }
+            Event::ShapeUnknown { error } => {
+                write!(f, "cluster.toml: {}: {} [{}]", error.cause, error.detail, error.code)
             }
             Event::StopOverdue { node, after_ms } => {
                 write!(f, "node {node}: did not stop within {:.0} s; killing it", seconds(after_ms))

@@ -21,6 +21,7 @@
 //! |---|---|
 //! | exit 0, or by SIGTERM: somebody stopped it | leaves it stopped, until `skein up` |
 //! | exit 3: refused (see `exit`) | tells why, leaves it; starting it again would not help |
+//! | exit 3 with `node-removed`: it has left the cluster | takes it out of `cluster.toml` and forgets it |
 //! | any other way | starts it again; at once, unless it died soon after its start, again and again |
 //!
 //! Invariant: a process is signalled only after its pid file, locked by it, named it; a pid that the

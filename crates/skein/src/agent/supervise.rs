@@ -10,6 +10,8 @@
 //!      │                           │ any other way
 //!   refused ◄──refused─────────────┴──────────────────► waiting ──time──► starting
 //! ```
+//!
+//! A node that was removed from the cluster ends by itself and says so; it is then forgotten.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -104,6 +106,11 @@ pub enum Action {
     },
     /// Tell people.
     Tell(Event),
+    /// Take the node out of the cluster's shape: it has left, and is not started any more.
+    Forget {
+        /// The node.
+        node: u64,
+    },
     /// End the agent.
     Finish,
 }
@@ -184,6 +191,10 @@ impl Supervisor {
     }
 
     fn missing(&mut self, id: u64, now: Duration, actions: &mut Vec<Action>) {
+        // It was added while everything is being stopped, and stays stopped like the others.
+        if self.stopping {
+            return;
+        }
         self.nodes.insert(id, Node::new(State::Ordered { since: now }));
         actions.push(Action::Start { node: id });
     }
@@ -218,6 +229,11 @@ impl Supervisor {
     fn ended(&mut self, id: u64, ending: Ending, now: Duration, actions: &mut Vec<Action>) {
         let stopping = self.stopping;
         let Some(node) = self.nodes.get_mut(&id) else { return };
+        if ending.is_departure() {
+            self.nodes.remove(&id);
+            actions.extend([Action::Tell(Event::Left { node: id }), Action::Forget { node: id }]);
+            return;
+        }
         let asked = stopping || matches!(node.state, State::Stopping { .. });
         if asked || ending == Ending::Clean {
             node.state = State::Stopped;
@@ -323,6 +339,7 @@ impl fmt::Display for Action {
             Action::Terminate { pid } => write!(f, "terminate process {pid}"),
             Action::Kill { pid } => write!(f, "kill process {pid}"),
             Action::Tell(event) => write!(f, "tell \"{event}\""),
+            Action::Forget { node } => write!(f, "forget node {node}"),
             Action::Finish => f.write_str("finish"),
         }
     }

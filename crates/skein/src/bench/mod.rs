@@ -81,7 +81,7 @@ fn lookup(arguments: &BenchKv) -> Lookup {
 fn addresses(arguments: &BenchKv) -> Result<Vec<SocketAddr>, Fault> {
     let texts: Vec<String> = if arguments.addr.is_empty() {
         let topology = lookup(arguments).directory().topology()?;
-        topology.nodes.iter().map(|&node| topology.reached(node).redis).collect()
+        topology.nodes.iter().map(|node| topology.reached(node).redis).collect()
     } else {
         arguments.addr.clone()
     };

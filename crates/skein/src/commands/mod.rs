@@ -1,12 +1,20 @@
 //! The commands: each takes its arguments and returns how the program ends.
 
 mod agent;
+mod alone;
 mod bench;
+mod config;
 mod digest;
 mod down;
 mod errors;
+mod explain;
+mod follow;
+mod growing;
+mod join;
 mod leader;
 mod nodes;
+mod op;
+mod operate;
 mod refusals;
 mod server;
 mod status;
@@ -27,6 +35,9 @@ use crate::say::{self, Form};
 /// # Errors
 /// What the user is to be told; `main` prints it and ends with its exit code.
 pub fn run(command: Command) -> Result<Exit, Fault> {
+    if let Some((request, change)) = command.operation() {
+        return operate::run(&request, change);
+    }
     match command {
         Command::Up(arguments) => up::run(arguments),
         Command::Down(arguments) => down::run(&arguments),
@@ -36,7 +47,12 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Table(TableCommand::Show(arguments)) => tables::show(&arguments),
         Command::Table(TableCommand::Drop(arguments)) => tables::drop(&arguments),
         Command::Node(NodeCommand::List(arguments)) => nodes::list(&arguments),
+        Command::Node(NodeCommand::Add(arguments)) => growing::add(&arguments),
+        Command::Node(NodeCommand::MayStop(arguments)) => nodes::may_stop(&arguments),
         Command::Node(NodeCommand::Rebuild(arguments)) => nodes::rebuild(&arguments),
+        Command::Op(command) => op::run(&command),
+        Command::Explain(command) => explain::run(&command),
+        Command::Config(command) => config::run(&command),
         Command::Leader(LeaderCommand::Move(arguments)) => leader::r#move(&arguments),
         Command::Digest(arguments) => digest::run(&arguments),
         Command::Bench(BenchCommand::Kv(arguments)) => bench::kv(&arguments),
@@ -50,6 +66,9 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Version(arguments) => {
             version(arguments.output.form());
             Ok(exit::OK)
+        }
+        Command::Partition(_) | Command::Cluster(_) | Command::Node(_) | Command::Table(_) => {
+            unreachable!("what asks for an operation was carried out above")
         }
     }
 }

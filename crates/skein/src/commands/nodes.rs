@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use api::admin::Verdict;
+use api::admin::{PermitRequest, Verdict};
 use catalog::status::NodeState;
 use client::{Directory, Lookup};
 use rustix::process::Signal;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use types::{ErrorCode, Fault};
 
 use super::status::nodes_table;
-use crate::cli::{Ask, NodeRebuild};
+use crate::cli::{Ask, NodeMayStop, NodeRebuild};
 use crate::exit::{self, Exit};
 use crate::files::{PidFile, fault};
 use crate::node_file::NodePlace;
@@ -28,6 +28,38 @@ pub fn list(arguments: &Ask) -> Result<Exit, Fault> {
     match arguments.output.form() {
         Form::Json => say::json(&nodes),
         Form::Text => say::data(nodes_table(&nodes)),
+    }
+    Ok(exit::OK)
+}
+
+/// Asks whether a node may be stopped, takes the right to stop it, or gives it back.
+pub fn may_stop(arguments: &NodeMayStop) -> Result<Exit, Fault> {
+    let client = arguments.find.lookup().client()?;
+    let form = arguments.output.form();
+    if arguments.give_back {
+        client.release_permit(arguments.node)?;
+        match form {
+            Form::Json => say::json(&serde_json::Map::new()),
+            Form::Text => say::note(format_args!("the right to stop node {} is given back", arguments.node)),
+        }
+        return Ok(exit::OK);
+    }
+    let wish = PermitRequest {
+        holder: arguments.holder.clone(),
+        seconds: Some(arguments.seconds),
+        only_ask: !arguments.take,
+    };
+    let permit = client.permit(arguments.node, &wish)?;
+    match form {
+        Form::Json => say::json(&permit),
+        Form::Text => {
+            let taken = match arguments.take {
+                true => format!("; {} holds the right to for {} s", permit.holder, arguments.seconds),
+                false => String::new(),
+            };
+            say::data(format_args!("node {} may be stopped{taken}", permit.node));
+            permit.notes.iter().for_each(|note| say::data(format_args!("note: {note}")));
+        }
     }
     Ok(exit::OK)
 }

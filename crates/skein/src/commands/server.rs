@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use types::Fault;
+use types::{ErrorCode, Fault};
 
 use super::agent::leave_session;
+use super::alone;
 use crate::cli::Server;
 use crate::exit::{self, Exit};
 use crate::files::PidFile;
@@ -16,9 +17,16 @@ pub fn run(arguments: &Server) -> Result<Exit, Fault> {
     if arguments.own_session {
         leave_session();
     }
-    let directory = arguments.config.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let config = match (&arguments.config, &arguments.dir) {
+        (Some(config), _) => config.clone(),
+        (None, Some(directory)) => alone::configuration(arguments, directory)?,
+        (None, None) => {
+            return Err(Fault::new(ErrorCode::BadArgument, "neither --config nor --dir is given"));
+        }
+    };
+    let directory = config.parent().filter(|parent| !parent.as_os_str().is_empty());
     let place = NodePlace::new(directory.map_or_else(|| PathBuf::from("."), Path::to_path_buf));
-    let outcome = serve(&arguments.config, &place);
+    let outcome = serve(&config, &place);
     ServerExit::write(&place, &outcome);
     outcome.map(|()| exit::OK)
 }

@@ -21,7 +21,7 @@ use super::refusals;
 use super::status::{self, Told};
 use super::waiting::{self, Settled, Waited};
 use crate::agent::{Agent, Event};
-use crate::cli::Up;
+use crate::cli::{Label, Up};
 use crate::exit::{self, Exit};
 use crate::files::{PidFile, create_directory, fault};
 use crate::layout::{self, Wish};
@@ -44,6 +44,7 @@ pub fn run(arguments: Up) -> Result<Exit, Fault> {
         partitions: arguments.partitions,
         listen: arguments.listen,
         password: arguments.requirepass.clone(),
+        labels: Label::map(&arguments.label),
     };
     if let Some(agent) = PidFile::holder(&directory.agent_pid_file())? {
         return already_running(&directory, &wish, agent, arguments.output.form());
@@ -84,7 +85,7 @@ fn already_running(directory: &Directory, wish: &Wish, agent: Process, form: For
 /// Ports are checked before anything starts; nodes that run already have theirs.
 fn check_ports(directory: &Directory, topology: &Topology) -> Result<(), Fault> {
     let mut wanted = Vec::new();
-    for &node in &topology.nodes {
+    for node in &topology.nodes {
         let place = NodePlace::new(directory.node_directory(node.id));
         if PidFile::holder(&place.pid_file())?.is_none() {
             wanted.push(topology.listens(node));
@@ -216,7 +217,7 @@ impl Progress {
 
     fn count(&mut self, event: &Event) {
         match event {
-            Event::Ready { node, .. } | Event::Stopped { node, .. } => {
+            Event::Ready { node, .. } | Event::Stopped { node, .. } | Event::Left { node } => {
                 self.waiting.remove(node);
             }
             Event::Refused { node, error } => {
@@ -283,7 +284,7 @@ fn show(
 /// A command to go on with, at a node that serves.
 fn next(directory: &Directory, topology: &Topology, told: &Told, missing: &BTreeSet<u64>) {
     let serves = |node: &&TopologyNode| !missing.contains(&node.id) && !told.has_refused(node.id);
-    let redis = topology.nodes.iter().find(serves).map(|&node| topology.reached(node).redis);
+    let redis = topology.nodes.iter().find(serves).map(|node| topology.reached(node).redis);
     let Some((host, port)) = redis.as_deref().and_then(|address| address.rsplit_once(':')) else { return };
     let host =
         if host == "127.0.0.1" { String::new() } else { format!(" -h {}", host.trim_matches(['[', ']'])) };

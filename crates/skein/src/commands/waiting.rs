@@ -105,7 +105,7 @@ pub fn until_serving(
 /// The nodes that do not say that they serve.
 fn not_ready(topology: &Topology) -> BTreeSet<u64> {
     let is_ready = |http: String| matches!(Client::new(vec![http], None).health(), Ok(Health::Ready));
-    let missing = topology.nodes.iter().filter(|&&node| !is_ready(topology.reached(node).http));
+    let missing = topology.nodes.iter().filter(|node| !is_ready(topology.reached(node).http));
     missing.map(|node| node.id).collect()
 }
 

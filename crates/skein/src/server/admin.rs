@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::admin::{CreateTable, DigestReport, Identity, MoveLeader, Status, Table, TablePartition};
-use api::catalog::{CatalogAnswer, CatalogOp, EngineKind, HashBy, NewTable, TableName, TableRecord};
+use api::admin::{
+    CreateTable, DigestReport, Identity, JoinNode, Joined, MoveLeader, Status, Table, TablePartition,
+};
+use api::catalog::{
+    CatalogAnswer, CatalogOp, EngineKind, HashBy, Label, NewTable, NodeRecord, TableName, TableRecord,
+};
 use api::peer::ReplicaState;
 use node::Node;
 use serve::http::{Admin, Answer};
@@ -124,6 +128,21 @@ impl Admin for NodeAdmin {
         }
     }
 
+    fn join(&self, wish: JoinNode) -> Answer<Joined> {
+        let answer = record_of(wish).map(|record| self.change(CatalogOp::RegisterNode(record)));
+        let (node, cluster) = (self.node.clone(), self.cluster.clone());
+        Box::pin(async move {
+            match answer?.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))?? {
+                CatalogAnswer::Node(record) => {
+                    // Otherwise its first words may reach a node that does not know it.
+                    wait_for_all(&node, |catalog| catalog.node(NodeId(record.id)).is_some()).await;
+                    Ok(Joined { cluster, node: record.id })
+                }
+                _ => Err(ErrorCode::VersionUnsupported.into()),
+            }
+        })
+    }
+
     fn tables(&self) -> Vec<Table> {
         let catalog = self.node.catalog();
         catalog.tables().filter(|table| table.engine() != EngineKind::Catalog).map(table).collect()
@@ -227,6 +246,27 @@ async fn wait_for_all(node: &Node, shows: impl Fn(&catalog::Catalog) -> bool) {
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// A node as the catalog keeps it. What it says of itself is checked there.
+fn record_of(wish: JoinNode) -> Result<NodeRecord, Fault> {
+    let number = |what: &str, text: &str| {
+        let detail = || format!("{what}: '{text}' is not a number of up to 16 hexadecimal digits");
+        u64::from_str_radix(text, 16).map_err(|_| Fault::new(ErrorCode::BadArgument, detail()))
+    };
+    Ok(NodeRecord {
+        id: wish.node,
+        boot: number("boot", &wish.boot)?,
+        store: number("store", &wish.store)?,
+        endpoint: wish.endpoint,
+        redis: wish.redis,
+        zankv: wish.zankv,
+        http: wish.http,
+        roles: wish.roles,
+        version: wish.version,
+        feature_level: wish.feature_level,
+        labels: wish.labels.into_iter().map(|(name, value)| Label { name, value }).collect(),
+    })
 }
 
 fn new_table(wish: CreateTable) -> Result<NewTable, Fault> {

@@ -8,6 +8,7 @@
 //! knows no other run of this node.
 
 mod admin;
+mod announce;
 mod identity;
 mod redis;
 mod room;
@@ -21,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::auth::Secret;
-use api::catalog::{Bootstrap, EngineKind, NewTable, NodeRecord};
+use api::catalog::{Bootstrap, EngineKind, Label, NewTable, NodeRecord};
 use api::peer::{Member, Membership};
 use catalog::{CatalogEngine, CatalogWatch};
 use engine::Engine;
@@ -79,7 +80,9 @@ pub fn run(file: &NodeFile, place: &NodePlace) -> Result<(), Fault> {
     let http = serve::listen::bind(&file.listen.http)?;
     let served_mark = base.join(SERVED_MARK);
     let begin = Beginning { file, data: &data, served_mark: &served_mark, identity: &identity, boot };
-    let Running { node, wires, log, room } = start(&begin, &secret, &runtime, end)?;
+    let me = node_record(file, boot, identity.store());
+    let Running { node, wires, log, room } = start(&begin, &secret, &runtime, end.clone())?;
+    announce::until_known(&node, &me, announce::others(file, &secret), end)?;
     let face = ports.open(&node, &room, password.as_deref(), absolute(&data))?;
     let (cluster, name) = (file.cluster.clone(), file.name.clone());
     let admin = admin::NodeAdmin::new(node.clone(), wires, face.clone(), log, cluster, name);
@@ -118,7 +121,7 @@ fn wait_for_end(
     while !node.is_ready() {
         match ended.recv_timeout(READY_LOOK) {
             Ok(end) => return end,
-            Err(mpsc::RecvTimeoutError::Timeout) => room.look(),
+            Err(mpsc::RecvTimeoutError::Timeout) => look(node, room)?,
             Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
         }
     }
@@ -133,9 +136,18 @@ fn wait_for_end(
     loop {
         match ended.recv_timeout(room::LOOK_EVERY) {
             Ok(end) => return end,
-            Err(mpsc::RecvTimeoutError::Timeout) => room.look(),
+            Err(mpsc::RecvTimeoutError::Timeout) => look(node, room)?,
             Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
         }
+    }
+}
+
+/// Looks after the room on the disk, and whether this node is still one of the cluster.
+fn look(node: &Node, room: &Room) -> Result<(), Fault> {
+    room.look();
+    match node.catalog().has_left(node.id()) {
+        true => Err(Fault::new(ErrorCode::NodeRemoved, format!("node {}", node.id()))),
+        false => Ok(()),
     }
 }
 
@@ -179,7 +191,7 @@ fn start(
     let served = identity.has_served() || served_mark.exists();
     let (engines, watch) = open_engines(file, data)?;
     let log = open_log(data)?;
-    if served && log.groups().is_empty() && file.founders.len() == 1 {
+    if served && log.groups().is_empty() && file.is_only_node() {
         let detail = format!(
             "{}: this node has served before, and its log is gone; no other node has the data",
             data.display()
@@ -191,7 +203,7 @@ fn start(
     let config = NodeConfig {
         me: node_record(file, boot, identity.store()),
         bootstrap: Some(bootstrap(file, identity.cluster())),
-        may_found: !served,
+        may_found: !served && !file.has_joined(),
         seed,
         store: StoreOptions {
             seed,
@@ -204,7 +216,7 @@ fn start(
     let reserving = Arc::new(ReservingLog { log: log.clone(), room: room.clone() });
     let node = Node::start(config, reserving, engines, watch, Arc::new(OsClock), wires.clone())?;
     if let Some(fault) = node.damage(GroupId::CATALOG)
-        && file.founders.len() == 1
+        && file.is_only_node()
     {
         let detail = format!("{}; no other node has the data", located(&fault, data).detail);
         return Err(Fault::new(fault.code, detail));
@@ -262,20 +274,15 @@ fn peer_config(file: &NodeFile, identity: &Identity, boot: BootId, secret: &Secr
         node: NodeId(file.node),
         boot,
         secret: secret.clone(),
-        endpoint: reached(file).peer.clone(),
+        endpoint: file.reached().peer.clone(),
     }
 }
 
-/// Where others reach this node: as its entry among the founders says, else where it listens.
-fn reached(file: &NodeFile) -> &crate::node_file::NodeAddresses {
-    file.founders
-        .iter()
-        .find(|founder| founder.id == file.node)
-        .map_or(&file.listen, |founder| &founder.addresses)
-}
-
 fn node_record(file: &NodeFile, boot: BootId, store: u64) -> NodeRecord {
-    NodeRecord { store, ..record(file.node, reached(file), boot) }
+    // In order of their names, as the catalog keeps them: a node compares its record with that one.
+    let label = |(name, value): (&String, &String)| Label { name: name.clone(), value: value.clone() };
+    let labels = file.labels.iter().map(label).collect();
+    NodeRecord { store, labels, ..record(file.node, file.reached(), boot) }
 }
 
 fn record(id: u64, addresses: &crate::node_file::NodeAddresses, boot: BootId) -> NodeRecord {
@@ -301,6 +308,7 @@ fn bootstrap(file: &NodeFile, cluster: ClusterId) -> Bootstrap {
     let nodes = founders.iter().map(|founder| record(founder.id, &founder.addresses, BootId(0))).collect();
     let members = founders
         .iter()
+        .filter(|founder| !founder.joined)
         .take(limits::META_NODES_MAX)
         .map(|founder| Member { replica: founder.id, node: founder.id, learner: false })
         .collect();

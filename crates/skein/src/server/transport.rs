@@ -1,7 +1,8 @@
 //! The member's connections: its words to `serve::peers`, and theirs to it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use api::frame::{Channel, Frame};
 use api::peer::{RaftMessage, Reply, Report, Request, TransferLeader};
@@ -13,18 +14,52 @@ use types::{Endpoint, ErrorCode, Fault, NodeId};
 use super::End;
 use super::room::Room;
 
+/// A node that leaves the cluster is told so: it gets a last copy of the catalog, within this time.
+const FAREWELL: Duration = Duration::from_secs(10);
+
 /// The connections to other nodes.
 pub struct Wires {
-    peers: Peers,
+    peers: Arc<Peers>,
     runtime: Handle,
     end: mpsc::Sender<End>,
+    peerage: Arc<Mutex<Peerage>>,
+}
+
+/// Who there is, as the catalog says, and who was there a moment ago.
+#[derive(Default)]
+struct Peerage {
+    known: BTreeMap<NodeId, Endpoint>,
+    /// Nodes that have left, and until when they are still talked to.
+    leaving: BTreeMap<NodeId, (Endpoint, Instant)>,
+}
+
+impl Peerage {
+    /// Takes on what the catalog says now. Returns whether somebody has left.
+    fn change(&mut self, directory: &BTreeMap<NodeId, Endpoint>, now: Instant) -> bool {
+        let before = std::mem::replace(&mut self.known, directory.clone());
+        let gone = before.into_iter().filter(|(node, _)| !directory.contains_key(node));
+        let gone: Vec<_> = gone.map(|(node, endpoint)| (node, (endpoint, now + FAREWELL))).collect();
+        let has_left = !gone.is_empty();
+        self.leaving.extend(gone);
+        self.leaving.retain(|node, _| !directory.contains_key(node));
+        has_left
+    }
+
+    fn forget(&mut self, now: Instant) {
+        self.leaving.retain(|_, (_, until)| now < *until);
+    }
+
+    fn all(&self) -> BTreeMap<NodeId, Endpoint> {
+        let leaving = self.leaving.iter().map(|(node, (endpoint, _))| (*node, endpoint.clone()));
+        self.known.clone().into_iter().chain(leaving).collect()
+    }
 }
 
 impl Wires {
     /// Connections that were opened, the runtime that they live on, and where to say that the process
     /// must end.
     pub fn new(peers: Peers, runtime: Handle, end: mpsc::Sender<End>) -> Self {
-        Self { peers, runtime, end }
+        Self { peers: Arc::new(peers), runtime, end, peerage: Arc::default() }
     }
 
     /// Frames go to the handler from now on.
@@ -67,13 +102,29 @@ impl Transport for Wires {
     fn set_peers(&self, directory: &BTreeMap<NodeId, Endpoint>) {
         // Links are tasks, and the caller is a thread of its own.
         let _inside = self.runtime.enter();
-        self.peers.set_peers(directory);
+        if lock(&self.peerage).change(directory, Instant::now()) {
+            let (peers, peerage) = (self.peers.clone(), self.peerage.clone());
+            self.runtime.spawn(async move {
+                tokio::time::sleep(FAREWELL).await;
+                // The lock keeps a change that comes meanwhile in order.
+                let mut peerage = lock(&peerage);
+                peerage.forget(Instant::now());
+                peers.set_peers(&peerage.all());
+            });
+        }
+        let peerage = lock(&self.peerage);
+        self.peers.set_peers(&peerage.all());
     }
 
     fn fatal(&self, fault: Fault) {
         tracing::error!(%fault, "this process cannot go on");
         let _ = self.end.send(Err(fault));
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A map that is replaced whole is never half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What comes from other nodes, for the member.
@@ -124,5 +175,28 @@ impl PeerHandler for Handler {
         if code == ErrorCode::DuplicateNode {
             self.wires.fatal(Fault::new(code, format!("node {by} knows another run of this node")));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_leaves_is_talked_to_for_a_moment_whatever_changes_meanwhile() {
+        let directory = |nodes: &[u64]| -> BTreeMap<NodeId, Endpoint> {
+            nodes.iter().map(|node| (NodeId(*node), format!("host:{node}"))).collect()
+        };
+        let nodes = |peerage: &Peerage| peerage.all().into_keys().map(NodeId::get).collect::<Vec<_>>();
+        let now = Instant::now();
+        let mut peerage = Peerage::default();
+        assert!(!peerage.change(&directory(&[1, 2, 4]), now));
+        assert!(peerage.change(&directory(&[1, 2]), now));
+        assert!(!peerage.change(&directory(&[1, 2]), now), "another version of the catalog");
+        assert_eq!(nodes(&peerage), [1, 2, 4]);
+        peerage.forget(now + FAREWELL / 2);
+        assert_eq!(nodes(&peerage), [1, 2, 4]);
+        peerage.forget(now + FAREWELL);
+        assert_eq!(nodes(&peerage), [1, 2]);
     }
 }

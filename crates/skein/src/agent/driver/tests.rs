@@ -226,7 +226,7 @@ fn a_node_that_runs_already_is_adopted_and_watched() {
     let mut child = command.stdout(Stdio::null()).spawn().expect("started");
     let process = Process::child(&child);
     let reaper = std::thread::spawn(move || child.wait());
-    let client = client::Client::new(vec![fixture.topology.reached(fixture.topology.nodes[0]).http], None);
+    let client = client::Client::new(vec![fixture.topology.reached(&fixture.topology.nodes[0]).http], None);
     while client.identity().is_err() {
         assert!(process.is_alive());
         std::thread::yield_now();

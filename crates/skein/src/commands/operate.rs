@@ -1,0 +1,166 @@
+//! Commands that change the cluster through an operation: plan, question, start, wait.
+//!
+//! ```text
+//!   --plan ──► plan ──► shown                                     nothing changes
+//!   --yes ─────────────────────────────► start ──► (--wait) follow
+//!   terminal ─► plan ─► shown ─► asked ─► start, if the plan still holds ──► (--wait) follow
+//!   neither ──► refused
+//! ```
+
+use std::io::{IsTerminal, Write};
+
+use api::admin::{Operation, OperationRequest, Plan, StartOperation};
+use client::Client;
+use types::{ErrorCode, Fault};
+
+use super::follow;
+use crate::cli::{Change, Find};
+use crate::exit::{self, Exit};
+use crate::say::{self, Form};
+
+/// Asks for an operation, in the way that the command line says.
+pub fn run(request: &OperationRequest, change: &Change) -> Result<Exit, Fault> {
+    let form = change.output.form();
+    let client = change.find.lookup().client()?;
+    if change.plan {
+        show_plan(&client.plan(request)?, form);
+        return Ok(exit::OK);
+    }
+    let planned = match agreement(&client, request, change)? {
+        Agreement::Given(planned) => planned,
+        Agreement::Refused => {
+            say::note("nothing was changed");
+            return Ok(exit::ERROR);
+        }
+    };
+    let wish = StartOperation { request: request.clone(), planned, by: None };
+    let operation = client.start_operation(&wish)?;
+    if change.wait {
+        return follow::until_ended(&client, operation, &change.find, form);
+    }
+    tell_started(&operation, &change.find, form);
+    Ok(exit::OK)
+}
+
+/// Whether the user agrees.
+enum Agreement {
+    /// To the plan of this catalog version, or to any.
+    Given(Option<u64>),
+    Refused,
+}
+
+fn agreement(client: &Client, request: &OperationRequest, change: &Change) -> Result<Agreement, Fault> {
+    if change.yes {
+        return Ok(Agreement::Given(None));
+    }
+    let is_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if !is_terminal || change.output.form() == Form::Json {
+        return Err(Fault::new(ErrorCode::NeedsConsent, request.kind.clone()));
+    }
+    let plan = client.plan(request)?;
+    say::note(plan_text(&plan));
+    let _ = write!(std::io::stderr(), "\ndo it? [y/N] ");
+    let mut answer = String::new();
+    // An input that ends, or cannot be read, is no agreement.
+    let _ = std::io::stdin().read_line(&mut answer);
+    let agrees = matches!(answer.trim(), "y" | "Y" | "yes");
+    Ok(if agrees { Agreement::Given(Some(plan.catalog_version)) } else { Agreement::Refused })
+}
+
+fn show_plan(plan: &Plan, form: Form) {
+    match form {
+        Form::Json => say::json(plan),
+        Form::Text => {
+            say::data(plan_text(plan));
+            say::note(" next: the same command without --plan does it");
+        }
+    }
+}
+
+/// A plan for people.
+fn plan_text(plan: &Plan) -> String {
+    let mut text = plan.summary.clone();
+    if !plan.parts.is_empty() {
+        let rows = plan.parts.iter().map(|part| {
+            vec![
+                part.table.clone(),
+                part.partition.to_string(),
+                part.kind.clone(),
+                part.steps.join(", "),
+                if part.bytes == 0 { "-".into() } else { say::bytes(part.bytes) },
+            ]
+        });
+        text.push_str("\n\n");
+        text.push_str(&say::table(&["TABLE", "PARTITION", "OPERATION", "STEPS", "MOVES"], rows));
+        text.push_str("\n\n");
+        text.push_str(&cost(plan));
+    }
+    for note in &plan.notes {
+        text.push_str("\nnote: ");
+        text.push_str(note);
+    }
+    text
+}
+
+/// `moves 12.3 MiB in about 2 s; at every moment any 1 node may be lost`.
+fn cost(plan: &Plan) -> String {
+    let moves = match plan.bytes {
+        0 => "moves no data".to_owned(),
+        bytes => format!("moves {} in about {}", say::bytes(bytes), say::duration_ms(plan.seconds * 1000)),
+    };
+    let tolerance = match plan.lowest_fault_tolerance {
+        0 => "at its worst moment no node may be lost".to_owned(),
+        nodes => format!("at every moment any {} may be lost", say::count(u64::from(nodes), "node")),
+    };
+    format!("{moves}; {tolerance}")
+}
+
+fn tell_started(operation: &Operation, find: &Find, form: Form) {
+    match form {
+        Form::Json => say::json(operation),
+        Form::Text => {
+            say::note(format_args!("operation {} goes on by itself: {}", operation.id, operation.what));
+            say::note(format_args!(" next: skein op watch {}{}", operation.id, find.words()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::admin::PlannedPart;
+
+    #[test]
+    fn a_plan_says_what_is_done_and_what_it_costs() {
+        let part = PlannedPart {
+            kind: "migrate".into(),
+            what: "move a replica".into(),
+            table: "flow".into(),
+            partition: 0,
+            steps: ["add", "catch-up", "evidence", "remove!"].map(String::from).to_vec(),
+            bytes: 12_902_400,
+        };
+        let plan = Plan {
+            catalog_version: 7,
+            summary: "move the replica of flow/0 on node 1 to node 4".into(),
+            parts: vec![part],
+            bytes: 12_902_400,
+            seconds: 2,
+            lowest_fault_tolerance: 1,
+            notes: vec!["node 3 is down".into()],
+        };
+        let expected = "\
+move the replica of flow/0 on node 1 to node 4
+
+TABLE  PARTITION  OPERATION  STEPS                             MOVES
+flow   0          migrate    add, catch-up, evidence, remove!  12.3 MiB
+
+moves 12.3 MiB in about 2.0 s; at every moment any 1 node may be lost
+note: node 3 is down";
+        assert_eq!(plan_text(&plan), expected);
+        let nothing = Plan { parts: Vec::new(), notes: Vec::new(), ..plan };
+        assert_eq!(plan_text(&nothing), nothing.summary);
+        let bare = Plan { bytes: 0, lowest_fault_tolerance: 0, ..nothing };
+        assert_eq!(cost(&bare), "moves no data; at its worst moment no node may be lost");
+    }
+}
