@@ -2,9 +2,13 @@
 
 mod executor;
 mod explain;
+mod kind;
 pub mod observed;
+mod operations;
 mod permits;
 mod plan;
+mod safety;
+mod sight;
 
 pub use executor::{Directive, Executor, Work, cancel, forget};
 pub use explain::{explain_node, explain_partition};

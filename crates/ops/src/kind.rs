@@ -1,0 +1,213 @@
+//! The kinds of operations: names, steps, and what each is about, in one table.
+
+use api::operation::{OperationKind, OperationRecord, OperationState};
+
+use crate::sight::Sight;
+
+/// A step. Its name is what is stored and shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    /// Another replica is made the leader of record, and takes over.
+    HandOver,
+    /// The catalog knows that it leads.
+    Settled,
+    /// A replica enters the wish; the group takes it in.
+    Add,
+    /// It gets a snapshot, catches up, and gets its vote.
+    CatchUp,
+    /// The hashes of the replicas are compared.
+    Evidence,
+    /// A replica leaves the wish: the point of no return.
+    Remove,
+    /// The group has let it go, or has taken its vote.
+    Settle,
+    /// A replica shall have no vote.
+    Offline,
+    /// A replica shall have its vote again.
+    Recover,
+    /// Logs are cut.
+    Cut,
+    /// Waits for the parts.
+    Parts,
+    /// A node leaves the cluster.
+    Leave,
+}
+
+impl Step {
+    const ALL: [(Step, &'static str); 12] = [
+        (Step::HandOver, "hand-over"),
+        (Step::Settled, "settled"),
+        (Step::Add, "add"),
+        (Step::CatchUp, "catch-up"),
+        (Step::Evidence, "evidence"),
+        (Step::Remove, "remove"),
+        (Step::Settle, "settle"),
+        (Step::Offline, "offline"),
+        (Step::Recover, "recover"),
+        (Step::Cut, "cut"),
+        (Step::Parts, "parts"),
+        (Step::Leave, "leave"),
+    ];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(step, _)| *step == self).map_or("", |(_, name)| name)
+    }
+
+    /// The step that an operation is at; nothing after the last, or when a newer release named it.
+    pub(crate) fn of(operation: &OperationRecord) -> Option<Step> {
+        let name = &operation.steps.get(operation.step as usize)?.name;
+        Self::ALL.iter().find(|(_, known)| known == name).map(|(step, _)| *step)
+    }
+}
+
+/// The name of a kind.
+pub(crate) fn name(kind: &OperationKind) -> &'static str {
+    match kind {
+        OperationKind::ChangeLeader(_) => "change-leader",
+        OperationKind::AddReplica(_) => "add-replica",
+        OperationKind::RemoveReplica(_) => "remove-replica",
+        OperationKind::Migrate(_) => "migrate",
+        OperationKind::OfflineReplica(_) => "offline-replica",
+        OperationKind::RecoverReplica(_) => "recover-replica",
+        OperationKind::Snapshot(_) => "snapshot",
+        OperationKind::OfflineNode(_) => "offline-node",
+        OperationKind::RecoverNode(_) => "recover-node",
+        OperationKind::RecoverCluster(_) => "recover-cluster",
+        OperationKind::Balance(_) => "balance",
+        OperationKind::Drain(_) => "drain",
+        OperationKind::Undrain(_) => "undrain",
+        OperationKind::Decommission(_) => "decommission",
+        OperationKind::SetReplicas(_) => "set-replicas",
+    }
+}
+
+/// The steps of an operation on one partition. One that is a part of taking a node offline takes the vote of
+/// the replica that led as well.
+pub(crate) fn partition_steps(kind: &OperationKind, of_offline_node: bool) -> &'static [Step] {
+    use Step::{Add, CatchUp, Cut, Evidence, HandOver, Offline, Parts, Recover, Remove, Settle, Settled};
+    match kind {
+        OperationKind::ChangeLeader(_) if of_offline_node => &[HandOver, Offline, Settle],
+        OperationKind::ChangeLeader(_) => &[HandOver, Settled],
+        OperationKind::AddReplica(_) => &[Add, CatchUp, Evidence],
+        OperationKind::RemoveReplica(_) => &[HandOver, Remove, Settle],
+        OperationKind::Migrate(_) => &[Add, CatchUp, Evidence, HandOver, Remove, Settle],
+        OperationKind::OfflineReplica(_) => &[HandOver, Offline, Settle],
+        OperationKind::RecoverReplica(_) => &[Recover, CatchUp, Evidence],
+        OperationKind::Snapshot(_) => &[Cut],
+        _ => &[Parts],
+    }
+}
+
+/// The steps of an operation with parts.
+pub(crate) fn parent_steps(kind: &OperationKind) -> &'static [Step] {
+    match kind {
+        OperationKind::Decommission(_) => &[Step::Parts, Step::Leave],
+        _ => &[Step::Parts],
+    }
+}
+
+/// Whether an operation can no longer be undone.
+pub(crate) fn is_past_return(operation: &OperationRecord) -> bool {
+    let mut begun = operation.steps.iter().take(operation.step as usize + 1);
+    operation.state() == OperationState::Running
+        && begun.any(|step| [Step::Remove, Step::Leave].iter().any(|last| step.name == last.as_str()))
+}
+
+/// The node whose replica an operation makes or brings back.
+pub(crate) fn target_node(kind: &OperationKind) -> Option<u64> {
+    match kind {
+        OperationKind::AddReplica(at) | OperationKind::RecoverReplica(at) => Some(at.node),
+        OperationKind::Migrate(moved) => Some(moved.to),
+        _ => None,
+    }
+}
+
+/// The node whose replica loses its vote or leaves.
+pub(crate) fn source_node(kind: &OperationKind, parent: Option<&OperationKind>) -> Option<u64> {
+    match (kind, parent) {
+        (OperationKind::RemoveReplica(at) | OperationKind::OfflineReplica(at), _) => Some(at.node),
+        (OperationKind::Migrate(moved), _) => Some(moved.from),
+        (OperationKind::ChangeLeader(_), Some(OperationKind::OfflineNode(on))) => Some(on.node),
+        _ => None,
+    }
+}
+
+/// The node that an operation with parts is about.
+pub(crate) fn about_node(kind: &OperationKind) -> Option<u64> {
+    match kind {
+        OperationKind::OfflineNode(on)
+        | OperationKind::RecoverNode(on)
+        | OperationKind::Drain(on)
+        | OperationKind::Undrain(on)
+        | OperationKind::Decommission(on) => Some(on.node),
+        _ => None,
+    }
+}
+
+/// Whether it copies a replica.
+pub(crate) fn copies(kind: &OperationKind) -> bool {
+    matches!(kind, OperationKind::AddReplica(_) | OperationKind::Migrate(_))
+}
+
+/// The partition that a kind names.
+pub(crate) fn group(kind: &OperationKind) -> Option<u64> {
+    match kind {
+        OperationKind::ChangeLeader(at)
+        | OperationKind::AddReplica(at)
+        | OperationKind::RemoveReplica(at)
+        | OperationKind::OfflineReplica(at)
+        | OperationKind::RecoverReplica(at)
+        | OperationKind::Snapshot(at) => Some(at.group),
+        OperationKind::Migrate(moved) => Some(moved.group),
+        _ => None,
+    }
+}
+
+/// What an operation does, in a sentence without an end. `single`: on one partition; the others name one of
+/// those that their parts are about.
+pub(crate) fn what(sight: &Sight<'_>, kind: &OperationKind, single: bool) -> String {
+    let subject = |group: u64| match (single, sight.partition(group)) {
+        (false, Some(partition)) => format!("partitions of {}", sight.table_name(partition)),
+        (false, None) => "partitions of a dropped table".into(),
+        (true, _) => sight.group_name(group),
+    };
+    let verb = |one: &'static str, many: &'static str| if single { one } else { many };
+    let to = |word: &str, node: u64| if node == 0 { String::new() } else { format!(" {word} node {node}") };
+    match kind {
+        OperationKind::ChangeLeader(at) if at.node == 0 => {
+            format!("{} {} another leader", subject(at.group), verb("gets", "get"))
+        }
+        OperationKind::ChangeLeader(at) => format!("node {} leads {}", at.node, subject(at.group)),
+        OperationKind::AddReplica(at) => {
+            format!("{} {} a replica{}", subject(at.group), verb("gets", "get"), to("on", at.node))
+        }
+        OperationKind::RemoveReplica(at) => {
+            let node = if at.node == 0 { "a node".into() } else { format!("node {}", at.node) };
+            format!("{} {} {node}", subject(at.group), verb("leaves", "leave"))
+        }
+        OperationKind::Migrate(moved) => {
+            let (from, to) = (to("from", moved.from), to("to", moved.to));
+            format!("{} {}{from}{to}", subject(moved.group), verb("moves", "move"))
+        }
+        OperationKind::OfflineReplica(at) => {
+            format!("{} {} offline{}", subject(at.group), verb("goes", "go"), to("on", at.node))
+        }
+        OperationKind::RecoverReplica(at) => {
+            format!("{} {} recovered{}", subject(at.group), verb("is", "are"), to("on", at.node))
+        }
+        OperationKind::Snapshot(at) => format!("the logs of {} are cut", subject(at.group)),
+        OperationKind::OfflineNode(on) => format!("node {} is taken offline", on.node),
+        OperationKind::RecoverNode(on) => format!("node {} is recovered", on.node),
+        OperationKind::RecoverCluster(_) => "whatever is wrong with any replica is mended".into(),
+        OperationKind::Balance(_) => "replicas and leaders are evened out".into(),
+        OperationKind::Drain(on) => format!("node {} leads nothing any more", on.node),
+        OperationKind::Undrain(on) => format!("node {} may lead again", on.node),
+        OperationKind::Decommission(on) => {
+            format!("everything on node {} moves away, then it leaves", on.node)
+        }
+        OperationKind::SetReplicas(wish) => {
+            let table = sight.catalog.table(wish.table.into()).map(catalog::display_name);
+            format!("{} gets {} replicas", table.unwrap_or_default(), wish.replicas)
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! `balance`: replicas are evened out by bytes, leaders by number.
+//!
+//! Replicas go one by one from the node with the most to the one with the least, as long as that makes the
+//! two more alike and brings no replica closer to the others of its partition. Leaders go along chains, see
+//! [`place::even_leaders`]; only those of partitions whose replicas stay.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::admin::OperationRequest;
+use api::catalog::{NodeRecord, PartitionRecord};
+use api::operation::{BalanceWish, MoveReplica, OnPartition, OperationKind};
+use catalog::{Role, place};
+use types::{Fault, NodeId};
+
+use crate::plan::Draft;
+use crate::plan::target::{Ledger, REPLICA_WEIGHT, lies_closer};
+use crate::sight::{Sight, replica_on};
+
+/// Most replicas that one run moves: the plan is to be read by people, and the next run goes on.
+const MOVES_MAX: usize = 256;
+/// A difference below this part of the heavier node's weight is not worth a move.
+const WORTH_PART: u64 = 10;
+
+pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
+    let both = !request.replicas && !request.leaders;
+    let wish = BalanceWish { replicas: request.replicas || both, leaders: request.leaders || both };
+    Ok(draft(sight, wish))
+}
+
+pub(crate) fn draft(sight: &Sight<'_>, wish: BalanceWish) -> Draft {
+    let mut parts = if wish.replicas { moves(sight) } else { Vec::new() };
+    if wish.leaders {
+        let moved: BTreeSet<u64> = parts.iter().filter_map(crate::kind::group).collect();
+        parts.extend(leaders(sight, &moved));
+    }
+    Draft { parent: Some(OperationKind::Balance(wish)), parts, ..Draft::default() }
+}
+
+/// Nodes that take part: they host tables, are up, and were not told to stay out.
+fn nodes<'a>(sight: &Sight<'a>) -> Vec<&'a NodeRecord> {
+    let takes_part = |node: &&NodeRecord| {
+        let flags = sight.catalog.flags(NodeId(node.id));
+        Role::Data.of(node) && sight.is_up(node.id) && !flags.leaving && !flags.offline
+    };
+    sight.catalog.nodes().filter(takes_part).collect()
+}
+
+fn moves(sight: &Sight<'_>) -> Vec<OperationKind> {
+    let nodes = nodes(sight);
+    let mut ledger = Ledger::of(sight);
+    let mut moved = BTreeMap::new();
+    while moved.len() < MOVES_MAX {
+        let Some((group, from, to)) = next_move(sight, &nodes, &ledger, &moved) else { break };
+        ledger.add(sight, group, to);
+        ledger.remove(sight, group, from);
+        moved.insert(group, (from, to));
+    }
+    let part = |(group, (from, to))| OperationKind::Migrate(MoveReplica { group, from, to });
+    moved.into_iter().map(part).collect()
+}
+
+/// The best move from the heaviest node that has one: to the lightest node that can take it, of the replica
+/// that evens the two out best.
+fn next_move(
+    sight: &Sight<'_>,
+    nodes: &[&NodeRecord],
+    ledger: &Ledger,
+    moved: &BTreeMap<u64, (u64, u64)>,
+) -> Option<(u64, u64, u64)> {
+    let mut sorted: Vec<&NodeRecord> = nodes.to_vec();
+    sorted.sort_by_key(|node| (ledger.weight(node.id), node.id));
+    for from in sorted.iter().rev() {
+        for to in &sorted {
+            let (heavy, light) = (ledger.weight(from.id), ledger.weight(to.id));
+            let gap = heavy.saturating_sub(light);
+            if gap <= (heavy / WORTH_PART).max(REPLICA_WEIGHT) {
+                break;
+            }
+            let fits = |partition: &&PartitionRecord| {
+                partition.table != 0
+                    && !moved.contains_key(&partition.group)
+                    && replica_on(partition, from.id).is_some_and(|replica| !replica.offline)
+                    && sight.leader(partition.group).is_some()
+                    && sight.busy(partition.group).is_none()
+                    && weight(sight, partition) < gap
+                    && ledger.check(sight, partition, to).is_ok()
+                    && !lies_closer(sight, partition, from.id, to)
+            };
+            let left = |partition: &&PartitionRecord| {
+                let weight = weight(sight, partition);
+                ((heavy - weight).abs_diff(light + weight), partition.group)
+            };
+            if let Some(best) = sight.catalog.partitions().filter(fits).min_by_key(left) {
+                return Some((best.group, from.id, to.id));
+            }
+        }
+    }
+    None
+}
+
+fn weight(sight: &Sight<'_>, partition: &PartitionRecord) -> u64 {
+    sight.bytes(partition.group) + REPLICA_WEIGHT
+}
+
+fn leaders(sight: &Sight<'_>, moved: &BTreeSet<u64>) -> Vec<OperationKind> {
+    let mut groups = Vec::new();
+    let mut able: Vec<Vec<NodeId>> = Vec::new();
+    for partition in sight.catalog.partitions() {
+        let group = partition.group;
+        let Some(leader) = sight.seen(group).and_then(|seen| seen.leader) else { continue };
+        if partition.table == 0 {
+            continue;
+        }
+        let mut nodes = vec![leader.node];
+        if !moved.contains(&group) && sight.busy(group).is_none() {
+            let heirs = sight.heirs(partition, leader.replica.get());
+            let willing = heirs.iter().filter(|heir| !sight.shall_not_lead(heir.node));
+            nodes.extend(willing.map(|heir| NodeId(heir.node)));
+        }
+        groups.push((group, leader.node));
+        able.push(nodes);
+    }
+    place::even_leaders(&mut able);
+    let part = |((group, before), nodes): ((u64, NodeId), Vec<NodeId>)| {
+        let after = nodes.first().copied().filter(|after| *after != before)?;
+        Some(OperationKind::ChangeLeader(OnPartition { group, node: after.get() }))
+    };
+    groups.into_iter().zip(able).filter_map(part).collect()
+}

@@ -1,0 +1,44 @@
+//! `drain` and `undrain`: a node leads nothing any more, or may lead again. It keeps its replicas.
+
+use api::admin::OperationRequest;
+use api::operation::{Edit, NodeFlags, OnNode, OnPartition, OperationKind};
+use types::{Fault, NodeId};
+
+use crate::plan::{self, Draft};
+use crate::sight::Sight;
+
+pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
+    let node = plan::node(sight, request, request.node, "a node")?.id;
+    plan::node_not_busy(sight, NodeId(node))?;
+    let mut draft = Draft { parent: Some(OperationKind::Drain(OnNode { node })), ..Default::default() };
+    for partition in sight.catalog.partitions() {
+        let group = partition.group;
+        let leader = sight.leader(group).filter(|_| sight.leader_node(group) == Some(NodeId(node)));
+        let Some(leader) = leader else { continue };
+        match sight.heirs(partition, leader).first() {
+            Some(heir) => {
+                draft.parts.push(OperationKind::ChangeLeader(OnPartition { group, node: heir.node }));
+            }
+            None => draft.notes.push(format!(
+                "node {node} goes on leading {}: no other replica is in sync",
+                sight.name(partition)
+            )),
+        }
+    }
+    let flags = sight.catalog.flags(NodeId(node));
+    if !flags.drained {
+        draft.edits.push(Edit::SetNode(NodeFlags { drained: true, ..flags }));
+    }
+    Ok(draft)
+}
+
+pub(super) fn plan_undrain(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
+    let node = plan::node(sight, request, request.node, "a node")?.id;
+    plan::node_not_busy(sight, NodeId(node))?;
+    let mut draft = Draft { parent: Some(OperationKind::Undrain(OnNode { node })), ..Default::default() };
+    let flags = sight.catalog.flags(NodeId(node));
+    if flags.drained {
+        draft.edits.push(Edit::SetNode(NodeFlags { drained: false, ..flags }));
+    }
+    Ok(draft)
+}

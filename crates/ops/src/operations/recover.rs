@@ -1,0 +1,84 @@
+//! `recover-node` and `recover-partition`: whatever is missing of replicas is done.
+//!
+//! A replica that was taken offline gets its vote again, one that is lost is made anew, and all of them catch
+//! up and are compared. What is well is left alone, so a second run finds nothing to do.
+
+use api::admin::OperationRequest;
+use api::catalog::{PartitionRecord, ReplicaRecord};
+use api::operation::{Edit, NodeFlags, OnNode, OnPartition, OperationKind};
+use types::settings::AUTO_FAILOVER;
+use types::{ErrorCode, Fault, NodeId};
+
+use crate::plan::{self, Draft};
+use crate::sight::Sight;
+
+pub(super) fn plan_node(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
+    let node = plan::node(sight, request, request.node, "a node")?.id;
+    plan::node_not_busy(sight, NodeId(node))?;
+    is_up(sight, node)?;
+    let mut draft = Draft { parent: Some(OperationKind::RecoverNode(OnNode { node })), ..Default::default() };
+    for partition in sight.catalog.partitions() {
+        draft.parts.extend(parts(sight, partition, Some(node)));
+    }
+    draft.edits.extend(back_online(sight, node));
+    Ok(draft)
+}
+
+pub(super) fn plan_partition(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
+    let mut found = Vec::new();
+    let partitions = plan::partitions(sight, request)?;
+    if let Some(node) = request.node {
+        is_up(sight, plan::known_node(sight, node)?.id)?;
+    }
+    for partition in &partitions {
+        plan::not_busy(sight, partition)?;
+        if let Some(node) = request.node
+            && !partition.replicas.iter().any(|replica| replica.node == node)
+        {
+            let detail = format!("{} on node {node}", sight.name(partition));
+            return Err(Fault::new(ErrorCode::NotThere, detail));
+        }
+        found.extend(parts(sight, partition, request.node));
+    }
+    let group = partitions.first().map_or(0, |partition| partition.group);
+    let parent = OperationKind::RecoverReplica(OnPartition { group, node: request.node.unwrap_or(0) });
+    Ok(Draft::of_parts(parent, found))
+}
+
+/// A node that was taken offline by command, and is up, counts again.
+pub(super) fn back_online(sight: &Sight<'_>, node: u64) -> Option<Edit> {
+    let flags = sight.catalog.flags(NodeId(node));
+    flags.offline.then_some(Edit::SetNode(NodeFlags { offline: false, ..flags }))
+}
+
+/// What is to be done about a partition's replicas, all or those on one node. In manual mode a partition
+/// without a leader gets one first, for without it nothing else can happen.
+pub(super) fn parts(sight: &Sight<'_>, partition: &PartitionRecord, node: Option<u64>) -> Vec<OperationKind> {
+    let group = partition.group;
+    let mut parts = Vec::new();
+    let manual = sight.catalog.setting(&AUTO_FAILOVER) == 0 && partition.table != 0;
+    if manual && sight.leader(group).is_none() {
+        let heir = sight.heirs(partition, 0).first().map(|heir| heir.node);
+        parts.extend(heir.map(|node| OperationKind::ChangeLeader(OnPartition { group, node })));
+    }
+    let wanted = |replica: &&ReplicaRecord| {
+        node.is_none_or(|node| node == replica.node)
+            && sight.is_up(replica.node)
+            && !is_well(sight, partition, replica)
+    };
+    let recover =
+        |replica: &ReplicaRecord| OperationKind::RecoverReplica(OnPartition { group, node: replica.node });
+    parts.extend(partition.replicas.iter().filter(wanted).map(recover));
+    parts
+}
+
+fn is_well(sight: &Sight<'_>, partition: &PartitionRecord, replica: &ReplicaRecord) -> bool {
+    !replica.offline && sight.votes(partition, replica.id) && sight.in_sync(partition.group, replica.id)
+}
+
+fn is_up(sight: &Sight<'_>, node: u64) -> Result<(), Fault> {
+    if sight.is_up(node) {
+        return Ok(());
+    }
+    Err(Fault::new(ErrorCode::NodeUnfit, format!("{}: start it first", sight.how_is(node))))
+}

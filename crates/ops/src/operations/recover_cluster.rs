@@ -1,0 +1,26 @@
+//! `recover-cluster`: a check of everything, which normally finds nothing to do.
+
+use api::admin::OperationRequest;
+use api::kv::Nothing;
+use api::operation::OperationKind;
+use types::Fault;
+
+use crate::operations::recover;
+use crate::plan::Draft;
+use crate::sight::Sight;
+
+pub(super) fn plan(sight: &Sight<'_>, _request: &OperationRequest) -> Result<Draft, Fault> {
+    let mut draft = Draft { parent: Some(OperationKind::RecoverCluster(Nothing {})), ..Default::default() };
+    for partition in sight.catalog.partitions() {
+        draft.parts.extend(recover::parts(sight, partition, None));
+    }
+    for node in sight.catalog.nodes() {
+        if sight.is_up(node.id) {
+            draft.edits.extend(recover::back_online(sight, node.id));
+        } else {
+            let note = format!("{}: its replicas come back when it does", sight.how_is(node.id));
+            draft.notes.push(note);
+        }
+    }
+    Ok(draft)
+}

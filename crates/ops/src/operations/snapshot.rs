@@ -1,0 +1,19 @@
+//! `snapshot`: applied state is made durable, and the log behind it is cut.
+
+use api::admin::OperationRequest;
+use api::operation::{OnPartition, OperationKind};
+use types::Fault;
+
+use crate::plan::{self, Draft};
+use crate::sight::Sight;
+
+pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
+    let mut parts = Vec::new();
+    for partition in plan::partitions(sight, request)? {
+        plan::not_busy(sight, partition)?;
+        plan::has_leader(sight, partition)?;
+        parts.push(OperationKind::Snapshot(OnPartition { group: partition.group, node: 0 }));
+    }
+    let group = parts.first().and_then(crate::kind::group).unwrap_or(0);
+    Ok(Draft::of_parts(OperationKind::Snapshot(OnPartition { group, node: 0 }), parts))
+}

@@ -1,0 +1,114 @@
+//! What may go without harm: the arithmetic of majorities, applied to what was seen.
+//!
+//! A partition goes on as long as a majority of its voters is in sync. To take a vote away, the group must
+//! first agree on it, which takes the majority of now; afterwards it needs the majority of what is left.
+
+use std::collections::BTreeSet;
+
+use api::catalog::PartitionRecord;
+use catalog::status::{majority, tolerance};
+use types::NodeId;
+
+use crate::sight::Sight;
+
+/// Whether a replica's vote may go now; the error is a sentence about what is in the way.
+pub(crate) fn may_lose_vote(
+    sight: &Sight<'_>,
+    partition: &PartitionRecord,
+    replica: u64,
+) -> Result<(), String> {
+    let name = sight.name(partition);
+    if sight.leader(partition.group).is_none() {
+        return Err(format!("{name} has no leader{}", missing(sight, partition, &BTreeSet::new())));
+    }
+    let voters = sight.voters(partition);
+    if !voters.iter().any(|voter| voter.replica == replica) {
+        return Ok(());
+    }
+    let others: Vec<_> = voters.iter().filter(|voter| voter.replica != replica).collect();
+    let good = others
+        .iter()
+        .filter(|voter| sight.in_sync(partition.group, voter.replica) && sight.is_up(voter.node));
+    let good = good.count();
+    if others.is_empty() || good == 0 {
+        return Err(format!("{name} has no other replica in sync with a vote"));
+    }
+    let needed = majority(others.len());
+    if good < needed {
+        let without =
+            voters.iter().filter(|voter| voter.replica == replica).map(|voter| voter.node).collect();
+        let why = missing(sight, partition, &without);
+        return Err(format!(
+            "{name} would have {good} of {} voters in sync, {needed} needed{why}",
+            others.len()
+        ));
+    }
+    Ok(())
+}
+
+/// `: node 3 is down, replica 2 on node 4 is catching up`; the voters of other nodes that are not in sync.
+fn missing(sight: &Sight<'_>, partition: &PartitionRecord, without: &BTreeSet<u64>) -> String {
+    let lacking: Vec<String> = sight
+        .voters(partition)
+        .into_iter()
+        .filter(|voter| !without.contains(&voter.node))
+        .filter_map(|voter| {
+            if !sight.is_up(voter.node) {
+                Some(sight.how_is(voter.node))
+            } else if sight.leader(partition.group).is_some()
+                && !sight.in_sync(partition.group, voter.replica)
+            {
+                Some(format!("replica {} on node {} is catching up", voter.replica, voter.node))
+            } else {
+                None
+            }
+        })
+        .collect();
+    if lacking.is_empty() { String::new() } else { format!(": {}", lacking.join(", ")) }
+}
+
+/// What a partition would lose if a node stopped while others count as down; nothing is well.
+pub(crate) fn harm_of_stop(
+    sight: &Sight<'_>,
+    partition: &PartitionRecord,
+    node: NodeId,
+    down: &BTreeSet<NodeId>,
+) -> Option<String> {
+    let voters = sight.voters(partition);
+    if !voters.iter().any(|voter| voter.node == node.get()) {
+        return None;
+    }
+    let name = sight.name(partition);
+    if voters.len() == 1 {
+        return Some(format!("{name} has its only voter on node {node}"));
+    }
+    if sight.leader(partition.group).is_none() {
+        return Some(format!("{name} has no leader{}", missing(sight, partition, &BTreeSet::new())));
+    }
+    let left = voters.iter().filter(|voter| {
+        let counts = voter.node != node.get() && !down.contains(&NodeId(voter.node));
+        counts && sight.in_sync(partition.group, voter.replica) && sight.is_up(voter.node)
+    });
+    let (left, needed) = (left.count(), majority(voters.len()));
+    if left >= needed {
+        // A majority of three and more is a leader and one more: the redundancy that must remain.
+        return None;
+    }
+    let mut because: Vec<String> = Vec::new();
+    for voter in voters.iter().filter(|voter| voter.node != node.get()) {
+        if !sight.is_up(voter.node) {
+            because.push(sight.how_is(voter.node));
+        } else if down.contains(&NodeId(voter.node)) {
+            because.push(format!("node {} has a permit to stop", voter.node));
+        } else if !sight.in_sync(partition.group, voter.replica) {
+            because.push(format!("replica {} on node {} is catching up", voter.replica, voter.node));
+        }
+    }
+    let because = if because.is_empty() { String::new() } else { format!(": {}", because.join(", ")) };
+    Some(format!("{name} would have {left} of {} voters in sync, {needed} needed{because}", voters.len()))
+}
+
+/// How many nodes, whichever they are, a partition can lose; 0 if it is not served.
+pub(crate) fn partition_tolerance(voters_in_sync: &BTreeSet<u64>, voters: usize) -> u32 {
+    tolerance(&voters_in_sync.iter().copied().collect::<Vec<_>>(), voters)
+}
