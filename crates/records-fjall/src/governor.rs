@@ -18,6 +18,7 @@ use fjall::{AbstractTree, Keyspace};
 use types::StateId;
 
 use crate::error::guarded;
+use crate::tidy::Space;
 
 /// A memtable of this size is flushed: small, so that a restart has little to read again.
 pub(crate) const MEMTABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -39,7 +40,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(60);
 /// Watches over the memtables of a store.
 pub(crate) struct Governor {
     budget_bytes: u64,
-    keyspaces: Arc<RwLock<BTreeMap<StateId, Keyspace>>>,
+    keyspaces: Arc<RwLock<BTreeMap<StateId, Space>>>,
     /// Bytes written since the last look.
     unseen_bytes: AtomicU64,
     /// One look at a time.
@@ -48,7 +49,7 @@ pub(crate) struct Governor {
 
 impl Governor {
     /// A governor of these keyspaces.
-    pub(crate) fn new(budget_bytes: u64, keyspaces: Arc<RwLock<BTreeMap<StateId, Keyspace>>>) -> Self {
+    pub(crate) fn new(budget_bytes: u64, keyspaces: Arc<RwLock<BTreeMap<StateId, Space>>>) -> Self {
         Self { budget_bytes, keyspaces, unseen_bytes: AtomicU64::new(0), looking: Mutex::new(()) }
     }
 
@@ -84,7 +85,7 @@ impl Governor {
     fn look(&self) -> Result<(), EngineError> {
         let keyspaces: Vec<Keyspace> = {
             let keyspaces = self.keyspaces.read().unwrap_or_else(PoisonError::into_inner);
-            keyspaces.values().cloned().collect()
+            keyspaces.values().map(|space| space.keyspace.clone()).collect()
         };
         let mut sizes: Vec<(u64, &Keyspace)> =
             keyspaces.iter().map(|keyspace| (memory_of(keyspace), keyspace)).collect();

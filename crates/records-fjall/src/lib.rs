@@ -21,6 +21,11 @@
 //!
 //! fjall gives each keyspace a memtable and bounds each, but not their sum; the `governor` does.
 //!
+//! # Space
+//!
+//! What was removed leaves the disk with compactions, and a journal with the last memtable that has something
+//! of it. For states that nobody writes to any more `tidy` sees to both.
+//!
 //! # What fjall 3.1.13 does that must be known here
 //!
 //! - A plain read sees writes of a batch that is not complete. All reads go through a snapshot.
@@ -36,5 +41,6 @@ mod governor;
 mod journal;
 mod records;
 mod store;
+mod tidy;
 
 pub use store::{FjallStore, StoreOptions};

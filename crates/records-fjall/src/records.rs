@@ -10,18 +10,21 @@ use fjall::{Database, Guard, Keyspace, Readable, Snapshot};
 
 use crate::error::guarded;
 use crate::governor::{Governor, memory_of};
+use crate::tidy::{Activity, Space};
 
 /// The records of one state.
 pub(crate) struct FjallRecords {
     database: Database,
     keyspace: Keyspace,
+    activity: Arc<Activity>,
     governor: Arc<Governor>,
 }
 
 impl FjallRecords {
     /// The records in a keyspace.
-    pub(crate) fn new(database: Database, keyspace: Keyspace, governor: Arc<Governor>) -> Self {
-        Self { database, keyspace, governor }
+    pub(crate) fn new(database: Database, space: Space, governor: Arc<Governor>) -> Self {
+        let Space { keyspace, activity } = space;
+        Self { database, keyspace, activity, governor }
     }
 
     fn last_key(&self) -> Result<Option<Bytes>, EngineError> {
@@ -45,7 +48,7 @@ impl Records for FjallRecords {
     fn write(&self, batch: Batch) -> Result<(), EngineError> {
         self.governor.admit(&self.keyspace)?;
         let records = batch.writes.len();
-        let mut bytes = 0;
+        let (mut bytes, mut removed) = (0, 0);
         let mut writes = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), records);
         for (key, value) in batch.writes {
             check_key(&key)?;
@@ -55,10 +58,14 @@ impl Records for FjallRecords {
                     bytes += value.len() as u64;
                     writes.insert(&self.keyspace, key, value);
                 }
-                None => writes.remove(&self.keyspace, key),
+                None => {
+                    removed += 1;
+                    writes.remove(&self.keyspace, key);
+                }
             }
         }
         guarded(|| writes.commit())?;
+        self.activity.note(removed);
         self.governor.note_write(bytes, records as u64)
     }
 

@@ -6,13 +6,14 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use engine::EngineError;
 use engine::records::{RecordStore, Records};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use types::StateId;
 
 use crate::error::{guarded, sort};
 use crate::governor::{Governor, MEMTABLE_BYTES_MAX, memory_of};
 use crate::journal;
 use crate::records::FjallRecords;
+use crate::tidy::{OWN_KEYSPACE, Space, Tidier};
 
 /// Threads that flush and compact. More would take cores from the threads that answer.
 const WORKER_THREADS: usize = 1;
@@ -44,8 +45,10 @@ impl Default for StoreOptions {
 pub struct FjallStore {
     database: Database,
     /// Every keyspace there is.
-    keyspaces: Arc<RwLock<BTreeMap<StateId, Keyspace>>>,
+    keyspaces: Arc<RwLock<BTreeMap<StateId, Space>>>,
     governor: Arc<Governor>,
+    /// Ends with the store.
+    _tidier: Tidier,
 }
 
 impl FjallStore {
@@ -66,27 +69,29 @@ impl FjallStore {
                 .open()
         })?;
         let mut keyspaces = BTreeMap::new();
-        for name in database.list_keyspace_names() {
+        for name in database.list_keyspace_names().into_iter().filter(|name| &**name != OWN_KEYSPACE) {
             let state = parse_name(&name)?;
             let keyspace = guarded(|| database.keyspace(&name, keyspace_options))?;
-            keyspaces.insert(state, keyspace);
+            keyspaces.insert(state, Space::new(keyspace));
         }
         let keyspaces = Arc::new(RwLock::new(keyspaces));
         let governor = Governor::new(options.write_buffer_bytes, keyspaces.clone());
-        Ok(Self { database, keyspaces, governor: Arc::new(governor) })
+        let own = guarded(|| database.keyspace(OWN_KEYSPACE, keyspace_options))?;
+        let tidier = Tidier::start(database.clone(), keyspaces.clone(), own)?;
+        Ok(Self { database, keyspaces, governor: Arc::new(governor), _tidier: tidier })
     }
 
     /// Memory that the writes not yet being flushed take, of all states together.
     pub fn memtable_bytes(&self) -> u64 {
         let keyspaces = self.keyspaces.read().unwrap_or_else(PoisonError::into_inner);
-        keyspaces.values().map(memory_of).sum()
+        keyspaces.values().map(|space| memory_of(&space.keyspace)).sum()
     }
 
-    fn records(&self, keyspace: Keyspace) -> Arc<dyn Records> {
-        Arc::new(FjallRecords::new(self.database.clone(), keyspace, self.governor.clone()))
+    fn records(&self, space: Space) -> Arc<dyn Records> {
+        Arc::new(FjallRecords::new(self.database.clone(), space, self.governor.clone()))
     }
 
-    fn keyspaces_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<StateId, Keyspace>> {
+    fn keyspaces_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<StateId, Space>> {
         self.keyspaces.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -98,14 +103,15 @@ impl RecordStore for FjallStore {
             return Err(EngineError::Storage(format!("state {state} exists already")));
         }
         let keyspace = guarded(|| self.database.keyspace(&name_of(state), keyspace_options))?;
-        keyspaces.insert(state, keyspace.clone());
-        Ok(self.records(keyspace))
+        let space = Space::new(keyspace);
+        keyspaces.insert(state, space.clone());
+        Ok(self.records(space))
     }
 
     fn open(&self, state: StateId) -> Result<Arc<dyn Records>, EngineError> {
         let keyspaces = self.keyspaces.read().unwrap_or_else(PoisonError::into_inner);
         match keyspaces.get(&state) {
-            Some(keyspace) => Ok(self.records(keyspace.clone())),
+            Some(space) => Ok(self.records(space.clone())),
             None => Err(EngineError::Missing(state)),
         }
     }
@@ -118,7 +124,7 @@ impl RecordStore for FjallStore {
     fn remove(&self, state: StateId) -> Result<(), EngineError> {
         let removed = self.keyspaces_mut().remove(&state);
         match removed {
-            Some(keyspace) => guarded(|| self.database.delete_keyspace(keyspace)),
+            Some(space) => guarded(|| self.database.delete_keyspace(space.keyspace)),
             None => Ok(()),
         }
     }

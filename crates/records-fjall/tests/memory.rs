@@ -1,8 +1,10 @@
 //! The governor: memtables stay within the budget together, and an idle state holds no journal for ever.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use engine::records::{Batch, RecordStore, Records};
 use records_fjall::{FjallStore, StoreOptions};
@@ -64,6 +66,41 @@ fn an_idle_state_holds_no_journal_for_ever() {
         assert!(journals(directory.path()) <= 4, "journals pile up after {number} MiB");
     }
     assert_eq!(idle.get(&0_u64.to_be_bytes()).unwrap().unwrap().len(), 10);
+}
+
+#[test]
+fn a_quiet_state_gives_back_what_was_removed() {
+    let directory = TempDir::new().unwrap();
+    let options = StoreOptions { write_buffer_bytes: 8 * MIB, block_cache_bytes: MIB };
+    let store = FjallStore::open(directory.path(), options).unwrap();
+    let records = store.create(StateId(1)).unwrap();
+    for number in 0..200 {
+        write(&*records, number, 1, MIB as usize);
+    }
+    assert!(size(directory.path()) > 200 * MIB, "{} bytes", size(directory.path()));
+    let mut batch = Batch::default();
+    (0..199_u64).for_each(|number| batch.remove(number.to_be_bytes().to_vec()));
+    records.write(batch).unwrap();
+    // What is left is the journal that is being written, and the one record.
+    let begun = Instant::now();
+    while size(directory.path()) > 80 * MIB {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{} bytes", size(directory.path()));
+        std::thread::yield_now();
+    }
+    assert!(records.get(&0_u64.to_be_bytes()).unwrap().is_none());
+    assert_eq!(records.get(&199_u64.to_be_bytes()).unwrap().unwrap().len(), MIB as usize);
+}
+
+/// Bytes that a directory takes on disk.
+fn size(path: &Path) -> u64 {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => size(&entry.path()),
+        Ok(metadata) => metadata.blocks() * 512,
+        // Removed meanwhile.
+        Err(_) => 0,
+    });
+    sizes.sum()
 }
 
 fn journals(path: &Path) -> usize {
