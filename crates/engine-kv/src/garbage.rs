@@ -2,7 +2,9 @@
 //!
 //! Old epochs are invisible, so when their records go is nobody's business: replicas may differ in it,
 //! and digests and snapshots leave them out. Folding the work into commits keeps one writer per state
-//! and needs no thread; a state that gets no commits keeps its garbage until it does.
+//! and needs no thread. A state that gets no commits of its own gets some for the purpose: leaders look for
+//! expired keys every second, are told of garbage by the same look (`scan::expired_page`), and send a request
+//! that removes what has expired, which may be nothing. Its commit takes a larger piece.
 
 use std::ops::Bound;
 
@@ -15,10 +17,16 @@ use crate::layout::{DATA, EXPIRY, Facts, epoch_start};
 /// Most records that one commit removes besides its own work: some 100 µs.
 pub(crate) const RECORDS_PER_COMMIT: usize = 256;
 
+/// Most records that the commit of a request removes that is there for nothing but that: some
+/// milliseconds. A million records of eight partitions are gone within half a minute.
+pub(crate) const RECORDS_PER_SWEEP: usize = 4096;
+
 /// Where the removal is.
 #[derive(Default)]
 pub(crate) struct Collector {
     round: Option<Round>,
+    /// The next commit is a sweep's.
+    sweeping: bool,
 }
 
 /// One walk over all epochs below a fixed one. A FLUSH in the meantime is for the next round.
@@ -31,6 +39,11 @@ struct Round {
 }
 
 impl Collector {
+    /// The next commit may take longer.
+    pub(crate) fn sweep(&mut self) {
+        self.sweeping = true;
+    }
+
     /// Adds removals of old records to a batch, and notes in the facts when a round is complete.
     pub(crate) fn collect(
         &mut self,
@@ -38,11 +51,12 @@ impl Collector {
         facts: &mut Facts,
         batch: &mut Batch,
     ) -> Result<(), EngineError> {
+        let pieces = if std::mem::take(&mut self.sweeping) { RECORDS_PER_SWEEP } else { RECORDS_PER_COMMIT };
         if facts.oldest_epoch == facts.epoch {
             return Ok(());
         }
         let round = self.round.get_or_insert(Round { end: facts.epoch, after: None });
-        if round.advance(records, facts.oldest_epoch, batch)? {
+        if round.advance(records, facts.oldest_epoch, pieces, batch)? {
             facts.oldest_epoch = round.end;
             self.round = None;
         }
@@ -56,10 +70,10 @@ impl Round {
         &mut self,
         records: &dyn Records,
         oldest_epoch: u32,
+        mut left: usize,
         batch: &mut Batch,
     ) -> Result<bool, EngineError> {
         let view = records.view();
-        let mut left = RECORDS_PER_COMMIT;
         for kind in [DATA, EXPIRY] {
             let (begin, end) = (epoch_start(kind, oldest_epoch), epoch_start(kind, self.end));
             let from = match &self.after {

@@ -9,7 +9,7 @@ use engine::records::{Record, View};
 use types::limits::POSITION_BITS;
 use types::{Hlc, glob};
 
-use crate::layout::{self, DATA, EXPIRY};
+use crate::layout::{self, DATA, EXPIRY, FACTS, Facts};
 use crate::value::Header;
 
 /// Most keys that one page looks at, whatever the request asks for: a page takes milliseconds.
@@ -67,8 +67,8 @@ fn live_page(view: &dyn View, epoch: u32, scan: &Scan, now: Hlc) -> Result<Page,
     Ok(Page { keys, next: None })
 }
 
-/// Keys that have expired, soonest first. `next` only says whether there are more: what a page named is
-/// removed before the next page is asked for.
+/// Keys that have expired, soonest first. `next` only says whether there is more to remove, which includes
+/// what a FLUSH left behind: what a page named is removed before the next page is asked for.
 fn expired_page(view: &dyn View, epoch: u32, scan: &Scan, now: Hlc) -> Result<Page, EngineError> {
     let (from, to) = (layout::epoch_start(EXPIRY, epoch), layout::expiry_start(epoch, now.millis()));
     let mut budget = Budget::new(scan.count);
@@ -82,7 +82,9 @@ fn expired_page(view: &dyn View, epoch: u32, scan: &Scan, now: Hlc) -> Result<Pa
         budget.spend(key.len());
         keys.push(key);
     }
-    Ok(Page { keys, next: None })
+    let facts = view.get(FACTS)?.map(|facts| Facts::decode(&facts)).transpose()?;
+    let has_garbage = facts.is_some_and(|facts| facts.oldest_epoch < facts.epoch);
+    Ok(Page { keys, next: has_garbage.then_some(0) })
 }
 
 fn is_wanted(key: &[u8], header: &Header, scan: &Scan, now: Hlc) -> bool {

@@ -100,6 +100,9 @@ impl StateMachine for KvState {
 
     fn stage(&mut self, context: &ApplyContext, request: &[u8]) -> Result<Bytes, EngineError> {
         let op = KvRequest::decode(request).ok().and_then(|request| request.op);
+        if matches!(op, Some(KvOp::RemoveExpired(_))) {
+            self.collector.sweep();
+        }
         settle(match op {
             Some(op) if op.is_write() => write(&mut self.staging, context, &op),
             _ => Err(Stop::Refused(KvError::Unsupported)),

@@ -6,7 +6,7 @@ mod common;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use api::kv::{KvOp, KvRequest};
+use api::kv::{Keys, KvAnswer, KvOp, KvReply, KvRequest, Scan};
 use common::commands::{Command, parse};
 use common::{Disk, Memory, context, engine};
 use engine::records::RecordStore;
@@ -86,6 +86,28 @@ fn it_goes_a_few_records_at_a_time() {
     let commits = world.settle();
     assert!((7..=8).contains(&commits), "{commits} commits");
     assert_eq!(world.records(STATE), 2, "something is left");
+}
+
+#[test]
+fn a_leader_that_looks_for_expired_keys_finds_it_and_a_sweep_takes_much() {
+    let mut world = World::new();
+    world.fill(1000);
+    let scan = bytes(KvOp::Scan(Scan { expired: true, count: 100, ..Default::default() }));
+    let look = |world: &World| {
+        let reply = world.state.reader().read(&scan, Hlc::from_millis(1_000_000)).unwrap();
+        match KvReply::decode(reply).unwrap().answer {
+            Some(KvAnswer::Page(page)) => (page.keys.len(), page.next.is_some()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(look(&world), (0, false), "nothing to remove");
+    world.entry(&["FLUSHDB", "SET a 1"]);
+    assert_eq!(look(&world), (0, true), "what FLUSH left");
+    let sweep = bytes(KvOp::RemoveExpired(Keys::default()));
+    world.state.stage(&context(1_000_000, world.index), &sweep).unwrap();
+    world.entry(&[]);
+    assert_eq!(world.records(STATE), 2, "all in one commit");
+    assert_eq!(look(&world), (0, false));
 }
 
 #[test]
