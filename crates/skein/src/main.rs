@@ -7,6 +7,7 @@ mod commands;
 mod exit;
 mod files;
 mod layout;
+mod memory;
 mod node_file;
 mod ports;
 mod process;

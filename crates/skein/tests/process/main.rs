@@ -6,6 +6,7 @@ mod damage;
 mod load;
 mod power;
 mod restarts;
+mod space;
 mod support;
 
 use support::Cluster;
