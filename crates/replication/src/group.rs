@@ -28,8 +28,10 @@ use crate::shared::GroupShared;
 use crate::storage::GroupStorage;
 use crate::worker::{Counters, WorkerOptions};
 use crate::{membership, mutant};
+use handover::Handover;
 
 mod campaign;
+mod handover;
 mod lead;
 mod ready;
 mod renew;
@@ -67,8 +69,8 @@ pub struct Group {
     /// The last round heard from the leader, with its term.
     round_heard: (u64, u64),
     applied: Applied,
-    /// The last index handed to apply.
-    applying: u64,
+    /// Committed entries on their way to apply.
+    handover: Handover,
     durable: LogIndex,
     /// Numbers of `Ready`s that wait for the log, and the last index each wrote.
     writes: VecDeque<(u64, Option<u64>)>,
@@ -123,7 +125,7 @@ impl Group {
             heard_from: BTreeMap::new(),
             round_heard: (0, 0),
             applied: start.applied,
-            applying: start.applied.index.get(),
+            handover: Handover::new(start.applied.index.get(), options.apply_bytes_max),
             durable: start.applied.index,
             writes: VecDeque::new(),
             written: log_last.index.get(),
@@ -297,6 +299,7 @@ impl Group {
         if self.applied.index.get() > self.raft.raft.raft_log.applied() {
             self.raft.advance_apply_to(self.applied.index.get());
         }
+        self.handover.applied(self.applied.index.get());
         self.note_applied(self.applied.index.get());
         if self.leads() && !self.raft.raft.promotable() {
             // `raft` would go on as a leader without a vote, or without a place of its own, and trip over it.

@@ -27,6 +27,8 @@ pub struct WorkerOptions {
     pub log_keep_entries: u64,
     /// When replicas of groups other than the catalog's begin an election, until they are told.
     pub campaign: Campaign,
+    /// Bytes of committed entries that a group hands to apply before the first of them are applied.
+    pub apply_bytes_max: usize,
     /// Whether a group that panics is stopped and reported, instead of ending the process. The
     /// simulator wants to see panics.
     pub catch_panics: bool,
@@ -40,6 +42,7 @@ impl WorkerOptions {
         Self {
             seed,
             log_keep_entries: limits::LOG_KEEP_ENTRIES,
+            apply_bytes_max: limits::APPLY_BYTES_MAX,
             campaign: Campaign::OnlyIfAsked,
             catch_panics: true,
             logger: slog::Logger::root(slog::Discard, slog::o!()),
@@ -62,6 +65,8 @@ pub struct Counters {
     pub truncations: u64,
     /// Times that a log was cut at its front.
     pub log_cuts: u64,
+    /// Committed entries that waited in the log until apply had room for them.
+    pub entries_waited: u64,
     /// Times that a leader's lease ran out before it was renewed.
     pub lease_expiries: u64,
     /// Reads that waited for a quorum.
@@ -85,6 +90,7 @@ impl Counters {
             membership_changes: self.membership_changes + other.membership_changes,
             truncations: self.truncations + other.truncations,
             log_cuts: self.log_cuts + other.log_cuts,
+            entries_waited: self.entries_waited + other.entries_waited,
             lease_expiries: self.lease_expiries + other.lease_expiries,
             reads_by_quorum: self.reads_by_quorum + other.reads_by_quorum,
             sessions_repeated: self.sessions_repeated + other.sessions_repeated,

@@ -29,6 +29,7 @@ coverage! {
     transfers "leader transfers asked for";
     truncations "log suffixes replaced by a new leader";
     log_cuts "logs cut at their front";
+    entries_waited "committed entries that waited until apply had room";
     snapshots_sent "snapshots sent";
     snapshots_installed "snapshots installed";
     membership_changes "membership changes applied";
@@ -77,6 +78,7 @@ impl Coverage {
         self.elections += counters.elections;
         self.truncations += counters.truncations;
         self.log_cuts += counters.log_cuts;
+        self.entries_waited += counters.entries_waited;
         self.snapshots_sent += counters.snapshots_sent;
         self.snapshots_installed += counters.snapshots_installed;
         self.membership_changes += counters.membership_changes;

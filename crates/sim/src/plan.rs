@@ -88,6 +88,8 @@ pub struct Plan {
     pub clients: usize,
     /// Entries kept behind the durable state.
     pub log_keep_entries: u64,
+    /// Bytes of committed entries on their way to apply.
+    pub apply_bytes_max: usize,
     /// Size of the log's files.
     pub segment_bytes: u64,
     /// How often applied state becomes durable.
@@ -130,6 +132,7 @@ impl Plan {
             replicas: 3,
             clients: random.between(4, 7) as usize,
             log_keep_entries: if short { random.between(5, 30) } else { random.between(200, 2000) },
+            apply_bytes_max: if short { random.between(1, 2000) as usize } else { types::limits::APPLY_BYTES_MAX },
             segment_bytes: *random.pick(&[4, 8, 16, 32]) << 10,
             flush_interval: *random.pick(&[200, 500, 1000, 1000, 3000]) * MILLI,
             weather: Weather {

@@ -145,6 +145,8 @@ pub struct Start<'a> {
     pub may_found: bool,
     /// Entries kept behind the durable state.
     pub log_keep_entries: u64,
+    /// Bytes of committed entries on their way to apply.
+    pub apply_bytes_max: usize,
     /// Size of the log's files.
     pub segment_bytes: u64,
     /// How often applied state becomes durable, in nanoseconds.
@@ -177,6 +179,7 @@ impl Process {
         let now = Now { moment: clock.now(), wall_millis: clock.wall_millis() };
         let mut worker_options = WorkerOptions::new(start.run);
         worker_options.log_keep_entries = start.log_keep_entries;
+        worker_options.apply_bytes_max = start.apply_bytes_max;
         // A panic is a finding, not something to live with.
         worker_options.catch_panics = false;
         let (opened, next_state) = start::open_all(&*log, &engines)?;

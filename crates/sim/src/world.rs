@@ -279,6 +279,7 @@ impl World {
             run,
             may_found: !node.has_served,
             log_keep_entries: self.plan.log_keep_entries,
+            apply_bytes_max: self.plan.apply_bytes_max,
             segment_bytes: self.plan.segment_bytes,
             flush_interval: self.plan.flush_interval,
         };

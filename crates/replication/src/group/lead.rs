@@ -86,7 +86,7 @@ impl Group {
             ErrorCode::RequestTooLarge
         } else if self.leader.queue.len() >= limits::PROPOSALS_WAITING_MAX
             || self.leader.queue_bytes as u64 >= limits::UNCOMMITTED_BYTES_MAX
-            || self.applying.saturating_sub(self.applied.index.get()) > limits::APPLY_LAG_MAX
+            || self.commit().saturating_sub(self.applied.index.get()) > limits::APPLY_LAG_MAX
         {
             ErrorCode::Overloaded
         } else {

@@ -17,7 +17,7 @@ use types::{ErrorCode, LogIndex, StateId};
 use wal::GroupWrite;
 
 use super::{CUT_TICKS, Group};
-use crate::effects::{Answer, ApplyTask, Effect, LogWrite, Now};
+use crate::effects::{Answer, Effect, LogWrite, Now};
 use crate::retention::Extent;
 use crate::worker::Counters;
 use crate::{message, mutant};
@@ -36,6 +36,7 @@ impl Group {
         while self.raft.has_ready() {
             self.handle_ready(now, out, counters);
         }
+        self.hand_waiting(out, counters);
         self.note_role(now, out, counters);
         if self.leads() {
             self.settle_reads(now, out, counters);
@@ -128,17 +129,6 @@ impl Group {
         for (_, last) in &mut self.writes {
             *last = last.map(|last| last.min(index));
         }
-    }
-
-    fn hand_to_apply(&mut self, committed: Vec<raft::eraftpb::Entry>, out: &mut Vec<Effect>) {
-        let Some(last) = committed.last() else { return };
-        self.applying = last.index;
-        let mut entries = Vec::with_capacity(committed.len());
-        for entry in committed {
-            let tokens = self.take_tokens(&entry, out);
-            entries.push((entry, tokens));
-        }
-        out.push(Effect::Apply(ApplyTask { group: self.id, entries }));
     }
 
     /// Messages that may leave now. Heartbeats of one `Ready` are one round.
@@ -234,7 +224,7 @@ impl Group {
     pub(super) fn adopt(&mut self, state: StateId, index: u64, out: &mut Vec<Effect>) {
         self.applied.index = LogIndex(index);
         self.applied.term = self.raft.store().start().term;
-        self.applying = self.applying.max(index);
+        self.handover.jump(index);
         self.durable = self.durable.max(LogIndex(index));
         if index > self.raft.raft.raft_log.applied() {
             self.raft.advance_apply_to(index);
