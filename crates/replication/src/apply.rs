@@ -43,6 +43,14 @@ pub enum ApplyError {
     /// The state's system records do not fit.
     #[error("system record {0} cannot be read")]
     Record(&'static str),
+    /// Entries are missing before one: a bug, which must not become a replica that differs.
+    #[error("entry {found} came after {after}")]
+    Gap {
+        /// The last entry that was applied.
+        after: LogIndex,
+        /// The entry that came.
+        found: LogIndex,
+    },
     /// An entry cannot be read, or was written by a newer release.
     #[error("entry {index} cannot be applied: {detail}")]
     Entry {
@@ -62,6 +70,7 @@ impl ApplyError {
             // would not help.
             ApplyError::Entry { .. } => ErrorCode::DataNewer,
             ApplyError::Record(_) => ErrorCode::DataDamaged,
+            ApplyError::Gap { .. } => ErrorCode::Internal,
         };
         Fault::new(code, self.to_string())
     }
@@ -195,6 +204,9 @@ impl Applier {
         for (entry, tokens) in entries {
             if entry.index <= applied.index.get() {
                 continue;
+            }
+            if entry.index != applied.index.get() + 1 {
+                return Err(ApplyError::Gap { after: applied.index, found: entry.index.into() });
             }
             applied = Applied { index: entry.index.into(), term: entry.term.into() };
             if mutant!(AppliedTooFar) {
