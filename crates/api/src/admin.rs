@@ -35,7 +35,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use types::{ErrorCode, Fault};
+use types::{ErrorCode, Fault, NodeId};
 
 /// The one-word answer to "is it well?".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -336,6 +336,19 @@ impl From<&ErrorBody> for Fault {
     }
 }
 
+/// The refusal of a node that does not lead the catalog: it had no effect, and the node that leads it is named.
+pub fn elsewhere(leader: NodeId, http: &str) -> Fault {
+    Fault::new(ErrorCode::NotMeta, format!("{ELSEWHERE}{http} (node {leader})"))
+}
+
+/// The HTTP address that [`elsewhere`] names.
+pub fn address_elsewhere(fault: &Fault) -> Option<&str> {
+    let (address, _) = fault.detail.strip_prefix(ELSEWHERE)?.split_once(' ')?;
+    (fault.code == ErrorCode::NotMeta).then_some(address)
+}
+
+const ELSEWHERE: &str = "the catalog is led at ";
+
 /// A wish for an operation, in the words of people. `kind` decides which of the other fields it takes:
 ///
 /// | kind | takes |
@@ -591,4 +604,18 @@ pub struct SetSetting {
     /// Who changes it; `admin` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_where_to_ask_instead() {
+        let fault = elsewhere(NodeId(3), "10.0.0.7:6302");
+        let body = ErrorBody::from(&fault);
+        assert_eq!(address_elsewhere(&Fault::from(&body)), Some("10.0.0.7:6302"));
+        assert_eq!(address_elsewhere(&Fault::new(ErrorCode::NotMeta, "this node does not know")), None);
+        assert_eq!(address_elsewhere(&Fault { code: ErrorCode::NoLeader, ..fault }), None);
+    }
 }

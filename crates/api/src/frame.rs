@@ -48,6 +48,8 @@ pub enum Frame {
     Transfer(peer::TransferLeader),
     /// A meta node's catalog, for nodes that do not replicate it.
     Catalog(CatalogCopy),
+    /// A replica shall cut its log.
+    CutLog(peer::CutLog),
 }
 
 /// First word of the side that connects.
@@ -197,6 +199,7 @@ enum Kind {
     Report = 21,
     Transfer = 22,
     Catalog = 23,
+    CutLog = 24,
 }
 
 impl Frame {
@@ -215,6 +218,7 @@ impl Frame {
             Frame::Report(body) => put(Kind::Report, body, out),
             Frame::Transfer(body) => put(Kind::Transfer, body, out),
             Frame::Catalog(body) => put(Kind::Catalog, body, out),
+            Frame::CutLog(body) => put(Kind::CutLog, body, out),
         }
     }
 
@@ -259,6 +263,7 @@ impl Frame {
             k if k == Kind::Report as u8 => Frame::Report(Message::decode(body)?),
             k if k == Kind::Transfer as u8 => Frame::Transfer(Message::decode(body)?),
             k if k == Kind::Catalog as u8 => Frame::Catalog(Message::decode(body)?),
+            k if k == Kind::CutLog as u8 => Frame::CutLog(Message::decode(body)?),
             _ => return Err(DecodeError::Malformed("frame kind, perhaps of a newer release")),
         })
     }

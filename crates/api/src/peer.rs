@@ -374,6 +374,14 @@ pub enum ReplicaState {
     Stopped = 5,
 }
 
+/// A word to a node about its replica: make the state durable, and cut the log as far as its holds allow.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct CutLog {
+    /// The group.
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+}
+
 /// A gateway's or tool's word to a node about its replicas.
 #[derive(Clone, PartialEq, Message)]
 pub struct TransferLeader {

@@ -93,7 +93,7 @@ impl CatalogEngine {
         open.insert(state, Arc::downgrade(&progress));
         let committed = CatalogWatch::default();
         committed.offer(Arc::clone(&catalog));
-        self.watch.offer(Arc::clone(&catalog));
+        self.watch.offer_own(Arc::clone(&catalog));
         Ok(CatalogMachine {
             records,
             staged: Vec::new(),
@@ -216,7 +216,7 @@ impl StateMachine for CatalogMachine {
         self.applied = applied;
         self.progress.applied.store(applied.index.get(), Ordering::Release);
         self.committed.offer(Arc::clone(&self.working));
-        self.shown.offer(Arc::clone(&self.working));
+        self.shown.offer_own(Arc::clone(&self.working));
         Ok(std::mem::take(&mut self.changes))
     }
 

@@ -7,7 +7,8 @@ use crate::Catalog;
 /// A shared place for the newest catalog. Clones show the same one.
 ///
 /// It never goes back: an older catalog than the one that is there is not taken. So it does not matter
-/// whether this node's replica of the catalog or a copy from a meta node is ahead.
+/// whether this node's replica of the catalog or a copy from a meta node is ahead. Of two that are equally new
+/// the replica's is shown, because copies come without operations.
 #[derive(Clone, Debug, Default)]
 pub struct CatalogWatch {
     latest: Arc<Mutex<Arc<Catalog>>>,
@@ -27,5 +28,13 @@ impl CatalogWatch {
             *latest = catalog;
         }
         newer
+    }
+
+    /// Shows what this node's own replica of the catalog has, if there is nothing newer.
+    pub fn offer_own(&self, catalog: Arc<Catalog>) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if catalog.version() >= latest.version() {
+            *latest = catalog;
+        }
     }
 }

@@ -8,8 +8,8 @@
 //!   upkeep thread: catalog copy ⇄ hosted replicas, reports, expired keys, time for the gateway
 //! ```
 //!
-//! `gateway`, `desk`, `hosting`, `heard`, `sweep` and `control` are pure and run in the simulator as they are; `node` and
-//! `upkeep` give them threads and locks.
+//! `gateway`, `desk`, `hosting`, `heard`, `sweep`, `control` and `operate` are pure and run in the simulator as
+//! they are; `node` and `upkeep` give them threads and locks.
 
 pub mod control;
 pub mod desk;
@@ -18,10 +18,13 @@ pub mod heard;
 pub mod hosting;
 mod manage;
 mod node;
+pub mod operate;
+mod operations;
 mod routes;
 pub mod sweep;
 mod upkeep;
 
 pub use gateway::{Call, Gateway, GatewayCounters, GatewayEffect, GroupRoute, Routes};
-pub use node::{Done, Node, NodeConfig, Origin, Transport};
+pub use node::{DiskRoom, Done, Node, NodeConfig, Origin, Transport};
+pub use operations::set_command;
 pub use routes::RouteTable;

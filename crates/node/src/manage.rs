@@ -28,6 +28,11 @@ impl Node {
 
     /// How the cluster is, as far as this node has heard.
     pub fn status(&self) -> admin::Status {
+        catalog::status::status(&self.watch.latest(), &self.observations())
+    }
+
+    /// What this node has heard.
+    pub(crate) fn observations(&self) -> Observations {
         let now = self.clock.now();
         let reports = lock(&self.observations)
             .iter()
@@ -36,8 +41,7 @@ impl Node {
                 (*node, Observation { age, report: report.clone() })
             })
             .collect();
-        let observations = Observations { listening: now.since(self.started), reports };
-        catalog::status::status(&self.watch.latest(), &observations)
+        Observations { listening: now.since(self.started), reports }
     }
 
     /// Whether every node that reports has routes as new as this catalog version.

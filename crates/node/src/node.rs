@@ -20,6 +20,7 @@ use wal::LogStore;
 use crate::desk::{Desk, Received, Settled, answer_at_once, refusal};
 use crate::gateway::{Call, Gateway, GatewayCounters, GatewayEffect, GroupRoute, Routes};
 use crate::heard::{self, Heard};
+use crate::operate::Operator;
 use crate::routes::RouteTable;
 use crate::upkeep::Upkeep;
 
@@ -45,6 +46,9 @@ pub trait Transport: Send + Sync {
 
     /// A wish for another leader. Returns whether it left.
     fn send_transfer(&self, to: NodeId, transfer: api::peer::TransferLeader) -> bool;
+
+    /// A wish for a shorter log. Returns whether it left.
+    fn send_cut(&self, to: NodeId, cut: api::peer::CutLog) -> bool;
 
     /// A report; may be lost.
     fn send_report(&self, to: NodeId, report: Report);
@@ -73,7 +77,13 @@ pub struct NodeConfig {
     pub seed: u64,
     /// Threads and intervals of the store.
     pub store: StoreOptions,
+    /// What there is on the disk of the data.
+    pub disk: DiskRoom,
 }
+
+/// Tells how many bytes a node's data may still take, and how many its disk has in all; nothing if it does not
+/// know.
+pub type DiskRoom = Box<dyn Fn() -> Option<(u64, u64)> + Send + Sync>;
 
 /// Called once, with the end of a call.
 pub type Done = Box<dyn FnOnce(Result<Bytes, Fault>) + Send>;
@@ -96,6 +106,9 @@ pub struct Node {
     pub(crate) observations: Mutex<Heard>,
     pub(crate) damaged: Mutex<BTreeMap<(GroupId, ReplicaId), String>>,
     pub(crate) may_found: bool,
+    pub(crate) disk: DiskRoom,
+    /// Shared with the answers that it waits for.
+    pub(crate) operator: Arc<Mutex<Operator>>,
     pub(crate) ready: AtomicBool,
     reads_by_lease: AtomicU64,
     pub(crate) keys_expired: Arc<AtomicU64>,
@@ -146,6 +159,8 @@ impl Node {
             observations: Mutex::default(),
             damaged: Mutex::default(),
             may_found: config.may_found,
+            disk: config.disk,
+            operator: Arc::default(),
             ready: AtomicBool::new(false),
             reads_by_lease: AtomicU64::new(0),
             keys_expired: Arc::default(),
@@ -267,6 +282,7 @@ impl Node {
                 // A wish that finds no room is wished again by whoever waits for it.
                 let _ = store.input(group, Input::Transfer { group, to: ReplicaId(transfer.to) });
             }
+            Frame::CutLog(cut) => store.cut_now(GroupId(cut.group)),
             Frame::Catalog(copy) => self.on_catalog(&copy),
             other => tracing::debug!(from = from.get(), ?other, "frame without a reader"),
         }

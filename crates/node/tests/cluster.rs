@@ -12,7 +12,7 @@ use api::catalog::{Bootstrap, EngineKind, NewTable, NodeRecord};
 use api::entry::RequestKind;
 use api::frame::{Channel, Frame};
 use api::kv::{Key, KvAnswer, KvOp, KvReply, KvRequest, Set};
-use api::peer::{Access, Member, Membership, RaftMessage, Reply, Report, Request, TransferLeader};
+use api::peer::{Access, CutLog, Member, Membership, RaftMessage, Reply, Report, Request, TransferLeader};
 use bytes::Bytes;
 use catalog::CatalogEngine;
 use engine::records::MemoryRecordStore;
@@ -65,6 +65,10 @@ impl Transport for Wire {
 
     fn send_transfer(&self, to: NodeId, transfer: TransferLeader) -> bool {
         self.say(to, Word::Frame(self.me.node, Frame::Transfer(transfer)))
+    }
+
+    fn send_cut(&self, to: NodeId, cut: CutLog) -> bool {
+        self.say(to, Word::Frame(self.me.node, Frame::CutLog(cut)))
     }
 
     fn send_report(&self, to: NodeId, report: Report) {
@@ -152,6 +156,7 @@ impl Cluster {
                 appliers: 1,
                 flush_interval: Duration::from_millis(100),
             },
+            disk: Box::new(|| None),
         };
         let (line, words) = mpsc::channel();
         let node = Node::start(config, disk.log, engines, watch, Arc::new(OsClock), wire.clone()).unwrap();

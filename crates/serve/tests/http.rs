@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::admin::{
-    CreateTable, DigestReport, ErrorBody, Identity, JoinNode, Joined, MoveLeader, Status, Table,
+    CreateTable, DigestReport, ErrorBody, Explanation, Identity, JoinNode, Joined, MoveLeader, Operation,
+    OperationRequest, Permit, PermitRequest, Plan, SetSetting, SettingValue, StartOperation, Status, Table,
     TablePartition, Verdict,
 };
 use api::auth::Secret;
-use serve::http::{Admin, Answer, HttpLimits, HttpServer};
+use serve::http::{Admin, Answer, HttpLimits, HttpServer, Operations};
 use serve::listen;
 use types::limits::HTTP_BODY_BYTES_MAX;
 use types::metrics::{self, Metric};
-use types::{ErrorCode, Fault};
+use types::{ErrorCode, Fault, NodeId};
 
 /// Knows one table, makes others, and moves no leader.
 struct Dummy;
@@ -32,6 +33,61 @@ fn table(namespace: &str, name: &str) -> Table {
         generation: 1,
         hash: "tag".into(),
     }
+}
+
+impl Operations for Dummy {
+    fn plan(&self, request: OperationRequest) -> Result<Plan, Fault> {
+        Ok(Plan {
+            catalog_version: 5,
+            summary: request.kind,
+            parts: Vec::new(),
+            bytes: 0,
+            seconds: 0,
+            lowest_fault_tolerance: 1,
+            notes: Vec::new(),
+        })
+    }
+    fn start(&self, _: StartOperation) -> Answer<Operation> {
+        Box::pin(async { Err(api::admin::elsewhere(NodeId(2), "127.0.0.1:7")) })
+    }
+    fn operations(&self) -> Result<Vec<Operation>, Fault> {
+        Ok(Vec::new())
+    }
+    fn operation(&self, id: u64) -> Result<Operation, Fault> {
+        Err(Fault::new(ErrorCode::UnknownOperation, format!("operation {id}")))
+    }
+    fn cancel(&self, id: u64) -> Answer<Operation> {
+        Box::pin(async move { Err(Fault::new(ErrorCode::Unsafe, format!("operation {id}"))) })
+    }
+    fn forget(&self, _: u64) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
+    fn explain_operation(&self, id: u64) -> Result<Explanation, Fault> {
+        Ok(explanation(format!("operation {id}")))
+    }
+    fn explain_node(&self, node: u64) -> Result<Explanation, Fault> {
+        Ok(explanation(format!("node {node}")))
+    }
+    fn explain_partition(&self, namespace: &str, name: &str, partition: u64) -> Result<Explanation, Fault> {
+        Ok(explanation(format!("{namespace}:{name}/{partition}")))
+    }
+    fn permit(&self, node: u64, wish: PermitRequest) -> Answer<Permit> {
+        let holder = wish.holder.unwrap_or_default();
+        Box::pin(async move { Ok(Permit { node, holder, until_ms: 7, notes: Vec::new() }) })
+    }
+    fn release_permit(&self, _: u64) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
+    fn settings(&self) -> Result<Vec<SettingValue>, Fault> {
+        Ok(Vec::new())
+    }
+    fn set(&self, name: String, wish: SetSetting) -> Answer<SettingValue> {
+        Box::pin(async move { Err(Fault::new(ErrorCode::BadArgument, format!("{name}={}", wish.value))) })
+    }
+}
+
+fn explanation(summary: String) -> Explanation {
+    Explanation { summary, facts: Vec::new(), blockers: Vec::new(), next: Vec::new() }
 }
 
 impl Admin for Dummy {
@@ -160,6 +216,12 @@ fn what_needs_no_secret_is_open_and_the_rest_is_not() {
         ("DELETE", "/v1/tables/default/default"),
         ("POST", "/v1/leader"),
         ("POST", "/v1/digest"),
+        ("POST", "/v1/plan"),
+        ("GET", "/v1/operations"),
+        ("POST", "/v1/operations/1/cancel"),
+        ("POST", "/v1/nodes/1/permit"),
+        ("GET", "/v1/explain/nodes/1"),
+        ("PUT", "/v1/settings/auto_failover"),
     ] {
         for token in [None, Some(""), Some("wrong")] {
             let (status, body) = server.ask(token, method, path, b"{}");
@@ -187,6 +249,35 @@ fn routes_translate_to_the_admin_and_back() {
 }
 
 #[test]
+fn routes_of_operations_translate_to_the_admin_and_back() {
+    let server = Server::start();
+    let (status, body) = server.with_token("POST", "/v1/plan", r#"{"kind":"drain","node":2}"#);
+    assert!(status == 200 && serde_json::from_str::<Plan>(&body).unwrap().summary == "drain", "{body}");
+    assert_eq!(server.with_token("GET", "/v1/operations", ""), (200, "[]".into()));
+    assert_eq!(server.with_token("DELETE", "/v1/operations/3", ""), (200, "{}".into()));
+    for (path, about) in [
+        ("/v1/operations/3/explain", "operation 3"),
+        ("/v1/explain/nodes/4", "node 4"),
+        ("/v1/explain/partitions/default/default/5", "default:default/5"),
+    ] {
+        let (status, body) = server.with_token("GET", path, "");
+        assert_eq!(
+            (status, serde_json::from_str::<Explanation>(&body).unwrap().summary),
+            (200, about.into())
+        );
+    }
+    let (status, body) = server.with_token("POST", "/v1/nodes/2/permit", r#"{"holder":"me"}"#);
+    let permit: Permit = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, permit.node, permit.holder), (200, 2, "me".into()));
+    assert_eq!(server.with_token("DELETE", "/v1/nodes/2/permit", ""), (200, "{}".into()));
+    assert_eq!(server.with_token("GET", "/v1/settings", ""), (200, "[]".into()));
+    // A node that does not lead the catalog says which one does.
+    let (status, body) = server.with_token("POST", "/v1/operations", r#"{"request":{"kind":"balance"}}"#);
+    let named = api::admin::address_elsewhere(&Fault::from(&error(&body))).map(str::to_owned);
+    assert_eq!((status, named), (503, Some("127.0.0.1:7".into())));
+}
+
+#[test]
 fn every_error_is_json_with_a_code() {
     let server = Server::start();
     let moved = r#"{"table":"default","partition":0,"to":2}"#;
@@ -200,6 +291,11 @@ fn every_error_is_json_with_a_code() {
         ("GET", "/v1/nothing", "", 404, "bad-argument"),
         ("DELETE", "/health", "", 405, "bad-argument"),
         ("PUT", "/v1/tables", "{}", 405, "bad-argument"),
+        ("GET", "/v1/operations/9", "", 404, "unknown-operation"),
+        ("GET", "/v1/operations/first", "", 400, "bad-argument"),
+        ("POST", "/v1/operations/9/cancel", "", 409, "unsafe"),
+        ("POST", "/v1/plan", r#"{"kind":"drain","nodes":2}"#, 400, "bad-argument"),
+        ("PUT", "/v1/settings/auto_failover", r#"{"value":"no"}"#, 400, "bad-argument"),
     ] {
         let (got, text) = server.with_token(method, path, body);
         assert_eq!((got, error(&text).code.as_str()), (status, code), "{method} {path}: {text}");

@@ -107,6 +107,14 @@ fn errors_of_nodes_and_of_strangers_are_faults() {
 }
 
 #[test]
+fn what_does_not_speak_http_is_told_in_plain_words() {
+    let (address, _requests) = node(&["-ERR unknown command\r\n"]);
+    let fault = Client::new(vec![address.clone()], None).health().expect_err("no HTTP");
+    assert_eq!(fault.code, ErrorCode::Unreachable);
+    assert_eq!(fault.detail, format!("{address}: what listens there does not speak HTTP"));
+}
+
+#[test]
 fn health_tells_why_a_node_does_not_serve() {
     let (address, _requests) = node(&[STARTING]);
     let client = Client::new(vec![address], None);
@@ -116,4 +124,20 @@ fn health_tells_why_a_node_does_not_serve() {
 #[test]
 fn names_cannot_leave_their_path_segment() {
     assert_eq!(table_path("ns", "a/../b?c"), "/v1/tables/ns/a%2F%2E%2E%2Fb%3Fc");
+}
+
+#[test]
+fn the_node_that_another_names_is_asked_next() {
+    let (leader, leader_requests) = node(&[TABLE]);
+    let fault = api::admin::elsewhere(types::NodeId(2), &leader);
+    let body = serde_json::to_string(&ErrorBody::from(&fault)).expect("plain data");
+    let answer = format!("HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n{body}");
+    let answers: &'static [&'static str] = Box::leak(vec![&*answer.leak()].into_boxed_slice());
+    let (first, _) = node(answers);
+    let (second, second_requests) = node(&[EXISTS]);
+    // A change too: the first node said that it did nothing.
+    let client = Client::new(vec![first, second], None);
+    assert_eq!(client.create_table(&wish()).expect("made").tid, 1);
+    assert!(leader_requests.recv().expect("asked").starts_with("POST "));
+    assert!(second_requests.try_recv().is_err(), "nobody else is asked");
 }

@@ -5,6 +5,7 @@
 
 mod listener;
 mod metrics;
+mod operations;
 
 use std::future::Future;
 use std::net::TcpListener;
@@ -29,12 +30,13 @@ use types::metrics::Metric;
 use types::{ErrorCode, Fault, limits};
 
 pub use listener::HttpLimits;
+pub use operations::Operations;
 
 /// An answer that takes a while.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send>>;
 
 /// What a node must answer.
-pub trait Admin: Send + Sync + 'static {
+pub trait Admin: Operations {
     /// Who answers here.
     fn identity(&self) -> Identity;
     /// Whether the node serves; else why not.
@@ -105,6 +107,7 @@ pub fn router(admin: Arc<dyn Admin>, secret: Secret) -> Router {
         .route("/tables/{namespace}/{name}", get(table).delete(drop_table))
         .route("/leader", post(move_leader))
         .route("/digest", post(digest))
+        .merge(operations::routes())
         .layer(middleware::from_fn_with_state(shared.clone(), require_token));
     Router::new()
         .route("/health", get(health))
@@ -135,9 +138,10 @@ impl IntoResponse for Refusal {
 fn status_of(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
-        ErrorCode::UnknownTable | ErrorCode::UnknownOperation | ErrorCode::UnknownNode => {
-            StatusCode::NOT_FOUND
-        }
+        ErrorCode::UnknownTable
+        | ErrorCode::UnknownPartition
+        | ErrorCode::UnknownOperation
+        | ErrorCode::UnknownNode => StatusCode::NOT_FOUND,
         ErrorCode::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::TableExists
         | ErrorCode::PlanOutdated

@@ -124,7 +124,7 @@ impl Conversation<'_> {
                 self.voice.deliver(|| handler.requests(origin, batch.requests))
             }
             (Channel::Raft, frame @ Frame::Report(_))
-            | (Channel::Requests, frame @ Frame::Transfer(_))
+            | (Channel::Requests, frame @ (Frame::Transfer(_) | Frame::CutLog(_)))
             | (Channel::Bulk, frame @ (Frame::Chunk(_) | Frame::ChunkAck(_) | Frame::Catalog(_))) => {
                 self.voice.deliver(|| handler.frame(origin, frame))
             }

@@ -59,7 +59,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use api::auth::Secret;
 use api::frame::{Channel, Frame};
-use api::peer::{RaftMessage, Reply, Report, Request, TransferLeader};
+use api::peer::{CutLog, RaftMessage, Reply, Report, Request, TransferLeader};
 use std::net::TcpListener;
 use tokio::task::AbortHandle;
 use types::{BootId, ClusterId, Endpoint, ErrorCode, NodeId};
@@ -236,6 +236,15 @@ impl Peers {
     /// It was not sent.
     pub fn send_transfer(&self, to: NodeId, transfer: TransferLeader) -> Result<(), NotSent> {
         let (_, refused) = self.push(to, Channel::Requests, [Item::Frame(Frame::Transfer(transfer))]);
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Asks a node to cut the log of its replica.
+    ///
+    /// # Errors
+    /// It was not sent.
+    pub fn send_cut(&self, to: NodeId, cut: CutLog) -> Result<(), NotSent> {
+        let (_, refused) = self.push(to, Channel::Requests, [Item::Frame(Frame::CutLog(cut))]);
         refused.map_or(Ok(()), Err)
     }
 

@@ -24,15 +24,15 @@ use wal::{LogStore, SegmentedLog};
 /// Partitions of a table that is made without a number.
 const PARTITIONS_DEFAULT: u32 = 8;
 /// How often a wish is looked at until it is fulfilled.
-const LOOK: Duration = Duration::from_millis(5);
+pub(super) const LOOK: Duration = Duration::from_millis(5);
 /// How long to wait for nodes to hear of a change.
-const KNOWN_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const KNOWN_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a wish may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A node's admin API.
 pub struct NodeAdmin {
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
     wires: Arc<Wires>,
     redis: Arc<RedisFace>,
     log: Arc<SegmentedLog>,
@@ -53,7 +53,7 @@ impl NodeAdmin {
         Self { node, wires, redis, log, cluster, name }
     }
 
-    fn change(&self, op: CatalogOp) -> oneshot::Receiver<Result<CatalogAnswer, Fault>> {
+    pub(super) fn change(&self, op: CatalogOp) -> oneshot::Receiver<Result<CatalogAnswer, Fault>> {
         let (sender, receiver) = oneshot::channel();
         self.node.change_catalog(op, move |answer| drop(sender.send(answer)));
         receiver
@@ -237,7 +237,7 @@ impl Admin for NodeAdmin {
 
 /// Waits until this node's catalog shows a change, and every live node has one as new. Not longer than it
 /// takes to notice that a node is gone: the change is made, whoever knows it.
-async fn wait_for_all(node: &Node, shows: impl Fn(&catalog::Catalog) -> bool) {
+pub(super) async fn wait_for_all(node: &Node, shows: impl Fn(&catalog::Catalog) -> bool) {
     let begun = Instant::now();
     while begun.elapsed() < KNOWN_PATIENCE {
         let catalog = node.catalog();

@@ -10,6 +10,7 @@
 mod admin;
 mod announce;
 mod identity;
+mod operations;
 mod redis;
 mod room;
 mod transport;
@@ -200,6 +201,8 @@ fn start(
     }
     let wires = Arc::new(Wires::new(peers, runtime.handle().clone(), end));
     let seed = random()?;
+    let room = Arc::new(Room::new(data.to_owned(), file.setting(&WRITE_BUFFER_BYTES)));
+    let disk = room.clone();
     let config = NodeConfig {
         me: node_record(file, boot, identity.store()),
         bootstrap: Some(bootstrap(file, identity.cluster())),
@@ -211,8 +214,8 @@ fn start(
             appliers: 1,
             flush_interval: Duration::from_millis(file.setting(&FLUSH_INTERVAL_MS)),
         },
+        disk: Box::new(move || disk.for_data()),
     };
-    let room = Arc::new(Room::new(data.to_owned(), file.setting(&WRITE_BUFFER_BYTES)));
     let reserving = Arc::new(ReservingLog { log: log.clone(), room: room.clone() });
     let node = Node::start(config, reserving, engines, watch, Arc::new(OsClock), wires.clone())?;
     if let Some(fault) = node.damage(GroupId::CATALOG)

@@ -96,6 +96,12 @@ impl Room {
         bytes <= limits::SMALL_BATCH_BYTES && free >= self.reserve(total) / 2
     }
 
+    /// Bytes that clients' writes may still take, and bytes of the disk; nothing if the system does not say.
+    pub fn for_data(&self) -> Option<(u64, u64)> {
+        let (free, total) = (self.measure)()?;
+        Some((free.saturating_sub(self.reserve(total)), total))
+    }
+
     fn reserve(&self, total: u64) -> u64 {
         self.reserve_bytes.min(total / limits::DISK_RESERVE_PART)
     }

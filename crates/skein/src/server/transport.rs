@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use api::frame::{Channel, Frame};
-use api::peer::{RaftMessage, Reply, Report, Request, TransferLeader};
+use api::peer::{CutLog, RaftMessage, Reply, Report, Request, TransferLeader};
 use node::{Node, Transport};
 use serve::peers::{self, PeerHandler, Peers};
 use tokio::runtime::Handle;
@@ -88,6 +88,10 @@ impl Transport for Wires {
 
     fn send_transfer(&self, to: NodeId, transfer: TransferLeader) -> bool {
         self.peers.send_transfer(to, transfer).is_ok()
+    }
+
+    fn send_cut(&self, to: NodeId, cut: CutLog) -> bool {
+        self.peers.send_cut(to, cut).is_ok()
     }
 
     fn send_report(&self, to: NodeId, report: Report) {

@@ -1,0 +1,296 @@
+//! What the admin API asks of a node about operations, permits and settings.
+//!
+//! Only the node that leads the catalog knows what is under way, so it is the one that answers; every other one
+//! says where it is.
+
+use api::admin::{
+    Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SettingValue, StartOperation,
+};
+use api::catalog::CatalogOp;
+use api::operation::{OperationChange, PermitChange};
+use api::peer::ReplicaState;
+use catalog::Catalog;
+use catalog::status::Observations;
+use ops::{Observed, Planned};
+use types::settings::{self, Setting};
+use types::{ErrorCode, Fault, GroupId, NodeId, OperationId};
+
+use crate::node::{Node, lock};
+use crate::operate::Word;
+use crate::upkeep::catalog_call;
+
+impl Node {
+    /// What an operation would do. Nothing changes, but the plan is remembered for whoever agrees to it.
+    ///
+    /// # Errors
+    /// Why it cannot be done; that this node does not lead the catalog.
+    pub fn plan(&self, request: &OperationRequest) -> Result<Plan, Fault> {
+        let planned = self.make_plan(request)?;
+        let plan = planned.plan.clone();
+        lock(&self.operator).remember(request.clone(), planned);
+        Ok(plan)
+    }
+
+    /// The command that starts an operation, as planned now or as it was agreed to.
+    ///
+    /// # Errors
+    /// As [`Self::plan`]; `PlanOutdated` when the plan that was agreed to is not remembered any more.
+    pub fn start_command(&self, wish: &StartOperation) -> Result<OperationChange, Fault> {
+        self.require_leadership()?;
+        let agreed = |version| lock(&self.operator).recall(&wish.request, version).cloned();
+        let planned = match wish.planned {
+            None => self.make_plan(&wish.request)?,
+            Some(version) => match agreed(version) {
+                Some(planned) => planned,
+                None => {
+                    let planned = self.make_plan(&wish.request)?;
+                    if planned.plan.catalog_version != version {
+                        let now = planned.plan.catalog_version;
+                        let detail = format!("the plan is of catalog version {version}, this is {now}");
+                        return Err(Fault::new(ErrorCode::PlanOutdated, detail));
+                    }
+                    planned
+                }
+            },
+        };
+        let mut start = planned.start;
+        if let Some(by) = &wish.by {
+            start.start.iter_mut().for_each(|record| record.by.clone_from(by));
+        }
+        Ok(start)
+    }
+
+    fn make_plan(&self, request: &OperationRequest) -> Result<Planned, Fault> {
+        self.require_leadership()?;
+        let catalog = self.watch.latest();
+        ops::plan(&catalog, &self.observed(&catalog), request)
+    }
+
+    /// All operations that are remembered, oldest first.
+    ///
+    /// # Errors
+    /// This node does not keep the catalog, or another one leads it.
+    pub fn operations(&self) -> Result<Vec<Operation>, Fault> {
+        self.require_knowledge()?;
+        let catalog = self.watch.latest();
+        let observed = self.observed(&catalog);
+        let operator = lock(&self.operator);
+        let ids = catalog.operations().map(|operation| OperationId(operation.id));
+        Ok(operator.with(|executor| ids.filter_map(|id| executor.show(&catalog, &observed, id)).collect()))
+    }
+
+    /// One operation.
+    ///
+    /// # Errors
+    /// `UnknownOperation`, and as [`Self::operations`].
+    pub fn operation(&self, id: OperationId) -> Result<Operation, Fault> {
+        self.require_knowledge()?;
+        let catalog = self.watch.latest();
+        let observed = self.observed(&catalog);
+        let shown = lock(&self.operator).with(|executor| executor.show(&catalog, &observed, id));
+        shown.ok_or_else(|| Fault::new(ErrorCode::UnknownOperation, format!("operation {id}")))
+    }
+
+    /// The command that cancels an operation.
+    ///
+    /// # Errors
+    /// `UnknownOperation`; it has ended, or cannot be undone any more; as [`Self::plan`].
+    pub fn cancel_command(&self, id: OperationId) -> Result<OperationChange, Fault> {
+        self.require_leadership()?;
+        ops::cancel(&self.watch.latest(), id, self.clock.wall_millis())
+    }
+
+    /// The command that forgets an operation that has ended.
+    ///
+    /// # Errors
+    /// `UnknownOperation`, `OperationActive`; as [`Self::plan`].
+    pub fn forget_command(&self, id: OperationId) -> Result<OperationChange, Fault> {
+        self.require_leadership()?;
+        ops::forget(&self.watch.latest(), id)
+    }
+
+    /// Why an operation is where it is.
+    ///
+    /// # Errors
+    /// `UnknownOperation`, and as [`Self::operations`].
+    pub fn explain_operation(&self, id: OperationId) -> Result<Explanation, Fault> {
+        self.require_knowledge()?;
+        let catalog = self.watch.latest();
+        let observed = self.observed(&catalog);
+        lock(&self.operator).with(|executor| executor.explain_operation(&catalog, &observed, id))
+    }
+
+    /// Why a node is as it is.
+    ///
+    /// # Errors
+    /// `UnknownNode`, and as [`Self::operations`].
+    pub fn explain_node(&self, node: NodeId) -> Result<Explanation, Fault> {
+        self.require_knowledge()?;
+        let catalog = self.watch.latest();
+        require_node(&catalog, node)?;
+        Ok(ops::explain_node(&catalog, &self.observed(&catalog), node))
+    }
+
+    /// Why a partition is as it is.
+    ///
+    /// # Errors
+    /// `UnknownTable`, `UnknownPartition`, and as [`Self::operations`].
+    pub fn explain_partition(&self, table: &str, partition: u64) -> Result<Explanation, Fault> {
+        self.require_knowledge()?;
+        let group = self.find_group(table, partition)?;
+        let catalog = self.watch.latest();
+        Ok(ops::explain_partition(&catalog, &self.observed(&catalog), group))
+    }
+
+    /// Whether a node may be stopped, and the command that grants it the right to; without a command if it was
+    /// only asked.
+    ///
+    /// # Errors
+    /// `NoPermit`, naming what would break; `UnknownNode`; as [`Self::plan`].
+    pub fn permit_command(
+        &self,
+        node: NodeId,
+        wish: &PermitRequest,
+    ) -> Result<(Option<PermitChange>, Permit), Fault> {
+        self.require_leadership()?;
+        let catalog = self.watch.latest();
+        require_node(&catalog, node)?;
+        let (change, permit) = ops::may_stop(&catalog, &self.observed(&catalog), node, wish)?;
+        Ok(((!wish.only_ask).then_some(change), permit))
+    }
+
+    /// Every setting, and its value.
+    pub fn settings(&self) -> Vec<SettingValue> {
+        let catalog = self.watch.latest();
+        settings::ALL.iter().map(|setting| setting_value(&catalog, setting)).collect()
+    }
+
+    /// One setting, and its value.
+    ///
+    /// # Errors
+    /// `BadArgument`: there is no such setting.
+    pub fn setting(&self, name: &str) -> Result<SettingValue, Fault> {
+        let setting = Setting::named(name)
+            .ok_or_else(|| Fault::new(ErrorCode::BadArgument, format!("there is no setting '{name}'")))?;
+        Ok(setting_value(&self.watch.latest(), setting))
+    }
+
+    /// The wall clock, milliseconds since 1970.
+    pub fn wall_millis(&self) -> u64 {
+        self.clock.wall_millis()
+    }
+
+    /// Runs operations, while this node leads the catalog.
+    pub(crate) fn operate(&self) {
+        let catalog = self.watch.latest();
+        let leads = self.leads_catalog();
+        let work = lock(&self.operator).step(leads, &catalog, || self.observed(&catalog));
+        for word in work.words {
+            self.say(word);
+        }
+        for op in work.commands {
+            let operator = self.operator.clone();
+            let command = api::catalog::CatalogCommand { op: Some(op) };
+            self.submit(catalog_call(&command), Box::new(move |_| lock(&operator).answered()));
+        }
+    }
+
+    fn say(&self, word: Word) {
+        let Some(store) = self.store() else { return };
+        match word {
+            Word::Transfer(node, transfer) if node == self.id => {
+                let group = GroupId(transfer.group);
+                // What finds no room is said again.
+                let _ = store.input(group, replication::Input::Transfer { group, to: transfer.to.into() });
+            }
+            Word::Transfer(node, transfer) => {
+                let _ = self.transport.send_transfer(node, transfer);
+            }
+            Word::Cut(node, cut) if node == self.id => store.cut_now(GroupId(cut.group)),
+            Word::Cut(node, cut) => {
+                let _ = self.transport.send_cut(node, cut);
+            }
+            Word::Digest(group, operation) => {
+                let operator = self.operator.clone();
+                self.begin_digest(group, move |index| lock(&operator).digest_ended(operation, index.ok()));
+            }
+        }
+    }
+
+    fn observed(&self, catalog: &Catalog) -> Observed {
+        let observations: Observations = self.observations();
+        Observed::new(catalog, &observations, self.clock.wall_millis())
+    }
+
+    /// Whether this node leads the catalog, as far as it knows.
+    fn leads_catalog(&self) -> bool {
+        let shared = self.store().and_then(|store| store.shared(GroupId::CATALOG));
+        shared.is_some_and(|shared| shared.report().state == ReplicaState::Leader as i32)
+    }
+
+    fn require_leadership(&self) -> Result<(), Fault> {
+        if self.leads_catalog() {
+            return Ok(());
+        }
+        let leader = self.leader_of(GroupId::CATALOG).filter(|leader| *leader != self.id);
+        let catalog = self.watch.latest();
+        match leader.and_then(|leader| Some((leader, catalog.node(leader)?))) {
+            Some((leader, record)) => Err(api::admin::elsewhere(leader, &record.http)),
+            None => Err(Fault::new(ErrorCode::NoLeader, "the catalog has no leader at the moment")),
+        }
+    }
+
+    /// Questions are answered without a leader as well, by a node that replicates the catalog: better what was
+    /// known last than nothing.
+    fn require_knowledge(&self) -> Result<(), Fault> {
+        match self.require_leadership() {
+            Err(fault) if fault.code == ErrorCode::NoLeader && self.replicates_catalog() => Ok(()),
+            other => other,
+        }
+    }
+
+    fn replicates_catalog(&self) -> bool {
+        let replica = self.store().and_then(|store| store.replica(GroupId::CATALOG));
+        replica.is_some() && self.watch.latest().cluster().is_some()
+    }
+}
+
+/// The command that changes a setting.
+///
+/// # Errors
+/// `BadArgument`: there is no such setting, or it does not take the value.
+pub fn set_command(name: &str, wish: &api::admin::SetSetting, wall_ms: u64) -> Result<CatalogOp, Fault> {
+    let bad = |detail: String| Fault::new(ErrorCode::BadArgument, detail);
+    let setting = Setting::named(name).ok_or_else(|| bad(format!("there is no setting '{name}'")))?;
+    setting.check(&wish.value).map_err(bad)?;
+    Ok(CatalogOp::Set(api::catalog::SetSetting {
+        name: name.to_owned(),
+        value: wish.value.clone(),
+        by: wish.by.clone().unwrap_or_else(|| "admin".into()),
+        at_ms: wall_ms,
+    }))
+}
+
+fn require_node(catalog: &Catalog, node: NodeId) -> Result<(), Fault> {
+    match catalog.node(node) {
+        Some(_) => Ok(()),
+        None => Err(Fault::new(ErrorCode::UnknownNode, format!("node {node}"))),
+    }
+}
+
+fn setting_value(catalog: &Catalog, setting: &Setting) -> SettingValue {
+    let stored = catalog.stored_setting(setting.name);
+    SettingValue {
+        name: setting.name.to_owned(),
+        value: setting.text(catalog.setting(setting)),
+        default: setting.default_text(),
+        takes: setting.takes(),
+        about: setting.about.to_owned(),
+        changed_by: stored.map(|stored| stored.by.clone()),
+        changed_ms: stored.map_or(0, |stored| stored.at_ms),
+        before: stored.map(|stored| match stored.before.is_empty() {
+            true => setting.default_text(),
+            false => stored.before.clone(),
+        }),
+    }
+}

@@ -1,0 +1,151 @@
+//! The member behind the second half of the admin API: operations, permits, explanations and settings.
+
+use api::admin::{
+    Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SetSetting, SettingValue,
+    StartOperation,
+};
+use api::catalog::{CatalogAnswer, CatalogOp};
+use api::operation::{OperationChange, PermitChange};
+use serve::http::{Answer, Operations};
+use tokio::time::Instant;
+use types::settings::Setting;
+use types::{ErrorCode, Fault, NodeId, OperationId};
+
+use super::admin::{KNOWN_PATIENCE, LOOK, NodeAdmin, wait_for_all};
+
+impl NodeAdmin {
+    /// Changes operations, and waits until this node's catalog shows it. Returns the ids of those that were
+    /// started.
+    fn operate(&self, change: Result<OperationChange, Fault>) -> Answer<Vec<u64>> {
+        let answer = change.map(|change| self.change(CatalogOp::Operate(change)));
+        Box::pin(async move {
+            match answer?.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))?? {
+                CatalogAnswer::Operations(started) => Ok(started.ids),
+                _ => Err(ErrorCode::VersionUnsupported.into()),
+            }
+        })
+    }
+
+    /// An operation as it is once this node's catalog has it as it became.
+    async fn shown(
+        node: &node::Node,
+        id: u64,
+        is_new: impl Fn(&Operation) -> bool,
+    ) -> Result<Operation, Fault> {
+        let begun = Instant::now();
+        loop {
+            let shown = node.operation(OperationId(id));
+            let is_there = shown.as_ref().is_ok_and(&is_new);
+            if is_there || begun.elapsed() > KNOWN_PATIENCE {
+                return shown;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn permit_change(&self, change: PermitChange) -> Answer<()> {
+        let answer = self.change(CatalogOp::Permit(change));
+        Box::pin(async move {
+            answer.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))??;
+            Ok(())
+        })
+    }
+}
+
+impl Operations for NodeAdmin {
+    fn plan(&self, request: OperationRequest) -> Result<Plan, Fault> {
+        self.node.plan(&request)
+    }
+
+    fn start(&self, wish: StartOperation) -> Answer<Operation> {
+        let started = self.operate(self.node.start_command(&wish));
+        let node = self.node.clone();
+        Box::pin(async move {
+            let ids = started.await?;
+            let first = ids.first().copied().ok_or(ErrorCode::VersionUnsupported)?;
+            Self::shown(&node, first, |_| true).await
+        })
+    }
+
+    fn operations(&self) -> Result<Vec<Operation>, Fault> {
+        self.node.operations()
+    }
+
+    fn operation(&self, id: u64) -> Result<Operation, Fault> {
+        self.node.operation(OperationId(id))
+    }
+
+    fn cancel(&self, id: u64) -> Answer<Operation> {
+        let cancelled = self.operate(self.node.cancel_command(OperationId(id)));
+        let node = self.node.clone();
+        Box::pin(async move {
+            cancelled.await?;
+            let is_cancelled =
+                |operation: &Operation| !matches!(operation.state.as_str(), "queued" | "running");
+            Self::shown(&node, id, is_cancelled).await
+        })
+    }
+
+    fn forget(&self, id: u64) -> Answer<()> {
+        let forgotten = self.operate(self.node.forget_command(OperationId(id)));
+        Box::pin(async move { forgotten.await.map(|_| ()) })
+    }
+
+    fn explain_operation(&self, id: u64) -> Result<Explanation, Fault> {
+        self.node.explain_operation(OperationId(id))
+    }
+
+    fn explain_node(&self, node: u64) -> Result<Explanation, Fault> {
+        self.node.explain_node(NodeId(node))
+    }
+
+    fn explain_partition(&self, namespace: &str, name: &str, partition: u64) -> Result<Explanation, Fault> {
+        self.node.explain_partition(&format!("{namespace}:{name}"), partition)
+    }
+
+    fn permit(&self, node: u64, wish: PermitRequest) -> Answer<Permit> {
+        let decided = self.node.permit_command(NodeId(node), &wish);
+        let granted =
+            decided.map(|(change, permit)| (change.map(|change| self.permit_change(change)), permit));
+        Box::pin(async move {
+            let (change, permit) = granted?;
+            if let Some(change) = change {
+                change.await?;
+            }
+            Ok(permit)
+        })
+    }
+
+    fn release_permit(&self, node: u64) -> Answer<()> {
+        match self.node.catalog().node(NodeId(node)) {
+            Some(_) => self.permit_change(PermitChange { release: node, ..Default::default() }),
+            None => {
+                let fault = Fault::new(ErrorCode::UnknownNode, format!("node {node}"));
+                Box::pin(async { Err(fault) })
+            }
+        }
+    }
+
+    fn settings(&self) -> Result<Vec<SettingValue>, Fault> {
+        match self.node.catalog().cluster() {
+            Some(_) => Ok(self.node.settings()),
+            None => Err(Fault::new(ErrorCode::NotReady, "this node has no catalog yet")),
+        }
+    }
+
+    fn set(&self, name: String, wish: SetSetting) -> Answer<SettingValue> {
+        let command = node::set_command(&name, &wish, self.node.wall_millis());
+        let answer = command.map(|command| self.change(command));
+        let node = self.node.clone();
+        Box::pin(async move {
+            answer?.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))??;
+            let value = Setting::named(&name).and_then(|setting| setting.check(&wish.value).ok());
+            let shows = |catalog: &catalog::Catalog| {
+                let setting = Setting::named(&name);
+                setting.is_some_and(|setting| Some(catalog.setting(setting)) == value)
+            };
+            wait_for_all(&node, shows).await;
+            node.setting(&name)
+        })
+    }
+}
