@@ -33,7 +33,8 @@ impl Session<'_> {
     /// Asks, and waits a moment for the end. An operation that failed is a reason.
     fn ask_and_wait(&self, request: OperationRequest) -> Asked {
         let started = self.cluster.start(request)?;
-        let operation = if has_ended(&started) { started } else { self.cluster.ended(started.id, END_PATIENCE)? };
+        let operation =
+            if has_ended(&started) { started } else { self.cluster.ended(started.id, END_PATIENCE)? };
         match (operation.state.as_str(), &operation.error) {
             ("failed", Some(error)) => Err(Reason::from(Fault::from(error)).note(explain(&operation))),
             ("failed" | "cancelled", _) => {
@@ -56,7 +57,8 @@ fn begun(words: &str, operation: &Operation) -> Reply {
     if operation.state == "done" {
         return reply;
     }
-    let waits = if operation.waits_for.is_empty() { String::new() } else { format!(": {}", operation.waits_for) };
+    let waits =
+        if operation.waits_for.is_empty() { String::new() } else { format!(": {}", operation.waits_for) };
     reply.note(format!("op {} is {}{waits}; 'showopstatus' shows it", operation.id, operation.state))
 }
 
@@ -106,7 +108,9 @@ pub fn recover_endpoint(session: &mut Session<'_>, arguments: &[&str]) -> Result
     let operation = session.ask_for(request).map_err(failed)?;
     let reply = begun("recover endpoint ok", &operation);
     Ok(match restores {
-        true => reply.note("leaders stay where they are; 'skein balance --leaders' evens them out afterwards"),
+        true => {
+            reply.note("leaders stay where they are; 'skein balance --leaders' evens them out afterwards")
+        }
         false => reply,
     })
 }
@@ -121,10 +125,15 @@ pub fn change_leader(session: &mut Session<'_>, arguments: &[&str]) -> Result<Re
     let partition = seen.partition(table, pid).map_err(failed)?;
     let leads = leader(partition).filter(|leader| seen.is_alive(partition, leader));
     if let (None, Some(leader)) = (arguments.get(2), leads) {
-        let words = format!("{} leads; 'changeleader {} {pid} auto' moves it", seen.endpoint(leader.node), table.name);
+        let words = format!(
+            "{} leads; 'changeleader {} {pid} auto' moves it",
+            seen.endpoint(leader.node),
+            table.name
+        );
         return Err(failed(Reason::new(ErrorCode::Unsafe, "leader is alive").note(words)));
     }
-    let others = || partition.replicas.iter().filter(|one| one.role == "follower" && !one.leaving && !one.led);
+    let others =
+        || partition.replicas.iter().filter(|one| one.role == "follower" && !one.leaving && !one.led);
     if others().next().is_none() {
         return Err(reason(ErrorCode::NotEnoughNodes, "no follower"));
     }
@@ -182,12 +191,13 @@ pub fn migrate(session: &mut Session<'_>, arguments: &[&str]) -> Result<Reply, F
     let reason = |code, text: String| failed(Reason::new(code, text));
     let seen = session.look().map_err(failed)?;
     let table = seen.table(&session.database, name).map_err(failed)?;
-    let from = seen.node_at(source).ok_or_else(|| {
-        reason(ErrorCode::UnknownNode, "src_endpoint does not exist or not healthy".into())
-    })?;
-    let to = seen.node_at(destination).filter(|node| is_healthy(node)).ok_or_else(|| {
-        reason(ErrorCode::UnknownNode, "des_endpoint does not exist or not healthy".into())
-    })?;
+    let from = seen
+        .node_at(source)
+        .ok_or_else(|| reason(ErrorCode::UnknownNode, "src_endpoint does not exist or not healthy".into()))?;
+    let to = seen
+        .node_at(destination)
+        .filter(|node| is_healthy(node))
+        .ok_or_else(|| reason(ErrorCode::UnknownNode, "des_endpoint does not exist or not healthy".into()))?;
     for &pid in &pids {
         let partition = seen.partition(table, pid).map_err(failed)?;
         if replica_on(partition, to.id).is_some() {
@@ -205,8 +215,7 @@ pub fn migrate(session: &mut Session<'_>, arguments: &[&str]) -> Result<Reply, F
             return Err(reason(ErrorCode::NoLeader, text));
         }
     }
-    let request =
-        OperationRequest { from: Some(from.id), to: Some(to.id), ..about("migrate", table, &pids) };
+    let request = OperationRequest { from: Some(from.id), to: Some(to.id), ..about("migrate", table, &pids) };
     let operation = session.ask_for(request).map_err(failed)?;
     Ok(begun("partition migrate ok", &operation))
 }
@@ -223,9 +232,9 @@ pub fn add_replica(session: &mut Session<'_>, arguments: &[&str]) -> Result<Repl
         return Err(failed(unhealthy(endpoint)));
     }
     for &pid in &pids {
-        let partition = seen.partition(table, pid).map_err(|reason| {
-            failed(Reason { text: "invalid parameter".into(), ..reason })
-        })?;
+        let partition = seen
+            .partition(table, pid)
+            .map_err(|reason| failed(Reason { text: "invalid parameter".into(), ..reason }))?;
         if replica_on(partition, node.id).is_some() {
             let text = format!("pid {pid} is exist in {endpoint}");
             return Err(failed(Reason::new(ErrorCode::BadArgument, text)));
@@ -305,7 +314,8 @@ pub fn conf_set(session: &mut Session<'_>, arguments: &[&str]) -> Result<Reply, 
 /// Ends an op early.
 pub fn cancel_op(session: &mut Session<'_>, arguments: &[&str]) -> Result<Reply, Failure> {
     let failed = |reason: Reason| reason.after("Cancel op failed, error msg: ");
-    let id: u64 = arguments[0].parse().map_err(|_| Failure::usage("Invalid args. op_id should be uint64_t"))?;
+    let id: u64 =
+        arguments[0].parse().map_err(|_| Failure::usage("Invalid args. op_id should be uint64_t"))?;
     let operations = session.cluster.operations().map_err(|fault| failed(fault.into()))?;
     let Some(operation) = operations.into_iter().find(|operation| operation.id == id) else {
         return Err(failed(Reason::new(ErrorCode::UnknownOperation, "op id does not exist")));
@@ -322,7 +332,8 @@ pub fn cancel_op(session: &mut Session<'_>, arguments: &[&str]) -> Result<Reply,
 pub fn delete_op(session: &mut Session<'_>, arguments: &[&str]) -> Result<Reply, Failure> {
     let failed = |reason: Reason| reason.after("Delete op failed, error msg: ");
     let operations = session.cluster.operations().map_err(|fault| failed(fault.into()))?;
-    let in_state = |state: &str| operations.iter().filter(|one| one.state == state).map(|one| one.id).collect();
+    let in_state =
+        |state: &str| operations.iter().filter(|one| one.state == state).map(|one| one.id).collect();
     let ids: Vec<u64> = match arguments[0] {
         "done" => in_state("done"),
         "failed" => in_state("failed"),

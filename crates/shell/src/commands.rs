@@ -62,7 +62,7 @@ const fn first_word(usage: &'static str) -> &'static str {
 }
 
 const REDIS: &str = "redis-cli at the Redis port of any node; 'skein node list' shows the ports";
-const LATER_TABLES: &str = "'skein table'";
+const NO_COLUMNS: &str = "the hashes and sorted sets of redis-cli: kv tables have no columns and no indexes";
 const ONE_CLUSTER: &str = "'skein node add' to grow this cluster; it has no replica clusters";
 const NO_ZOOKEEPER: &str = "'showns': the cluster needs no ZooKeeper";
 
@@ -113,15 +113,15 @@ pub const ALL: &[Command] = &[
         "nothing: is_alive is what was observed", "updatetablealive flow 0 172.27.128.32:8541 no"),
     run("use [db]", 0, change::use_database, "choose the database, or the default one", "use shop"),
 
-    instead("addindex table index [cols] [ts]", "add an index", LATER_TABLES),
+    instead("addindex table index [cols] [ts]", "add an index", NO_COLUMNS),
     instead("addrepcluster zk zk_path alias", "add a replica cluster", ONE_CLUSTER),
-    instead("addtablefield table column type", "add a column", LATER_TABLES),
+    instead("addtablefield table column type", "add a column", NO_COLUMNS),
     instead("connectzk", "connect to ZooKeeper", NO_ZOOKEEPER),
     instead("count table key", "count records of a key", REDIS),
     instead("create table_meta_file", "make a table", "'skein table create NAME --namespace DB'"),
     instead("createdb db", "make a database", "'skein table create NAME --namespace DB': it makes the database too"),
     instead("delete table key", "delete records", REDIS),
-    instead("deleteindex table index", "delete an index", LATER_TABLES),
+    instead("deleteindex table index", "delete an index", NO_COLUMNS),
     instead("disconnectzk", "disconnect from ZooKeeper", NO_ZOOKEEPER),
     instead("dropdb db", "drop a database", "'use DB' and 'drop TABLE' for each of its tables"),
     instead("get table key", "read a value", REDIS),
@@ -147,7 +147,10 @@ fn quit(_: &mut Session<'_>, _: &[&str]) -> Result<Reply, Failure> {
 fn help(_: &mut Session<'_>, arguments: &[&str]) -> Result<Reply, Failure> {
     let Some(name) = arguments.first() else {
         let works = ALL.iter().filter(|command| matches!(command.does, Does::Run(_)));
-        return Ok(works.map(|command| format!("{} - {}\n", command.name, command.about)).collect::<String>().into());
+        return Ok(works
+            .map(|command| format!("{} - {}\n", command.name, command.about))
+            .collect::<String>()
+            .into());
     };
     let Some(command) = named(name) else {
         return Err(Failure::usage(format!("unsupported cmd {name}")).note("'help' lists the commands"));

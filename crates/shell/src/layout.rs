@@ -131,12 +131,14 @@ mod tests {
 
     #[test]
     fn sizes_and_ages_have_their_units() {
-        let sizes = [(0, "0.000"), (498, "498.000"), (1345, "1.313 K"), (8854, "8.646 K"), (1 << 30, "1.000 G")];
+        let sizes =
+            [(0, "0.000"), (498, "498.000"), (1345, "1.313 K"), (8854, "8.646 K"), (1 << 30, "1.000 G")];
         for (number, text) in sizes {
             assert_eq!(bytes(number), text);
         }
         assert_eq!(bytes(u64::MAX), "16.000 E");
-        let ages = [(999, "999ms"), (59_999, "59s"), (420_000, "7m"), (10_800_000, "3h"), (1_300_000_000, "15d")];
+        let ages =
+            [(999, "999ms"), (59_999, "59s"), (420_000, "7m"), (10_800_000, "3h"), (1_300_000_000, "15d")];
         for (millis, text) in ages {
             assert_eq!(age(millis), text);
         }

@@ -276,7 +276,10 @@ pub fn get_table_partition(session: &mut Session<'_>, arguments: &[&str]) -> Res
     let partition = seen.partition(table, pid).map_err(failed)?;
     let path = session.directory.join(format!("{}_{pid}.txt", table.name));
     std::fs::write(&path, partition_text(&seen, partition)).map_err(|error| {
-        failed(Reason::new(ErrorCode::DataUnreadable, format!("can not open file {}: {error}", path.display())))
+        failed(Reason::new(
+            ErrorCode::DataUnreadable,
+            format!("can not open file {}: {error}", path.display()),
+        ))
     })?;
     Ok(Reply::line("get table partition ok").note(format!("it is in {}", path.display())))
 }

@@ -1,0 +1,104 @@
+//! From what people know of a cluster, some addresses, to a client of it and the name of its leader.
+//!
+//! The originals took addresses of ZooKeeper. Here they are addresses of any nodes: of the HTTP port, or
+//! the endpoint that `showtablet` prints, whose HTTP port is the next one.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use api::admin::{NodeStatus, Status};
+use client::{Client, Lookup};
+use types::{ErrorCode, Fault};
+
+/// How long a cluster without a leader of its catalog is waited for: an election and a second try.
+const LEADER_PATIENCE: Duration = Duration::from_secs(5);
+/// The pause between two looks.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// A cluster that answers.
+pub struct Connected {
+    /// Asks the leader of the catalog first, then the others.
+    pub client: Client,
+    /// The endpoint of that leader.
+    pub leader: String,
+}
+
+/// The client of a cluster of which these addresses are known.
+///
+/// # Errors
+/// `Unreachable` if no node of Skein answers at any of them; what the node says, otherwise.
+pub fn by_addresses(addresses: &[String], lookup: &Lookup) -> Result<Client, Fault> {
+    let mut tried = Vec::new();
+    for address in addresses.iter().flat_map(|address| places(address)) {
+        let client = Lookup { addresses: vec![address], ..lookup.clone() }.client()?;
+        match client.identity() {
+            Ok(_) => return Ok(client),
+            Err(fault) => tried.push(fault.detail),
+        }
+    }
+    Err(Fault::new(ErrorCode::Unreachable, tried.join(", ")))
+}
+
+/// Where the HTTP port may be that belongs to an address.
+fn places(address: &str) -> Vec<String> {
+    let next = address.rsplit_once(':').and_then(|(host, port)| {
+        let port = port.parse::<u16>().ok()?.checked_add(1)?;
+        Some(format!("{host}:{port}"))
+    });
+    std::iter::once(address.to_owned()).chain(next).collect()
+}
+
+/// Finds the leader of the catalog, and the other nodes, which are asked when it fails.
+///
+/// # Errors
+/// `NoLeader` if there is none for a while, or what the cluster says.
+pub fn to_leader(client: &Client, lookup: &Lookup) -> Result<Connected, Fault> {
+    let began = Instant::now();
+    loop {
+        let status = client.status()?;
+        if let Some(leader) = leader(&status) {
+            let endpoint = leader.endpoint.clone();
+            let client = Lookup { addresses: by_use(&status, leader), ..lookup.clone() }.client()?;
+            return Ok(Connected { client, leader: endpoint });
+        }
+        if began.elapsed() > LEADER_PATIENCE {
+            return Err(Fault::new(ErrorCode::NoLeader, status.summary));
+        }
+        std::thread::sleep(LOOK_PAUSE);
+    }
+}
+
+fn leader(status: &Status) -> Option<&NodeStatus> {
+    status.nodes.iter().find(|node| status.leader == Some(node.id) && node.state == "up")
+}
+
+/// The leader, then others that keep the catalog, then the rest; those that do not answer last.
+fn by_use(status: &Status, leader: &NodeStatus) -> Vec<String> {
+    let mut nodes: Vec<&NodeStatus> = status.nodes.iter().collect();
+    let keeps = |node: &NodeStatus| node.roles.iter().any(|role| role == "meta");
+    nodes.sort_by_key(|node| (node.id != leader.id, node.state != "up", !keeps(node)));
+    nodes.into_iter().map(|node| node.http.clone()).collect()
+}
+
+/// Refuses a cluster that is not the one that was named.
+///
+/// # Errors
+/// `WrongCluster`, saying what it is called.
+pub fn check_name(client: &Client, wanted: &str) -> Result<(), Fault> {
+    let wanted = wanted.trim_matches('/');
+    let identity = client.identity()?;
+    if wanted.is_empty() || wanted == identity.name || wanted == identity.cluster {
+        return Ok(());
+    }
+    let name = if identity.name.is_empty() { &identity.cluster } else { &identity.name };
+    let detail =
+        format!("the cluster at {} is called '{name}', not '{wanted}'", client.addresses().join(","));
+    Err(Fault::new(ErrorCode::WrongCluster, detail))
+}
+
+/// Where the shell remembers what was typed: the user's state directory.
+pub fn history_file() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
+    Some(state.or_else(home)?.join("skein").join("ns_history"))
+}
