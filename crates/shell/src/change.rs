@@ -109,7 +109,7 @@ pub fn recover_endpoint(session: &mut Session<'_>, arguments: &[&str]) -> Result
     let reply = begun("recover endpoint ok", &operation);
     Ok(match restores {
         true => {
-            reply.note("leaders stay where they are; 'skein balance --leaders' evens them out afterwards")
+            reply.note("leaders stay where they are; 'skein cluster balance --leaders' evens them out afterwards")
         }
         false => reply,
     })
