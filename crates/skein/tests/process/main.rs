@@ -3,6 +3,7 @@
 mod agent;
 mod commands;
 mod damage;
+mod growing;
 mod load;
 mod power;
 mod restarts;

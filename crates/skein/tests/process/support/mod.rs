@@ -129,10 +129,12 @@ impl Cluster {
         let (base_port, nodes) = (self.base_port.to_string(), self.shape.nodes.to_string());
         let partitions = self.shape.partitions.to_string();
         let mut command = self.command(["up", "--detach"]);
+        // A cluster that is there may have grown since it was made.
+        let is_new = self.directory.read_topology().is_ok_and(|topology| topology.is_none());
         for (option, value) in
             [("--base-port", &base_port), ("--nodes", &nodes), ("--partitions", &partitions)]
         {
-            if !more.contains(&option) {
+            if is_new && !more.contains(&option) {
                 command.args([option, value]);
             }
         }

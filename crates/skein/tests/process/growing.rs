@@ -1,0 +1,161 @@
+//! Growing and shrinking: nodes that are added, join from elsewhere, take data, and leave.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use api::admin::{JoinNode, NodeStatus};
+use client::Client;
+use rustix::process::Signal;
+
+use super::support::{Cluster, Shape, alone, free_base_port, send, until, within, words};
+use super::{SKEIN, get, set, three};
+
+/// So soon everybody knows of a new node.
+const KNOWN_WITHIN: Duration = Duration::from_secs(1);
+
+/// `skein node add`, which must succeed.
+fn add(cluster: &Cluster) -> NodeStatus {
+    let output = cluster.run(["node", "add", "--json"]);
+    assert!(output.status.success(), "{}", words(&output));
+    serde_json::from_slice(&output.stdout).expect("a node")
+}
+
+/// Waits until a node is listed, up, by the catalog's nodes.
+fn is_listed(cluster: &Cluster, node: u64) -> NodeStatus {
+    let client = cluster.client();
+    within(KNOWN_WITHIN, "a node that is listed", || {
+        let nodes = client.nodes().ok()?;
+        nodes.into_iter().find(|found| found.id == node && found.state == "up")
+    })
+}
+
+#[test]
+fn a_node_is_added_and_stays() {
+    let _alone = alone();
+    let cluster = three();
+    let added = add(&cluster);
+    assert_eq!((added.id, added.replicas), (4, 0), "data comes by command only");
+    assert_eq!(is_listed(&cluster, 4).pid, cluster.pid(4));
+    // It is a gateway at once: every key is answered there.
+    set(&cluster, 4, "a", "1");
+    assert_eq!(get(&cluster, 1, "a").as_deref(), Some("1"));
+    cluster.kill(4);
+    cluster.node_is_ready(4);
+    assert_eq!(add(&cluster).id, 5);
+
+    cluster.down();
+    cluster.up();
+    assert_eq!(cluster.nodes(), [1, 2, 3, 4, 5]);
+    cluster.node_is_ready(5);
+    assert_eq!(get(&cluster, 5, "a").as_deref(), Some("1"));
+    let refused = cluster.try_up(&["--nodes", "5", "--base-port", "1"]);
+    assert_eq!(refused.status.code(), Some(3), "{}", words(&refused));
+    let more = Command::new(SKEIN)
+        .args(["up", "--nodes", "3", "--dir"])
+        .arg(cluster.directory().path())
+        .output()
+        .expect("the binary");
+    assert!(words(&more).contains("skein node decommission"), "{}", words(&more));
+}
+
+#[test]
+fn a_cluster_of_one_grows_and_another_number_of_nodes_says_how() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
+    let refused = cluster.try_up(&["--nodes", "3"]);
+    assert_eq!(refused.status.code(), Some(3), "{}", words(&refused));
+    assert!(words(&refused).contains("skein node add --dir"), "{}", words(&refused));
+    set(&cluster, 1, "a", "1");
+    assert_eq!(add(&cluster).id, 2);
+    assert_eq!(get(&cluster, 2, "a").as_deref(), Some("1"));
+    cluster.kill_all();
+    cluster.up();
+    assert_eq!(get(&cluster, 2, "a").as_deref(), Some("1"));
+}
+
+#[test]
+fn an_add_that_was_interrupted_goes_on_with_the_same_node() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
+    // As a command leaves it that is killed after the cluster has given the id.
+    let base_port = cluster.topology().next_base_port().expect("room");
+    let ticket = format!("format = 1\nboot = \"00000000000000ab\"\nbase_port = {base_port}\n");
+    std::fs::write(cluster.directory().joining_file(), ticket).expect("written");
+    let at = |offset: u16| format!("127.0.0.1:{}", base_port + offset);
+    let wish = JoinNode {
+        boot: "ab".into(),
+        endpoint: at(0),
+        http: at(1),
+        redis: at(2),
+        zankv: at(4),
+        version: "0".into(),
+        store: "0".into(),
+        ..JoinNode::default()
+    };
+    assert_eq!(cluster.client().join(&wish).expect("an id").node, 2);
+    assert_eq!(add(&cluster).id, 2, "the same node");
+    assert_eq!(cluster.client().nodes().expect("nodes").len(), 2, "and no other");
+    assert!(!cluster.directory().joining_file().exists());
+}
+
+/// A node that joins from a directory of its own; killed when it is dropped.
+struct Far(Child);
+
+impl Far {
+    fn start(directory: &Path, arguments: &[&str]) -> Self {
+        let log = directory.with_extension("log");
+        let log = File::options().append(true).create(true).open(log).expect("a log");
+        let mut command = Command::new(SKEIN);
+        command.arg("server").arg("--dir").arg(directory).args(arguments);
+        command.env_remove("SKEIN_SECRET_FILE").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        Self(command.spawn().expect("the binary"))
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        send(self.0.id(), Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_node_joins_from_elsewhere_and_comes_back_by_itself() {
+    let _alone = alone();
+    let cluster = three();
+    let elsewhere = tempfile::tempdir().expect("a temporary directory");
+    let directory = elsewhere.path().join("far");
+    let (port, address) = (free_base_port(), cluster.addresses(2).http);
+    let (port_text, secret) = (port.to_string(), cluster.directory().secret_file());
+    let secret = secret.to_str().expect("a plain path");
+    let join = ["--join", &address, "--port-base", &port_text];
+
+    let bare = Command::new(SKEIN).args(["server", "--dir"]).arg(&directory).args(join).output();
+    let bare = bare.expect("the binary");
+    assert!(words(&bare).contains("unauthorized"), "{}", words(&bare));
+    let wrong = elsewhere.path().join("wrong");
+    std::fs::write(&wrong, "00".repeat(32)).expect("written");
+    let mut refused = Command::new(SKEIN);
+    refused.args(["server", "--dir"]).arg(&directory).args(join).arg("--secret-file").arg(&wrong);
+    let refused = refused.output().expect("the binary");
+    assert!(words(&refused).contains("unauthorized"), "{}", words(&refused));
+    assert_eq!(cluster.client().nodes().expect("nodes").len(), 3);
+
+    let with_secret = [&join[..], &["--secret-file", secret, "--label", "rack=r9"]].concat();
+    let far = Far::start(&directory, &with_secret);
+    let itself = Client::new(vec![format!("127.0.0.1:{}", port + 1)], None);
+    let ready = || itself.identity().ok().filter(|identity| identity.ready);
+    assert_eq!(until("a node that has joined", ready).node, 4);
+    is_listed(&cluster, 4);
+    drop(far);
+
+    // Its directory knows everything by now; the cluster was away in the meantime.
+    cluster.kill_all();
+    let _far = Far::start(&directory, &[]);
+    cluster.up();
+    assert_eq!(until("a node that is back", ready).node, 4);
+    is_listed(&cluster, 4);
+    set(&cluster, 1, "a", "1");
+}
