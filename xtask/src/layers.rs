@@ -16,7 +16,7 @@ const NAMES: &[&str] =
     &["words", "words", "contracts", "laws", "matter", "drive", "member", "faces", "world", "edge", "edge"];
 
 /// Crates that are deterministic functions: words and laws.
-const PURE: &[&str] = &["types", "api", "catalog", "proto-redis"];
+const PURE: &[&str] = &["types", "api", "catalog", "ops", "proto-redis"];
 
 /// What those must not name, and why.
 const BANNED: &[(&str, &str)] = &[

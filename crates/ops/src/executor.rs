@@ -1,23 +1,47 @@
 //! The executor: what the meta leader does about operations at each look.
+//!
+//! ```text
+//!   Queued ──turn──► Running ──last step──► Done
+//!     │                 │  └── fails, or waits too long ──► (undone) Failed
+//!     └── cancelled ────┴── cancelling, before the point of no return ──► (undone) Cancelled
+//! ```
+//!
+//! Each arrow is one command to the catalog: the new record, made from a revision that it names, and the edits
+//! that go with it. So nothing is half done, a command that is repeated is refused, and of two nodes that both
+//! believe to lead the catalog one gets its way. A look that finds nothing to change says nothing.
+
+mod advance;
+mod cancel;
+pub(crate) mod memory;
+mod queue;
+
+use std::collections::BTreeMap;
 
 use api::catalog::CatalogOp;
-use api::operation::OperationChange;
+use api::operation::{CatalogEdit, Edit, OperationChange, OperationRecord, OperationState};
 use catalog::Catalog;
-use types::{ErrorCode, Fault, GroupId, LogIndex, OperationId, ReplicaId};
+use types::{Fault, GroupId, LogIndex, OperationId, ReplicaId};
 
-use crate::Observed;
+use crate::explain;
+use crate::kind::Step;
+use crate::sight::Sight;
+use crate::steps::{self, Doing, Outcome, Stop, Wait};
+use crate::{Observed, automation, show};
+pub use cancel::{cancel, forget};
+use memory::Memory;
+use queue::Queue;
 
 /// What to do now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Work {
-    /// Commands to the catalog, each on its own.
+    /// Commands to the catalog, each on its own. A refusal needs no answer: the next look sees why.
     pub commands: Vec<CatalogOp>,
     /// What groups shall do.
     pub directives: Vec<Directive>,
 }
 
 /// What a group shall do. Harmless when repeated.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Directive {
     /// Its leader hands over to a replica.
     MoveLeader {
@@ -40,20 +64,38 @@ pub enum Directive {
     },
 }
 
-/// What a meta leader remembers between two looks. Losing it costs time, nothing else.
+/// What a meta leader remembers between two looks. Losing it costs time, nothing else: a new one goes on from
+/// the records.
 #[derive(Debug, Default)]
-pub struct Executor {}
+pub struct Executor {
+    memory: Memory,
+    /// The time of the last look.
+    now_ms: u64,
+}
 
 impl Executor {
     /// Looks at the cluster and says what to do.
     pub fn step(&mut self, catalog: &Catalog, observed: &Observed) -> Work {
-        let _ = (catalog, observed);
-        Work::default()
+        let sight = Sight::new(catalog, observed);
+        self.now_ms = observed.wall_ms;
+        let family = Family::of(catalog);
+        self.memory.tidy(|id| family.active.contains_key(&id), self.now_ms);
+        let mut queue = Queue::new(&sight, &family);
+        let mut work = Work::default();
+        for operation in family.active.values() {
+            match operation.state() {
+                OperationState::Queued => self.start(&sight, &family, &mut queue, operation, &mut work),
+                OperationState::Running => self.advance(&sight, &family, operation, &mut work),
+                _ => {}
+            }
+        }
+        automation::step(&sight, &mut self.memory, &mut work);
+        work
     }
 
     /// A digest that was asked for is at this place of its group's log.
     pub fn digest_began(&mut self, operation: OperationId, index: LogIndex) {
-        let _ = (operation, index);
+        self.memory.digest_began(operation, index, self.now_ms);
     }
 
     /// An operation as people see it.
@@ -63,8 +105,15 @@ impl Executor {
         observed: &Observed,
         id: OperationId,
     ) -> Option<api::admin::Operation> {
-        let _ = (catalog, observed, id);
-        None
+        let sight = Sight::new(catalog, observed);
+        let operation = catalog.operation(id)?;
+        Some(show::operation(&sight, &self.memory, operation))
+    }
+
+    /// All operations as people see them, oldest first.
+    pub fn show_all(&self, catalog: &Catalog, observed: &Observed) -> Vec<api::admin::Operation> {
+        let sight = Sight::new(catalog, observed);
+        show::all(&sight, &self.memory)
     }
 
     /// Why an operation is where it is.
@@ -77,25 +126,92 @@ impl Executor {
         observed: &Observed,
         id: OperationId,
     ) -> Result<api::admin::Explanation, Fault> {
-        let _ = (catalog, observed);
-        Err(Fault::new(ErrorCode::UnknownOperation, format!("operation {id}")))
+        let sight = Sight::new(catalog, observed);
+        explain::operation(&sight, &self.memory, id)
     }
 }
 
-/// The command that cancels an operation, with its parts.
-///
-/// # Errors
-/// When there is no such operation, when it has ended, or when it is past its point of no return.
-pub fn cancel(catalog: &Catalog, id: OperationId, wall_ms: u64) -> Result<OperationChange, Fault> {
-    let _ = (catalog, wall_ms);
-    Err(Fault::new(ErrorCode::UnknownOperation, format!("operation {id}")))
+/// Operations by what connects them.
+pub(crate) struct Family<'a> {
+    /// Those that have not ended.
+    pub(crate) active: BTreeMap<u64, &'a OperationRecord>,
+    /// Parts, ended ones too, by the operation that they are a part of.
+    parts: BTreeMap<u64, Vec<&'a OperationRecord>>,
 }
 
-/// The command that forgets an ended operation, with its parts.
-///
-/// # Errors
-/// When there is no such operation, or when it has not ended.
-pub fn forget(catalog: &Catalog, id: OperationId) -> Result<OperationChange, Fault> {
-    let _ = catalog;
-    Err(Fault::new(ErrorCode::UnknownOperation, format!("operation {id}")))
+impl<'a> Family<'a> {
+    pub(crate) fn of(catalog: &'a Catalog) -> Self {
+        let mut family = Self { active: BTreeMap::new(), parts: BTreeMap::new() };
+        for operation in catalog.operations() {
+            if !operation.state().has_ended() {
+                family.active.insert(operation.id, operation);
+            }
+            if operation.parent != 0 {
+                family.parts.entry(operation.parent).or_default().push(operation);
+            }
+        }
+        family
+    }
+
+    pub(crate) fn parts(&self, operation: u64) -> &[&'a OperationRecord] {
+        self.parts.get(&operation).map_or(&[], Vec::as_slice)
+    }
+
+    /// An operation with what is around it; nothing if a newer release made it.
+    pub(crate) fn doing<'b>(
+        &'b self,
+        sight: &'b Sight<'b>,
+        memory: &'b Memory,
+        operation: &'b OperationRecord,
+    ) -> Option<Doing<'b>> {
+        Some(Doing {
+            sight,
+            operation,
+            kind: operation.kind.as_ref()?,
+            parent: sight.catalog.operation(OperationId(operation.parent)),
+            parts: self.parts(operation.id),
+            memory,
+        })
+    }
+}
+
+/// What an operation waits for: its turn, or whatever its step says. Nothing if it has ended, or is to go on at
+/// the next look.
+pub(crate) fn waits_for(
+    sight: &Sight<'_>,
+    memory: &Memory,
+    family: &Family<'_>,
+    operation: &OperationRecord,
+) -> Option<Wait> {
+    let doing = family.doing(sight, memory, operation)?;
+    match operation.state() {
+        OperationState::Queued => match Queue::new(sight, family).turn(sight, operation) {
+            Err(wait) => Some(wait),
+            Ok(()) => stopped_by(steps::enter(&doing, Step::of(operation)?)),
+        },
+        OperationState::Running => match steps::look(&doing, Step::of(operation)?).outcome {
+            Outcome::Waits(wait) => Some(wait),
+            Outcome::Failed(_) => None,
+            Outcome::Done => {
+                let mut next = operation.clone();
+                next.step += 1;
+                let doing = Doing { operation: &next, ..doing };
+                stopped_by(steps::enter(&doing, Step::of(&next)?))
+            }
+        },
+        _ => None,
+    }
+}
+
+fn stopped_by(entered: Result<Vec<Edit>, Stop>) -> Option<Wait> {
+    match entered {
+        Err(Stop::Waits(wait)) => Some(wait),
+        _ => None,
+    }
+}
+
+/// The command that changes one operation, with its edits.
+fn change(record: OperationRecord, edits: Vec<Edit>) -> CatalogOp {
+    let edits = edits.into_iter().map(|edit| CatalogEdit { edit: Some(edit) }).collect();
+    CatalogOp::Operate(OperationChange { update: vec![record], edits, ..Default::default() })
 }

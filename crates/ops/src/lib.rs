@@ -1,5 +1,6 @@
 //! Laws: operations as procedures over the catalog.
 
+mod automation;
 mod executor;
 mod explain;
 mod kind;
@@ -8,7 +9,9 @@ mod operations;
 mod permits;
 mod plan;
 mod safety;
+mod show;
 mod sight;
+mod steps;
 
 pub use executor::{Directive, Executor, Work, cancel, forget};
 pub use explain::{explain_node, explain_partition};

@@ -27,7 +27,8 @@ pub const fn prefix(code: ErrorCode) -> &'static str {
         | WrongCluster | VersionUnsupported | DuplicateNode | DataNewer | DataInUse | PortInUse
         | TopologyDiffers | BadFile | NoCluster | WireCorrupt | Internal | PlanOutdated | PartitionBusy
         | UnknownOperation | OperationActive | UnknownPartition | AlreadyThere | NotThere | NodeUnfit
-        | NoRoom | Unsafe | NoPermit | NeedsConsent | NodeRemoved | UnknownNode | NotMeta => "ERR",
+        | NoRoom | TooLate | GaveUp | Unsafe | NoPermit | NeedsConsent | NodeRemoved | UnknownNode
+        | NotMeta => "ERR",
     }
 }
 

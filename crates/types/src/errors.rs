@@ -69,6 +69,8 @@ codes! {
     PartitionBusy "partition-busy" Never "another operation works on the partition" => "'skein op list' shows it; wait for it, or cancel it with 'skein op cancel ID'";
     UnknownOperation "unknown-operation" Never "there is no such operation" => "'skein op list' shows the operations";
     OperationActive "operation-active" Never "the operation has not ended" => "cancel it first with 'skein op cancel ID'";
+    TooLate "too-late" Never "the operation cannot be cancelled any more" => "'skein op watch ID' waits for its end";
+    GaveUp "gave-up" Never "the operation waited too long for what was in its way" => "'skein op explain ID' says what it was; mend that, and start the operation again";
     Unsafe "unsafe" Never "it would put data or service at risk" => "'skein explain partition TABLE N' and 'skein status' say what is missing";
     NoPermit "no-permit" Never "the node must not be stopped now" => "wait until the partitions that the message names are whole again; 'skein status --watch' shows it";
     NeedsConsent "needs-consent" Never "the command changes the cluster, and nobody is there to be asked" => "add --yes to agree to whatever the plan is, or --plan to only see it";

@@ -50,6 +50,13 @@ pub const OPERATIONS_AT_ONCE_MAX: usize = 4096;
 pub const OPERATIONS_KEPT_MAX: usize = 4096;
 /// Events that an operation remembers.
 pub const OPERATION_EVENTS_MAX: usize = 64;
+/// How long an operation waits for something that stands in its way (a node that is down, a group without a
+/// leader) before it fails: a restarted machine is back by then. Copying takes as long as it takes.
+pub const OPERATION_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a copy may show no progress at all before its operation fails.
+pub const OPERATION_STALL: Duration = Duration::from_secs(900);
+/// Longest time for which a node may be stopped under one permit.
+pub const PERMIT_MAX: Duration = Duration::from_secs(3600);
 /// Longest table or namespace name, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
 /// Bits of a scan cursor that hold the position; with 10 bits of partition a cursor stays below 2^53.
@@ -94,6 +101,9 @@ pub const APPENDS_IN_FLIGHT_MAX: usize = 16;
 pub const UNCOMMITTED_BYTES_MAX: u64 = 64 * MIB as u64;
 /// Most bytes of committed entries handed to apply in one turn.
 pub const COMMITTED_BYTES_PER_READY_MAX: u64 = 4 * MIB as u64;
+/// Bytes of committed entries that a replica hands to apply before the first of them are applied; the others wait
+/// in the log.
+pub const APPLY_BYTES_MAX: usize = 64 * MIB;
 /// Entries that a replica may have committed but not applied before it stops accepting more work.
 pub const APPLY_LAG_MAX: u64 = 16 * 1024;
 /// Most proposals waiting in a group for its log; above it they are refused as overloaded.

@@ -1,0 +1,165 @@
+//! What the cluster does by itself: replace, balance, keep drained nodes from leading, and tidy up permits.
+//!
+//! Whatever moves data waits until the cluster looks as if it could be trusted: when many nodes look dead at
+//! once, it is more likely the network, or the one that looks. In manual mode nothing moves without a command.
+
+use api::catalog::CatalogOp;
+use api::operation::{
+    BalanceWish, MoveReplica, OperationKind, OperationRecord, OperationState, PermitChange,
+};
+use catalog::status::NodeState;
+use types::settings::{AUTO_BALANCE, AUTO_FAILOVER, AUTOMATION_STOPS_AT, REPLACE_AFTER_S};
+use types::{NodeId, OperationId, ReplicaId};
+
+use crate::executor::memory::Memory;
+use crate::executor::{Directive, Work, cancel};
+use crate::kind;
+use crate::operations::balance;
+use crate::permits;
+use crate::plan::Draft;
+use crate::plan::target::Ledger;
+use crate::sight::{Sight, replica_on};
+
+/// Who asked for the replacement of a dead node's replicas.
+pub(crate) const REPLACES: &str = "automation: replace";
+/// Who asked for balance.
+pub(crate) const BALANCES: &str = "automation: balance";
+
+/// Replacements that one look begins at most; they wait for the limits on moves anyway.
+const REPLACED_AT_ONCE_MAX: usize = 32;
+/// How long automation leaves a partition alone where it has failed, in milliseconds.
+const BACK_OFF_MS: u64 = 600_000;
+/// How often it looks whether something is to be evened out, in milliseconds.
+const BALANCE_EVERY_MS: u64 = 60_000;
+
+pub(crate) fn step(sight: &Sight<'_>, memory: &mut Memory, work: &mut Work) {
+    if sight.catalog.cluster().is_none() {
+        return;
+    }
+    end_permits(sight, work);
+    move_unwanted_leaders(sight, memory, work);
+    spare_returned_nodes(sight, work);
+    if sight.catalog.setting(&AUTO_FAILOVER) == 0 || too_many_look_dead(sight) {
+        return;
+    }
+    replace(sight, work);
+    even_out(sight, memory, work);
+}
+
+/// A permit whose time has passed ends when its node is healthy again.
+fn end_permits(sight: &Sight<'_>, work: &mut Work) {
+    for permit in sight.catalog.permits().filter(|permit| permits::is_over(sight, permit)) {
+        let change = PermitChange { release: permit.node, ..Default::default() };
+        work.commands.push(CatalogOp::Permit(change));
+    }
+}
+
+/// An election may put a leader on a node that shall lead nothing. It moves on when somebody else can lead.
+fn move_unwanted_leaders(sight: &Sight<'_>, memory: &mut Memory, work: &mut Work) {
+    let flagged = sight.catalog.nodes().any(|node| sight.shall_not_lead(node.id));
+    if !flagged {
+        return;
+    }
+    for partition in sight.catalog.partitions() {
+        let Some(leader) = sight.seen(partition.group).and_then(|seen| seen.leader) else { continue };
+        if !sight.shall_not_lead(leader.node.get()) || sight.busy(partition.group).is_some() {
+            continue;
+        }
+        let heirs = sight.heirs(partition, leader.replica.get());
+        let Some(heir) = heirs.into_iter().find(|heir| !sight.shall_not_lead(heir.node)) else { continue };
+        let directive = Directive::MoveLeader { group: partition.group.into(), to: ReplicaId(heir.id) };
+        if memory.tell(&directive, 0, sight.observed.wall_ms) {
+            work.directives.push(directive);
+        }
+    }
+}
+
+/// Whether so many nodes look dead that it may not be them.
+fn too_many_look_dead(sight: &Sight<'_>) -> bool {
+    let counted = |id: &NodeId| !sight.catalog.flags(*id).offline;
+    let nodes: Vec<_> = sight.observed.nodes.iter().filter(|(id, _)| counted(id)).collect();
+    let dead = nodes.iter().filter(|(_, seen)| seen.state != NodeState::Up).count() as u64;
+    let limit = sight.catalog.setting(&AUTOMATION_STOPS_AT);
+    !nodes.is_empty() && dead * 100 >= limit * nodes.len() as u64
+}
+
+/// Replicas of nodes that have been down for long are made anew elsewhere.
+fn replace(sight: &Sight<'_>, work: &mut Work) {
+    let after_ms = u128::from(sight.catalog.setting(&REPLACE_AFTER_S)) * 1000;
+    if after_ms == 0 {
+        return;
+    }
+    let long_dead = |node: u64| {
+        let seen = sight.observed.nodes.get(&NodeId(node));
+        seen.is_some_and(|seen| seen.state == NodeState::Down && seen.age.as_millis() >= after_ms)
+    };
+    if !sight.catalog.nodes().any(|node| long_dead(node.id)) {
+        return;
+    }
+    let mut ledger = Ledger::of(sight);
+    let mut begun = 0;
+    for partition in sight.catalog.partitions() {
+        let group = partition.group;
+        let dead = partition.replicas.iter().find(|replica| long_dead(replica.node) && !replica.offline);
+        let Some(dead) = dead.filter(|_| begun < REPLACED_AT_ONCE_MAX) else { continue };
+        let free = sight.leader(group).is_some() && sight.busy(group).is_none();
+        if !free || failed_lately(sight, group) {
+            continue;
+        }
+        // Where there is no room the partition stays as it is; status says so.
+        let Ok(to) = ledger.best(sight, partition, Some(dead.node), &[]) else { continue };
+        ledger.add(sight, group, to);
+        begun += 1;
+        let part = OperationKind::Migrate(MoveReplica { group, from: dead.node, to });
+        let draft = Draft { parts: vec![part], ..Draft::default() };
+        work.commands.push(CatalogOp::Operate(draft.finish(sight, REPLACES).start));
+    }
+}
+
+fn failed_lately(sight: &Sight<'_>, group: u64) -> bool {
+    sight.catalog.operations().any(|known| {
+        known.group == Some(group)
+            && known.by == REPLACES
+            && known.state() == OperationState::Failed
+            && sight.observed.wall_ms.abs_diff(known.ended_ms) < BACK_OFF_MS
+    })
+}
+
+/// A node that comes back before its replicas were replaced keeps them.
+fn spare_returned_nodes(sight: &Sight<'_>, work: &mut Work) {
+    for operation in sight.catalog.operations() {
+        if operation.by != REPLACES || operation.state().has_ended() || operation.cancelling {
+            continue;
+        }
+        if is_back(sight, operation) && !kind::is_past_return(operation) {
+            let id = OperationId(operation.id);
+            if let Ok(change) = cancel(sight.catalog, id, sight.observed.wall_ms) {
+                work.commands.push(CatalogOp::Operate(change));
+            }
+        }
+    }
+}
+
+fn is_back(sight: &Sight<'_>, operation: &OperationRecord) -> bool {
+    let Some(OperationKind::Migrate(moved)) = &operation.kind else { return false };
+    let Some(partition) = sight.partition(moved.group) else { return false };
+    let replica = replica_on(partition, moved.from);
+    replica
+        .is_some_and(|replica| sight.votes(partition, replica.id) && sight.in_sync(moved.group, replica.id))
+}
+
+/// When nothing else goes on and everything is well.
+fn even_out(sight: &Sight<'_>, memory: &mut Memory, work: &mut Work) {
+    let now = sight.observed.wall_ms;
+    let recently = memory.balanced_ms.is_some_and(|at| now.abs_diff(at) < BALANCE_EVERY_MS);
+    let idle = sight.catalog.operations().all(|known| known.state().has_ended());
+    let calm = sight.missing_nodes().next().is_none();
+    if sight.catalog.setting(&AUTO_BALANCE) == 0 || recently || !idle || !calm {
+        return;
+    }
+    memory.balanced_ms = Some(now);
+    let draft = balance::draft(sight, BalanceWish { replicas: true, leaders: true });
+    if !draft.parts.is_empty() {
+        work.commands.push(CatalogOp::Operate(draft.finish(sight, BALANCES).start));
+    }
+}

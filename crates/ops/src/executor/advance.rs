@@ -1,0 +1,256 @@
+//! From one step to the next.
+
+use api::operation::{Edit, EventRecord, OperationKind, OperationRecord, OperationState};
+use types::{ErrorCode, Fault};
+
+use super::queue::Queue;
+use super::{Executor, Family, Work, cancel, change};
+use crate::kind::{self, Step};
+use crate::sight::Sight;
+use crate::steps::{self, Outcome, Stop, Wait};
+
+/// Where an operation has come to in one look.
+struct Course {
+    record: OperationRecord,
+    /// The record differs from the one in force.
+    changed: bool,
+    /// What goes with the change.
+    edits: Vec<Edit>,
+}
+
+/// How a look at an operation ends.
+enum Turn {
+    /// Something is to be written before it can go on, or it has ended.
+    Write,
+    Waits(Wait),
+    Failed(Fault),
+}
+
+impl Executor {
+    /// Begins an operation if it is its turn.
+    pub(super) fn start(
+        &mut self,
+        sight: &Sight<'_>,
+        family: &Family<'_>,
+        queue: &mut Queue,
+        operation: &OperationRecord,
+        work: &mut Work,
+    ) {
+        let now = sight.observed.wall_ms;
+        if let Err(wait) = queue.turn(sight, operation) {
+            self.memory.waits(operation, &wait, now);
+            return;
+        }
+        let mut record = operation.clone();
+        record.set_state(OperationState::Running);
+        record.started_ms = now;
+        note(&mut record, now, "begins");
+        let mut course = Course { record, changed: true, edits: Vec::new() };
+        let turn = match self.enter(sight, family, &mut course) {
+            Ok(()) if course.edits.is_empty() => self.walk(sight, family, &mut course, work),
+            Ok(()) => Turn::Write,
+            Err(Stop::Waits(wait)) => {
+                course = Course { record: operation.clone(), changed: false, edits: Vec::new() };
+                return self.finish(sight, course, Turn::Waits(wait), work);
+            }
+            Err(Stop::Failed(fault)) => Turn::Failed(fault),
+        };
+        queue.note_copy(sight, operation);
+        self.finish(sight, course, turn, work);
+    }
+
+    /// Takes a running operation as far as it goes.
+    pub(super) fn advance(
+        &mut self,
+        sight: &Sight<'_>,
+        family: &Family<'_>,
+        operation: &OperationRecord,
+        work: &mut Work,
+    ) {
+        if operation.cancelling && !kind::is_past_return(operation) {
+            return self.wind_up(sight, family, operation, work);
+        }
+        let mut course = Course { record: operation.clone(), changed: false, edits: Vec::new() };
+        let turn = self.walk(sight, family, &mut course, work);
+        self.finish(sight, course, turn, work);
+    }
+
+    /// From step to step, as long as each is done and the next changes nothing on entry.
+    fn walk(&mut self, sight: &Sight<'_>, family: &Family<'_>, course: &mut Course, work: &mut Work) -> Turn {
+        loop {
+            let Some(step) = Step::of(&course.record) else { return unknown_step(&course.record) };
+            let Some(doing) = family.doing(sight, &self.memory, &course.record) else {
+                return unknown_step(&course.record);
+            };
+            let look = steps::look(&doing, step);
+            work.commands.extend(look.commands);
+            for directive in look.directives {
+                if self.memory.tell(&directive, course.record.id, sight.observed.wall_ms) {
+                    work.directives.push(directive);
+                }
+            }
+            let mut next = course.record.clone();
+            next.evidence.extend(look.evidence);
+            match look.outcome {
+                Outcome::Done => {}
+                Outcome::Failed(fault) => {
+                    course.record = next;
+                    return Turn::Failed(fault);
+                }
+                Outcome::Waits(wait) => {
+                    if !look.edits.is_empty() {
+                        course.edits = look.edits;
+                        course.changed = true;
+                        // What it waits for is remembered all the same: turns are counted by it.
+                        self.memory.waits(&course.record, &wait, sight.observed.wall_ms);
+                        return Turn::Write;
+                    }
+                    return Turn::Waits(wait);
+                }
+            }
+            let before = std::mem::replace(&mut course.record, next);
+            if close_step(&mut course.record, sight.observed.wall_ms) {
+                course.changed = true;
+                return Turn::Write;
+            }
+            match self.enter(sight, family, course) {
+                Ok(()) => course.changed = true,
+                Err(Stop::Waits(wait)) => {
+                    course.record = before;
+                    return Turn::Waits(wait);
+                }
+                Err(Stop::Failed(fault)) => {
+                    course.record = before;
+                    return Turn::Failed(fault);
+                }
+            }
+            if !course.edits.is_empty() {
+                return Turn::Write;
+            }
+        }
+    }
+
+    /// Enters the step that the record is at.
+    fn enter(&self, sight: &Sight<'_>, family: &Family<'_>, course: &mut Course) -> Result<(), Stop> {
+        let now = sight.observed.wall_ms;
+        let Some(step) = Step::of(&course.record) else { return Ok(()) };
+        if let Some(doing) = family.doing(sight, &self.memory, &course.record) {
+            course.edits = steps::enter(&doing, step)?;
+        }
+        let at = course.record.step as usize;
+        if let Some(step) = course.record.steps.get_mut(at) {
+            step.begun_ms = now;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, sight: &Sight<'_>, mut course: Course, turn: Turn, work: &mut Work) {
+        let now = sight.observed.wall_ms;
+        let fault = match turn {
+            Turn::Write => None,
+            Turn::Failed(fault) => Some(fault),
+            Turn::Waits(wait) => {
+                let too_long = self.memory.waits(&course.record, &wait, now);
+                too_long.then(|| Fault::new(ErrorCode::GaveUp, wait.why))
+            }
+        };
+        if let Some(fault) = fault {
+            course.edits = fail(sight, &mut course.record, &fault);
+            course.changed = true;
+        }
+        if course.changed {
+            work.commands.push(change(course.record, course.edits));
+        }
+    }
+
+    /// Ends a cancelled operation; one with parts once they have ended.
+    fn wind_up(
+        &mut self,
+        sight: &Sight<'_>,
+        family: &Family<'_>,
+        operation: &OperationRecord,
+        work: &mut Work,
+    ) {
+        let now = sight.observed.wall_ms;
+        let parts = family.parts(operation.id);
+        let left = parts.iter().filter(|part| !part.state().has_ended()).count();
+        if left > 0 {
+            self.memory.waits(operation, &Wait::queued(format!("{left} parts have to end")), now);
+            return;
+        }
+        let mut record = operation.clone();
+        let mut edits = Vec::new();
+        match cancel::undo(sight, operation) {
+            Ok(undo) => {
+                edits = undo;
+                record.set_state(OperationState::Cancelled);
+                record.ended_ms = now;
+                let text = if edits.is_empty() { "cancelled" } else { "cancelled, and undone" };
+                note(&mut record, now, text);
+            }
+            Err(why) => {
+                let wait = Wait::blocked(why.clone(), None);
+                if !self.memory.waits(operation, &wait, now) {
+                    return;
+                }
+                let detail = format!("cancelled, but not undone: {why}");
+                end_failed(&mut record, &Fault::new(ErrorCode::Unsafe, detail), now);
+            }
+        }
+        work.commands.push(change(record, edits));
+    }
+}
+
+/// Ends the step that a record is at. Whether it was the last.
+fn close_step(record: &mut OperationRecord, now: u64) -> bool {
+    let at = record.step as usize;
+    if let Some(step) = record.steps.get_mut(at) {
+        step.ended_ms = now;
+    }
+    record.step += 1;
+    if (record.step as usize) < record.steps.len() {
+        return false;
+    }
+    record.set_state(OperationState::Done);
+    record.ended_ms = now;
+    note(record, now, "done");
+    true
+}
+
+/// Ends an operation that cannot be done, with whatever undoes what it has begun.
+fn fail(sight: &Sight<'_>, record: &mut OperationRecord, fault: &Fault) -> Vec<Edit> {
+    let now = sight.observed.wall_ms;
+    let mut fault = fault.clone();
+    let mut edits = Vec::new();
+    // What the parts of an operation have done stays, and so does the flag of its node; only a node that
+    // cannot leave is a member as before.
+    let undoable = match record.kind {
+        Some(OperationKind::Decommission(_)) => true,
+        _ => record.group.is_some() && !kind::is_past_return(record),
+    };
+    if undoable {
+        match cancel::undo(sight, record) {
+            Ok(undo) => edits = undo,
+            Err(why) => fault.detail = format!("{}; and it was not undone: {why}", fault.detail),
+        }
+    }
+    end_failed(record, &fault, now);
+    edits
+}
+
+fn end_failed(record: &mut OperationRecord, fault: &Fault, now: u64) {
+    record.set_state(OperationState::Failed);
+    record.fault_code = fault.code.as_str().into();
+    record.fault_detail.clone_from(&fault.detail);
+    record.ended_ms = now;
+    note(record, now, &format!("failed: {}", fault.detail));
+}
+
+fn unknown_step(record: &OperationRecord) -> Turn {
+    let detail = format!("operation {} was made by a newer release", record.id);
+    Turn::Failed(Fault::new(ErrorCode::VersionUnsupported, detail))
+}
+
+pub(super) fn note(record: &mut OperationRecord, now: u64, text: &str) {
+    record.events.push(EventRecord { at_ms: now, text: text.into() });
+}

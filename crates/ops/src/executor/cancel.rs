@@ -1,0 +1,137 @@
+//! Ending operations early, undoing what they did, and forgetting them.
+
+use api::catalog::GroupReplica;
+use api::operation::{
+    Edit, NodeFlags, OperationChange, OperationKind, OperationRecord, OperationState, ReplaceRank, SetOffline,
+};
+use catalog::Catalog;
+use types::{ErrorCode, Fault, NodeId, OperationId};
+
+use super::Family;
+use super::advance::note;
+use crate::kind::{self, Step};
+use crate::safety::may_lose_vote;
+use crate::show::state_name;
+use crate::sight::{Sight, replica_on};
+
+/// The command that cancels an operation, with its parts. Parts that are past their point of no return go on
+/// to their end; the operation ends after them.
+///
+/// # Errors
+/// When there is no such operation, when it has ended, or when it is past its point of no return.
+pub fn cancel(catalog: &Catalog, id: OperationId, wall_ms: u64) -> Result<OperationChange, Fault> {
+    let operation = known(catalog, id)?;
+    let too_late = |why: String| Err(Fault::new(ErrorCode::TooLate, format!("operation {id} {why}")));
+    if operation.state().has_ended() {
+        return too_late(format!("has ended: {}", state_name(operation)));
+    }
+    if kind::is_past_return(operation) {
+        let step = Step::of(operation).map_or("", Step::as_str);
+        return too_late(format!("is past its point of no return, at '{step}', and ends by itself"));
+    }
+    if operation.cancelling {
+        return Ok(OperationChange::default());
+    }
+    let family = Family::of(catalog);
+    let parts = family.parts(operation.id).iter().copied();
+    let stoppable = |part: &&OperationRecord| {
+        !part.state().has_ended() && !part.cancelling && !kind::is_past_return(part)
+    };
+    let update = std::iter::once(operation).chain(parts.filter(stoppable));
+    Ok(OperationChange { update: update.map(|one| cancelled(one, wall_ms)).collect(), ..Default::default() })
+}
+
+/// One that has not begun ends at once; the executor winds up the others.
+fn cancelled(operation: &OperationRecord, now: u64) -> OperationRecord {
+    let mut record = operation.clone();
+    record.cancelling = true;
+    if record.state() == OperationState::Queued {
+        record.set_state(OperationState::Cancelled);
+        record.ended_ms = now;
+        note(&mut record, now, "cancelled before it began");
+    } else {
+        note(&mut record, now, "is to be cancelled");
+    }
+    record
+}
+
+/// The command that forgets an ended operation, with its parts.
+///
+/// # Errors
+/// When there is no such operation, or when it has not ended.
+pub fn forget(catalog: &Catalog, id: OperationId) -> Result<OperationChange, Fault> {
+    let operation = known(catalog, id)?;
+    let family = Family::of(catalog);
+    let all: Vec<&OperationRecord> =
+        std::iter::once(operation).chain(family.parts(operation.id).iter().copied()).collect();
+    if let Some(active) = all.iter().find(|one| !one.state().has_ended()) {
+        return Err(Fault::new(ErrorCode::OperationActive, format!("operation {}", active.id)));
+    }
+    Ok(OperationChange { forget: all.into_iter().map(|one| one.id).collect(), ..Default::default() })
+}
+
+fn known(catalog: &Catalog, id: OperationId) -> Result<&OperationRecord, Fault> {
+    let unknown = || Fault::new(ErrorCode::UnknownOperation, format!("operation {id}"));
+    catalog.operation(id).ok_or_else(unknown)
+}
+
+/// What takes back what an operation has done so far: the replica that it made goes, a vote comes back, a
+/// node's flag is lowered. A leader that was moved stays. The error says what stands in the way for now.
+pub(super) fn undo(sight: &Sight<'_>, operation: &OperationRecord) -> Result<Vec<Edit>, String> {
+    let Some(kind) = &operation.kind else { return Ok(Vec::new()) };
+    let Some(partition) = operation.group.and_then(|group| sight.partition(group)) else {
+        return Ok(undo_flags(sight, kind));
+    };
+    let began = |step: Step| {
+        let names = operation.steps.iter().take(operation.step as usize + 1);
+        names.into_iter().any(|known| known.name == step.as_str())
+    };
+    let mut edits = Vec::new();
+    let made = kind::target_node(kind).filter(|_| operation.made_replica != 0);
+    if let Some(made) = made.and_then(|node| replica_on(partition, node)) {
+        may_lose_vote_or_never_had(sight, partition, made.id)?;
+        if partition.leader == made.id {
+            let heir = sight.heirs(partition, made.id).first().map(|heir| heir.id);
+            let leader = |replica| Edit::SetLeader(GroupReplica { group: partition.group, replica });
+            edits.extend(heir.map(leader));
+        }
+        edits.push(Edit::RemoveReplica(ReplaceRank {
+            group: partition.group,
+            replica: made.id,
+            successor: 0,
+        }));
+    }
+    let parent = sight.catalog.operation(OperationId(operation.parent));
+    let source = kind::source_node(kind, parent.and_then(|parent| parent.kind.as_ref()));
+    if began(Step::Offline)
+        && let Some(replica) = source.and_then(|node| replica_on(partition, node))
+        && replica.offline
+    {
+        let group = partition.group;
+        edits.push(Edit::SetOffline(SetOffline { group, replica: replica.id, offline: false }));
+    }
+    Ok(edits)
+}
+
+/// A learner never mattered to a majority; a voter goes only if the others can do without it.
+fn may_lose_vote_or_never_had(
+    sight: &Sight<'_>,
+    partition: &api::catalog::PartitionRecord,
+    replica: u64,
+) -> Result<(), String> {
+    if sight.votes(partition, replica) { may_lose_vote(sight, partition, replica) } else { Ok(()) }
+}
+
+fn undo_flags(sight: &Sight<'_>, kind: &OperationKind) -> Vec<Edit> {
+    let Some(node) = kind::about_node(kind).filter(|node| sight.catalog.node(NodeId(*node)).is_some()) else {
+        return Vec::new();
+    };
+    let flags = sight.catalog.flags(NodeId(node));
+    let lowered = match kind {
+        OperationKind::Drain(_) => NodeFlags { drained: false, ..flags },
+        OperationKind::Decommission(_) => NodeFlags { leaving: false, ..flags },
+        OperationKind::OfflineNode(_) => NodeFlags { offline: false, ..flags },
+        _ => flags,
+    };
+    if lowered == flags { Vec::new() } else { vec![Edit::SetNode(lowered)] }
+}

@@ -1,0 +1,112 @@
+//! What a meta leader remembers between two looks. All of it may be lost: then something is said or asked
+//! once more, or waited for anew.
+
+use std::collections::BTreeMap;
+
+use api::operation::OperationRecord;
+use types::{LogIndex, OperationId};
+
+use super::Directive;
+use crate::steps::{Pace, Wait};
+
+/// What was said is not said again for this long, in milliseconds.
+const REPEAT_MS: u64 = 1_000;
+/// How long the first digest of an operation is waited for before it is asked for once more, in milliseconds;
+/// each later one twice as long.
+const DIGEST_MS: u64 = 30_000;
+
+/// See the module's page.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// When each directive was given last.
+    told: BTreeMap<Directive, u64>,
+    digests: BTreeMap<u64, Digest>,
+    waiting: BTreeMap<u64, Waiting>,
+    /// Logs that were cut, by operation: when they were told to.
+    cut: BTreeMap<u64, u64>,
+    /// When something was last evened out by itself.
+    pub(crate) balanced_ms: Option<u64>,
+}
+
+/// A digest of an operation.
+#[derive(Debug)]
+struct Digest {
+    index: LogIndex,
+    since_ms: u64,
+    tries: u32,
+}
+
+/// What an operation waits for, and since when.
+#[derive(Debug)]
+struct Waiting {
+    step: u32,
+    pace: Pace,
+    /// Since the step began to wait at all.
+    first_ms: u64,
+    /// Since the pace changed last.
+    since_ms: u64,
+}
+
+impl Memory {
+    /// Whether a directive is worth saying now; then it counts as said.
+    pub(crate) fn tell(&mut self, directive: &Directive, operation: u64, now: u64) -> bool {
+        if self.told.get(directive).is_some_and(|at| now.abs_diff(*at) < REPEAT_MS) {
+            return false;
+        }
+        self.told.insert(directive.clone(), now);
+        if matches!(directive, Directive::CutLog { .. }) {
+            self.cut.entry(operation).or_insert(now);
+        }
+        true
+    }
+
+    /// Whether an operation's log was cut, a while ago.
+    pub(crate) fn was_cut(&self, operation: u64, now: u64) -> bool {
+        self.cut.get(&operation).is_some_and(|at| now.abs_diff(*at) >= REPEAT_MS)
+    }
+
+    pub(crate) fn digest_began(&mut self, operation: OperationId, index: LogIndex, now: u64) {
+        let digest = self.digests.entry(operation.get()).or_insert(Digest { index, since_ms: now, tries: 0 });
+        (digest.index, digest.since_ms) = (index, now);
+        digest.tries += 1;
+    }
+
+    pub(crate) fn digest(&self, operation: u64) -> Option<LogIndex> {
+        self.digests.get(&operation).map(|digest| digest.index)
+    }
+
+    /// Whether a digest has been waited for so long that another one should be asked for.
+    pub(crate) fn digest_is_stale(&self, operation: u64, now: u64) -> bool {
+        self.digests.get(&operation).is_some_and(|digest| {
+            let doublings = digest.tries.saturating_sub(1).min(10);
+            now.abs_diff(digest.since_ms) >= DIGEST_MS << doublings
+        })
+    }
+
+    /// Notes what an operation waits for. Whether it has waited too long.
+    pub(crate) fn waits(&mut self, operation: &OperationRecord, wait: &Wait, now: u64) -> bool {
+        let step = operation.step;
+        let new = Waiting { step, pace: wait.pace, first_ms: now, since_ms: now };
+        let known = self.waiting.entry(operation.id).or_insert(new);
+        if known.step != step {
+            *known = Waiting { step, pace: wait.pace, first_ms: now, since_ms: now };
+        } else if known.pace != wait.pace {
+            (known.pace, known.since_ms) = (wait.pace, now);
+        }
+        wait.pace.limit_ms().is_some_and(|limit| now.abs_diff(known.since_ms) >= limit)
+    }
+
+    /// How long an operation's step has waited, in milliseconds.
+    pub(crate) fn waited_ms(&self, operation: &OperationRecord, now: u64) -> u64 {
+        let waiting = self.waiting.get(&operation.id).filter(|waiting| waiting.step == operation.step);
+        waiting.map_or(0, |waiting| now.abs_diff(waiting.first_ms))
+    }
+
+    /// Forgets what nobody needs any more.
+    pub(crate) fn tidy(&mut self, is_active: impl Fn(u64) -> bool, now: u64) {
+        self.told.retain(|_, at| now.abs_diff(*at) < REPEAT_MS);
+        self.digests.retain(|id, _| is_active(*id));
+        self.waiting.retain(|id, _| is_active(*id));
+        self.cut.retain(|id, _| is_active(*id));
+    }
+}

@@ -1,0 +1,135 @@
+//! Why an operation is where it is: what it waits for, and what that waits for in turn.
+
+use api::admin::{Blocker, Explanation};
+use api::operation::{OperationRecord, OperationState};
+use types::{ErrorCode, Fault, OperationId};
+
+use super::{next_commands, unblock_node};
+use crate::executor::memory::Memory;
+use crate::executor::{Family, waits_for};
+use crate::kind::{self, Step};
+use crate::show::{fault, state_name};
+use crate::sight::Sight;
+use crate::steps::{Pace, Wait};
+
+/// Blocked parts that are told of; the others are counted.
+const BLOCKERS_MAX: usize = 16;
+
+pub(crate) fn explain(sight: &Sight<'_>, memory: &Memory, id: OperationId) -> Result<Explanation, Fault> {
+    let Some(operation) = sight.catalog.operation(id) else {
+        return Err(Fault::new(ErrorCode::UnknownOperation, format!("operation {id}")));
+    };
+    let family = Family::of(sight.catalog);
+    let what = operation.kind.as_ref().map(|kind| kind::what(sight, kind, operation.group.is_some()));
+    let what = what.unwrap_or_default();
+    if operation.state().has_ended() {
+        return Ok(ended(operation, &what));
+    }
+    let wait = waits_for(sight, memory, &family, operation);
+    let own = wait.iter().filter_map(|wait| blocker(sight, operation, wait));
+    let mut blockers: Vec<Blocker> = own.collect();
+    let parts = family.parts(id.get()).iter().filter(|part| !part.state().has_ended());
+    let mut others = 0;
+    for part in parts {
+        let Some(wait) = waits_for(sight, memory, &family, part) else { continue };
+        let Some(blocker) = blocker(sight, part, &wait) else { continue };
+        if blockers.len() < BLOCKERS_MAX { blockers.push(blocker) } else { others += 1 }
+    }
+    let mut facts = facts(sight, memory, &family, operation);
+    if others > 0 {
+        facts.push(format!("{others} more parts are blocked"));
+    }
+    let waits = match &wait {
+        Some(wait) => format!("waits: {}", wait.why),
+        None => "goes on".into(),
+    };
+    let cancel =
+        (!operation.cancelling && !kind::is_past_return(operation)).then(|| format!("skein op cancel {id}"));
+    let rest = if blockers.is_empty() { None } else { cancel };
+    Ok(Explanation {
+        summary: format!("operation {id} ({what}) is {}; it {waits}", state_name(operation)),
+        facts,
+        next: next_commands(&blockers, rest),
+        blockers,
+    })
+}
+
+fn ended(operation: &OperationRecord, what: &str) -> Explanation {
+    let mut facts: Vec<String> = operation.events.iter().map(|event| event.text.clone()).collect();
+    let mut next = Vec::new();
+    let how = match fault(operation) {
+        Some(fault) => {
+            next.push(format!("{}: {}", fault.code.as_str(), fault.code.hint()));
+            format!("{}: {fault}", state_name(operation))
+        }
+        None => state_name(operation).into(),
+    };
+    for evidence in &operation.evidence {
+        let hashes = evidence.digests.iter().map(|digest| format!("node {}: {}", digest.node, digest.hash));
+        let hashes: Vec<String> = hashes.collect();
+        facts.push(format!("evidence at log index {}: {}", evidence.index, hashes.join(", ")));
+    }
+    Explanation {
+        summary: format!("operation {} ({what}) is {how}", operation.id),
+        facts,
+        blockers: Vec::new(),
+        next,
+    }
+}
+
+/// What stands in the way, if it does not only take its time.
+fn blocker(sight: &Sight<'_>, operation: &OperationRecord, wait: &Wait) -> Option<Blocker> {
+    let in_turn =
+        operation.group.and_then(|group| sight.busy(group)).filter(|other| other.id != operation.id);
+    let unblock = match (wait.pace, wait.node) {
+        (Pace::Working(_), _) => return None,
+        (Pace::Queued, _) => match in_turn {
+            Some(other) if operation.state() == OperationState::Queued => {
+                format!("skein op explain {}", other.id)
+            }
+            _ => return None,
+        },
+        (Pace::Blocked, Some(node)) => unblock_node(sight, node),
+        (Pace::Blocked, None) => String::new(),
+    };
+    let partition = operation.group.and_then(|group| sight.partition(group));
+    Some(Blocker {
+        table: partition.map(|partition| sight.table_name(partition)),
+        partition: partition.map(|partition| partition.index),
+        node: wait.node,
+        why: wait.why.clone(),
+        unblock,
+    })
+}
+
+fn facts(
+    sight: &Sight<'_>,
+    memory: &Memory,
+    family: &Family<'_>,
+    operation: &OperationRecord,
+) -> Vec<String> {
+    let mut facts = Vec::new();
+    if let Some(step) = Step::of(operation).filter(|_| operation.state() == OperationState::Running) {
+        let (at, of) = (operation.step + 1, operation.steps.len());
+        facts.push(format!("it is at step {at} of {of}, '{}'", step.as_str()));
+    }
+    let waited = memory.waited_ms(operation, sight.observed.wall_ms);
+    if waited >= 1000 {
+        facts.push(format!("it has waited for {} s in this step", waited / 1000));
+    }
+    let parts = family.parts(operation.id);
+    if !parts.is_empty() {
+        let count = |state: OperationState| parts.iter().filter(|part| part.state() == state).count();
+        facts.push(format!(
+            "of its {} parts {} wait, {} run, {} are done, {} failed, {} were cancelled",
+            parts.len(),
+            count(OperationState::Queued),
+            count(OperationState::Running),
+            count(OperationState::Done),
+            count(OperationState::Failed),
+            count(OperationState::Cancelled)
+        ));
+    }
+    facts.extend(operation.events.iter().map(|event| event.text.clone()));
+    facts
+}
