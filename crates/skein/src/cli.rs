@@ -4,6 +4,7 @@
 
 mod label;
 mod operations;
+mod original;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use operations::{
     Change, ClusterCommand, ConfigCommand, ConfigGet, ConfigSet, ExplainCommand, NodeChange, NodeMayStop,
     OpCancel, OpCommand, OpList, OpNamed, PartitionCommand, SetReplicas,
 };
+pub use original::{Ns, Original};
 
 use crate::say::Form;
 
@@ -74,6 +76,20 @@ pub enum Command {
     Leader(LeaderCommand),
     /// Compare the replicas of a table by the hash of their records at one log position
     Digest(Digest),
+    /// Type the commands of FEDB's and OpenMLDB's name server client; 'help' lists them
+    ///
+    /// Without -c it reads them one after another: at a terminal with editing, history and completion, else
+    /// from its input. Notes for people go to stderr.
+    Ns(Ns),
+    /// The command line of FEDB, also when the program is linked as 'fedb'
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Fedb(Original),
+    /// The command line of RTIDB, also when the program is linked as 'rtidb'
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Rtidb(Original),
+    /// The command line of OpenMLDB, also when the program is linked as 'openmldb'
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    Openmldb(Original),
     /// Measure
     #[command(subcommand, arg_required_else_help = true)]
     Bench(BenchCommand),
@@ -504,7 +520,7 @@ impl Cli {
     /// # Errors
     /// The parser's words: help that was asked for, or what is wrong.
     pub fn of_process() -> Result<Self, clap::Error> {
-        Self::try_parse_from(operations::natural(std::env::args_os()))
+        Self::try_parse_from(operations::natural(original::by_name(std::env::args_os())))
     }
 }
 
@@ -548,7 +564,8 @@ impl Command {
             Command::Agent(agent) => agent.output,
             Command::Errors(errors) => errors.output,
             Command::Version(version) => version.output,
-            Command::Server(_) | Command::Completions(_) => Output::default(),
+            Command::Server(_) | Command::Completions(_) | Command::Ns(_) => Output::default(),
+            Command::Fedb(_) | Command::Rtidb(_) | Command::Openmldb(_) => Output::default(),
             // Operations have answered above.
             Command::Partition(_) | Command::Cluster(_) | Command::Node(_) | Command::Table(_) => {
                 Output::default()

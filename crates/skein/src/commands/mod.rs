@@ -17,11 +17,13 @@ mod op;
 mod operate;
 mod refusals;
 mod server;
+mod shell;
 mod status;
 mod tables;
 mod up;
 mod waiting;
 
+use ::shell::Program;
 use clap::CommandFactory;
 use serde::Serialize;
 use types::Fault;
@@ -55,6 +57,10 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Config(command) => config::run(&command),
         Command::Leader(LeaderCommand::Move(arguments)) => leader::r#move(&arguments),
         Command::Digest(arguments) => digest::run(&arguments),
+        Command::Ns(arguments) => shell::ns(&arguments),
+        Command::Fedb(arguments) => Ok(shell::original(Program::Fedb, &arguments)),
+        Command::Rtidb(arguments) => Ok(shell::original(Program::Rtidb, &arguments)),
+        Command::Openmldb(arguments) => Ok(shell::original(Program::Openmldb, &arguments)),
         Command::Bench(BenchCommand::Kv(arguments)) => bench::kv(&arguments),
         Command::Server(arguments) => server::run(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),

@@ -1,0 +1,66 @@
+//! Arguments of the shell, and of the programs that Skein stands in for.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::Args;
+use shell::Program;
+
+use super::Find;
+
+/// Arguments of `ns`.
+#[derive(Debug, Args)]
+pub struct Ns {
+    /// Carry out one command and end
+    #[arg(long, short = 'c', value_name = "CMD")]
+    pub command: Option<String>,
+    /// The database to begin with: a namespace [default: the default one]
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+    #[command(flatten)]
+    pub find: Find,
+}
+
+/// Arguments of `fedb`, `rtidb` and `openmldb`.
+#[derive(Debug, Args)]
+pub struct Original {
+    /// --zk_cluster=HOST:PORT,..., --zk_root_path=NAME, --role=ns_client, --endpoint=HOST:PORT,
+    /// --interactive=false, --cmd=CMD, --database=NAME, --dir=DIR, --secret_file=FILE
+    #[arg(value_name = "FLAGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub flags: Vec<String>,
+}
+
+/// `fedb ...` as `skein fedb ...` when the program was started under that name; everything else as it is.
+pub fn by_name(mut arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    let started_as = arguments.next();
+    let name = started_as.as_deref().map(Path::new).and_then(Path::file_name);
+    let program = name.and_then(|name| name.to_str()).and_then(Program::named);
+    let inserted = program.map(|program| OsString::from(program.name()));
+    started_as.into_iter().chain(inserted).chain(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, Command};
+    use super::*;
+    use clap::Parser;
+
+    fn words(line: &[&str]) -> Vec<OsString> {
+        by_name(line.iter().map(OsString::from)).collect()
+    }
+
+    #[test]
+    fn a_program_is_known_by_its_name() {
+        assert_eq!(words(&["./bin/fedb", "--role=ns_client"]), ["./bin/fedb", "fedb", "--role=ns_client"]);
+        assert_eq!(words(&["/usr/bin/skein", "fedb"]), ["/usr/bin/skein", "fedb"]);
+        assert!(words(&[]).is_empty());
+    }
+
+    #[test]
+    fn flags_of_the_originals_are_passed_on_as_they_are() {
+        let line = ["bin/openmldb", "--zk_cluster=a:1,b:2", "-role", "ns_client", "--cmd=showtable t1", " "];
+        let cli = Cli::try_parse_from(words(&line)).expect("a command");
+        let Command::Openmldb(original) = cli.command else { panic!("{cli:?}") };
+        assert_eq!(original.flags, line[1..]);
+    }
+}
