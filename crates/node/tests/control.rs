@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use api::catalog::{
-    Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, NewTable, NodeRecord, ObservedMembership, SetSetting,
+    Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, EngineKind, Established, GroupReplica, NewTable,
+    NodeRecord, ObservedMembership, PartitionRecord, ReplaceReplica, ReplicaRecord, SetSetting,
 };
 use api::operation::{CatalogEdit, Edit, NodeFlags, OperationChange, ReplaceRank, SetOffline};
 use api::peer::{Member, Membership, ReplicaReport, ReplicaState};
@@ -35,15 +36,12 @@ impl World {
             tables: vec![NewTable {
                 namespace: catalog::DEFAULT_NAMESPACE.into(),
                 name: catalog::DEFAULT_TABLE.into(),
-                engine: api::catalog::EngineKind::Kv as i32,
+                engine: EngineKind::Kv as i32,
                 partitions: 1,
                 replicas: 3,
                 ..Default::default()
             }],
         }));
-        // Ranks as this test wants them, whatever the rule for placing is.
-        let nodes: Vec<u64> = world.partition().replicas.iter().map(|replica| replica.node).collect();
-        assert_eq!(nodes.len(), 3);
         world
     }
 
@@ -76,7 +74,14 @@ impl World {
         self.apply(CatalogOp::Observed(observed));
     }
 
-    fn partition(&self) -> &api::catalog::PartitionRecord {
+    /// All replicas exist.
+    fn establish(&mut self) {
+        let of = |replica: &ReplicaRecord| GroupReplica { group: GROUP.get(), replica: replica.id };
+        let replicas = self.partition().replicas.iter().map(of).collect();
+        self.apply(CatalogOp::Established(Established { replicas }));
+    }
+
+    fn partition(&self) -> &PartitionRecord {
         self.catalog.partition(GROUP).unwrap()
     }
 
@@ -156,7 +161,7 @@ fn everybody_campaigns_unless_only_the_leader_of_record_may() {
     assert_eq!(all(&world), [OnlyIfAsked, AsUsual, OnlyIfAsked]);
     let group = GROUP.get();
     let third = world.replica(2).0.get();
-    world.edit(Edit::SetLeader(api::catalog::GroupReplica { group, replica: third }));
+    world.edit(Edit::SetLeader(GroupReplica { group, replica: third }));
     assert_eq!(all(&world), [OnlyIfAsked, OnlyIfAsked, AsUsual], "a command named another");
     world.set("auto_failover", "true");
     let node = world.replica(0).1.get();
@@ -233,13 +238,7 @@ fn a_replica_that_is_offline_shall_stay_without_a_vote() {
 fn a_replica_that_is_not_wished_for_waits_until_its_group_has_let_it_go() {
     let mut world = World::new();
     let (replica, node) = world.replica(2);
-    let established = world
-        .partition()
-        .replicas
-        .iter()
-        .map(|replica| api::catalog::GroupReplica { group: GROUP.get(), replica: replica.id });
-    let replicas = established.collect();
-    world.apply(CatalogOp::Established(api::catalog::Established { replicas }));
+    world.establish();
     let successor = 0;
     world.edit(Edit::RemoveReplica(ReplaceRank { group: GROUP.get(), replica: replica.get(), successor }));
     let follower =
@@ -262,8 +261,9 @@ fn a_replica_that_is_not_wished_for_waits_until_its_group_has_let_it_go() {
     assert!(removed(&world, &follower));
     // Another replica of the group comes to the node: there is room for one.
     let mut other = World::new();
+    other.establish();
     let (first, node) = other.replica(2);
-    other.apply(CatalogOp::ReplaceReplica(api::catalog::ReplaceReplica {
+    other.apply(CatalogOp::ReplaceReplica(ReplaceReplica {
         group: GROUP.get(),
         replica: first.get(),
         reason: "it is lost".into(),
