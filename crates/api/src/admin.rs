@@ -101,6 +101,9 @@ pub struct NodeStatus {
     /// What was done to it by command: `drained`, `leaving`, `offline`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
+    /// Where it stands: `dc`, `rack`, `host` and whatever else.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A node that wants to be known: a new one, or one of the cluster that tells where it is.

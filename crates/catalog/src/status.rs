@@ -221,6 +221,7 @@ fn node_statuses(
         replicas: replicas.get(&node.id).copied().unwrap_or(0),
         leads: leads.get(&node.id).copied().unwrap_or(0),
         flags: flag_names(&catalog.flags(NodeId(node.id))),
+        labels: node.labels.iter().map(|label| (label.name.clone(), label.value.clone())).collect(),
     };
     catalog.nodes().map(node_status).collect()
 }

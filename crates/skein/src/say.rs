@@ -100,6 +100,11 @@ pub fn bytes(bytes: u64) -> String {
     format!("{amount:.1} {}", UNITS[unit])
 }
 
+/// `2 s`, `5 min`, `3 h`, `2 d`: as exact as a guess can be.
+pub fn duration_s(seconds: u64) -> String {
+    if seconds < 120 { format!("{seconds} s") } else { duration_ms(seconds.saturating_mul(1000)) }
+}
+
 /// `0.4 s`, `12 s`, `5 min`, `3 h`, `2 d`: as exact as it matters.
 pub fn duration_ms(ms: u64) -> String {
     let seconds = ms / 1000;

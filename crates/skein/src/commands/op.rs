@@ -219,7 +219,7 @@ pub mod tests {
             id: 12,
             parent: None,
             kind: "migrate".into(),
-            what: "move the replica of flow/0 on node 1 to node 4".into(),
+            what: "flow/0 moves from node 1 to node 4".into(),
             table: Some("flow".into()),
             partition: Some(0),
             state: "running".into(),
@@ -228,7 +228,7 @@ pub mod tests {
                 step("add", 1_000, 1_400),
                 step("catch-up", 1_400, 0),
                 step("evidence", 0, 0),
-                step("remove!", 0, 0),
+                step("remove", 0, 0),
                 step("settle", 0, 0),
             ],
             waits_for: "node 4 to catch up".into(),
@@ -251,10 +251,10 @@ pub mod tests {
         let operation = migration();
         let listed = "\
 ID  KIND     STATE    STEP      BY     ASKED      WHAT
-12  migrate  running  catch-up  admin  2.0 s ago  move the replica of flow/0 on node 1 to node 4";
+12  migrate  running  catch-up  admin  2.0 s ago  flow/0 moves from node 1 to node 4";
         assert_eq!(as_table(std::slice::from_ref(&operation), 3_000), listed);
         let shown = "\
-operation 12, migrate, running: move the replica of flow/0 on node 1 to node 4
+operation 12, migrate, running: flow/0 moves from node 1 to node 4
 asked 2.0 s ago by admin
 waits for node 4 to catch up
 
@@ -262,7 +262,7 @@ STEP      AFTER  TOOK
 add       0.0 s  0.4 s
 catch-up  0.4 s  ...
 evidence  -      -
-remove!   -      -
+remove    -      -
 settle    -      -
 
 AFTER  EVENT
@@ -281,7 +281,7 @@ AFTER  EVENT
             evidence: vec![evidence],
             ..migration()
         };
-        let words = "operation 12: done in 3.2 s: move the replica of flow/0 on node 1 to node 4; \
+        let words = "operation 12: done in 3.2 s: flow/0 moves from node 1 to node 4; \
                      2 replicas compared at log index 812: equal";
         assert_eq!(ending(&done), words);
         let table = "NODE  REPLICA  RECORDS  HASH\n2     2        7        ab\n4     4        7        ab";

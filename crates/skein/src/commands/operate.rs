@@ -80,20 +80,20 @@ fn show_plan(plan: &Plan, form: Form) {
 /// A plan for people.
 fn plan_text(plan: &Plan) -> String {
     let mut text = plan.summary.clone();
-    if !plan.parts.is_empty() {
-        let rows = plan.parts.iter().map(|part| {
-            vec![
-                part.table.clone(),
-                part.partition.to_string(),
-                part.kind.clone(),
-                part.steps.join(", "),
-                if part.bytes == 0 { "-".into() } else { say::bytes(part.bytes) },
-            ]
-        });
-        text.push_str("\n\n");
-        text.push_str(&say::table(&["TABLE", "PARTITION", "OPERATION", "STEPS", "MOVES"], rows));
-        text.push_str("\n\n");
-        text.push_str(&cost(plan));
+    match plan.parts.as_slice() {
+        [] => {}
+        [part] => {
+            text.push_str(&format!("\nsteps: {}\n{}", part.steps.join(", "), cost(plan)));
+        }
+        parts => {
+            let moves = |bytes| if bytes == 0 { "-".into() } else { say::bytes(bytes) };
+            let rows =
+                parts.iter().map(|part| vec![part.what.clone(), moves(part.bytes), part.steps.join(", ")]);
+            text.push_str("\n\n");
+            text.push_str(&say::table(&["WHAT", "MOVES", "STEPS"], rows));
+            text.push_str("\n\n");
+            text.push_str(&cost(plan));
+        }
     }
     for note in &plan.notes {
         text.push_str("\nnote: ");
@@ -106,7 +106,7 @@ fn plan_text(plan: &Plan) -> String {
 fn cost(plan: &Plan) -> String {
     let moves = match plan.bytes {
         0 => "moves no data".to_owned(),
-        bytes => format!("moves {} in about {}", say::bytes(bytes), say::duration_ms(plan.seconds * 1000)),
+        bytes => format!("moves {} in about {}", say::bytes(bytes), say::duration_s(plan.seconds)),
     };
     let tolerance = match plan.lowest_fault_tolerance {
         0 => "at its worst moment no node may be lost".to_owned(),
@@ -134,15 +134,15 @@ mod tests {
     fn a_plan_says_what_is_done_and_what_it_costs() {
         let part = PlannedPart {
             kind: "migrate".into(),
-            what: "move a replica".into(),
+            what: "flow/0 moves from node 1 to node 4".into(),
             table: "flow".into(),
             partition: 0,
-            steps: ["add", "catch-up", "evidence", "remove!"].map(String::from).to_vec(),
+            steps: ["add", "catch-up", "evidence", "remove"].map(String::from).to_vec(),
             bytes: 12_902_400,
         };
         let plan = Plan {
             catalog_version: 7,
-            summary: "move the replica of flow/0 on node 1 to node 4".into(),
+            summary: "flow/0 moves from node 1 to node 4".into(),
             parts: vec![part],
             bytes: 12_902_400,
             seconds: 2,
@@ -150,14 +150,22 @@ mod tests {
             notes: vec!["node 3 is down".into()],
         };
         let expected = "\
-move the replica of flow/0 on node 1 to node 4
-
-TABLE  PARTITION  OPERATION  STEPS                             MOVES
-flow   0          migrate    add, catch-up, evidence, remove!  12.3 MiB
-
-moves 12.3 MiB in about 2.0 s; at every moment any 1 node may be lost
+flow/0 moves from node 1 to node 4
+steps: add, catch-up, evidence, remove
+moves 12.3 MiB in about 2 s; at every moment any 1 node may be lost
 note: node 3 is down";
         assert_eq!(plan_text(&plan), expected);
+        let other = PlannedPart { what: "flow/1 moves".into(), bytes: 0, ..plan.parts[0].clone() };
+        let many = Plan { parts: vec![plan.parts[0].clone(), other], notes: Vec::new(), ..plan.clone() };
+        let expected = "\
+flow/0 moves from node 1 to node 4
+
+WHAT                                MOVES     STEPS
+flow/0 moves from node 1 to node 4  12.3 MiB  add, catch-up, evidence, remove
+flow/1 moves                        -         add, catch-up, evidence, remove
+
+moves 12.3 MiB in about 2 s; at every moment any 1 node may be lost";
+        assert_eq!(plan_text(&many), expected);
         let nothing = Plan { parts: Vec::new(), notes: Vec::new(), ..plan };
         assert_eq!(plan_text(&nothing), nothing.summary);
         let bare = Plan { bytes: 0, lowest_fault_tolerance: 0, ..nothing };

@@ -155,11 +155,18 @@ fn text(told: &Told) -> String {
 
 /// Nodes as a table.
 pub fn nodes_table(nodes: &[NodeStatus]) -> String {
-    let headings = ["NODE", "STATE", "ROLES", "ENDPOINT", "HTTP", "REDIS", "ZANKV", "PID", "LEADS"];
+    let mut headings = vec!["NODE", "STATE", "ROLES", "ENDPOINT", "HTTP", "REDIS", "ZANKV", "PID", "LEADS"];
+    let has_labels = nodes.iter().any(|node| !node.labels.is_empty());
+    if has_labels {
+        headings.push("LABELS");
+    }
     let rows = nodes.iter().map(|node| {
-        vec![
+        let labels = node.labels.iter().map(|(name, value)| format!("{name}={value}"));
+        let labels = has_labels.then(|| labels.collect::<Vec<_>>().join(","));
+        let cells = [
             node.id.to_string(),
-            node.state.clone(),
+            // What was done to it by command belongs to how it is.
+            [std::slice::from_ref(&node.state), &node.flags].concat().join(","),
             node.roles.join(","),
             node.endpoint.clone(),
             node.http.clone(),
@@ -167,7 +174,8 @@ pub fn nodes_table(nodes: &[NodeStatus]) -> String {
             node.zankv.clone(),
             if node.pid == 0 { "-".to_owned() } else { node.pid.to_string() },
             format!("{}/{}", node.leads, node.replicas),
-        ]
+        ];
+        cells.into_iter().chain(labels).collect()
     });
     say::table(&headings, rows)
 }
@@ -270,6 +278,17 @@ t      1          1       5        500    1,2(lost)  replica on node 2 is lost";
                      [data-damaged]\n       the log\n next: ";
         assert!(told.contains("\n2     down   meta,data") && told.contains(words), "{told}");
         assert!(told.contains("1,2(unreachable)  replica 2 on node 2 is down"), "{told}");
+    }
+
+    #[test]
+    fn what_was_done_to_a_node_and_where_it_stands_is_shown() {
+        let mut nodes = degraded().nodes;
+        nodes[0].flags = vec!["drained".into()];
+        nodes[1].labels.insert("rack".into(), "r1".into());
+        let table = nodes_table(&nodes);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[0].ends_with("LEADS  LABELS") && lines[2].ends_with("rack=r1"), "{table}");
+        assert!(lines[1].starts_with("1     up,drained  meta") && lines[1].ends_with("3/9"), "{table}");
     }
 
     #[test]
