@@ -108,7 +108,8 @@ pub(super) fn undo(sight: &Sight<'_>, operation: &OperationRecord) -> Result<Vec
         && replica.offline
     {
         let group = partition.group;
-        edits.push(Edit::SetOffline(SetOffline { group, replica: replica.id, offline: false }));
+        let online = SetOffline { group, replica: replica.id, offline: false, led: false };
+        edits.push(Edit::SetOffline(online));
     }
     Ok(edits)
 }

@@ -113,7 +113,9 @@ pub(super) fn enter_offline(doing: &Doing<'_>, partition: &PartitionRecord) -> R
         return Ok(Vec::new());
     };
     may_go(doing, partition, replica)?;
-    Ok(vec![Edit::SetOffline(SetOffline { group: partition.group, replica: replica.id, offline: true })])
+    let led = matches!(doing.kind, OperationKind::ChangeLeader(_));
+    let (group, replica) = (partition.group, replica.id);
+    Ok(vec![Edit::SetOffline(SetOffline { group, replica, offline: true, led })])
 }
 
 fn may_go(doing: &Doing<'_>, partition: &PartitionRecord, replica: &ReplicaRecord) -> Result<(), Stop> {
@@ -162,7 +164,8 @@ pub(super) fn enter_recover(doing: &Doing<'_>, partition: &PartitionRecord) -> R
     if !replica.offline {
         return Ok(Vec::new());
     }
-    Ok(vec![Edit::SetOffline(SetOffline { group: partition.group, replica: replica.id, offline: false })])
+    let (group, replica) = (partition.group, replica.id);
+    Ok(vec![Edit::SetOffline(SetOffline { group, replica, offline: false, led: false })])
 }
 
 /// The replica is there; a lost one is replaced.

@@ -1,0 +1,8 @@
+//! Operations on a model cluster: scripts, crashes at every step, and random histories.
+
+#![expect(clippy::unwrap_used, reason = "these are tests; a broken one shall stop")]
+
+mod groups;
+mod model;
+mod script;
+mod words;

@@ -1,0 +1,332 @@
+//! Runs the scripts in `testscripts/`: an operator's words in, every command and directive out.
+//!
+//! A script has lines that begin with `>` and the output expected behind each of them. `#` begins a
+//! comment. `SKEIN_REWRITE=1 cargo test -p ops` writes what comes out instead; read the diff.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use api::admin::{Explanation, OperationRequest, PermitRequest};
+use api::catalog::{CatalogOp, ReplicaRecord, TableName};
+use api::operation::PermitChange;
+use catalog::RecordChange;
+use types::{GroupId, NodeId, OperationId};
+
+use crate::model::{Answered, Cluster, TICK_MS};
+use crate::words::{Words, parse};
+
+#[test]
+fn scripts_come_out_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts");
+    let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    let mut wrong = Vec::new();
+    for path in paths {
+        let expected = std::fs::read_to_string(&path).unwrap();
+        let actual = run(&expected);
+        if actual == expected {
+            continue;
+        }
+        if std::env::var_os("SKEIN_REWRITE").is_some() {
+            std::fs::write(&path, actual).unwrap();
+        } else {
+            let lines = expected.lines().zip(actual.lines()).enumerate();
+            let first = lines.into_iter().find(|(_, (expected, actual))| expected != actual);
+            wrong.push(format!("{}: {first:#?}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The script with the output that its commands have now. Comments and blank lines before a command
+/// stay; everything between a command and the next blank line or comment is output.
+fn run(script: &str) -> String {
+    let mut world = World::default();
+    let mut out = String::new();
+    for line in script.lines() {
+        if let Some(command) = line.strip_prefix("> ") {
+            out += &format!("{line}\n{}", world.run(command));
+        } else if line.is_empty() || line.starts_with('#') {
+            out += &format!("{line}\n");
+        }
+    }
+    out
+}
+
+#[derive(Default)]
+struct World {
+    cluster: Cluster,
+}
+
+impl World {
+    fn run(&mut self, line: &str) -> String {
+        let words = Words::of(line);
+        let cluster = &mut self.cluster;
+        match words.verb {
+            "cluster" => {
+                let meta: Vec<u64> = words.list("meta").into_iter().map(parse).collect();
+                let meta = if meta.is_empty() { vec![1, 2, 3] } else { meta };
+                *cluster = Cluster::new(&words.list("nodes"), &meta, &words.list("tables"));
+                String::new()
+            }
+            "plan" => self.plan(&request(&words)),
+            "op" => match cluster.start(&request(&words)) {
+                Ok(ids) => format!("operations {ids:?}\n"),
+                Err(why) => format!("refused: {why}\n"),
+            },
+            "look" => self.look(),
+            "tick" => {
+                (0..words.value("times").unwrap_or(1)).for_each(|_| cluster.tick());
+                String::new()
+            }
+            "go" => self.go(words.value("looks").unwrap_or(40)),
+            "crash" => {
+                cluster.executor = Default::default();
+                String::new()
+            }
+            "later" => {
+                cluster.wall_ms += words.number(0);
+                String::new()
+            }
+            "down" => {
+                cluster.kill(NodeId(words.number(0)));
+                String::new()
+            }
+            "up" => {
+                cluster.revive(NodeId(words.number(0)));
+                String::new()
+            }
+            "stall" => {
+                cluster.stalled.insert(NodeId(words.number(0)));
+                String::new()
+            }
+            "free" => {
+                cluster.free.insert(NodeId(words.number(0)), words.number(1) << 20);
+                String::new()
+            }
+            "set" => {
+                cluster.set(words.argument(0), words.argument(1));
+                String::new()
+            }
+            "drop" => {
+                let name = TableName { namespace: String::new(), name: words.argument(0).into() };
+                self.apply(CatalogOp::DropTable(name))
+            }
+            "corrupt" => {
+                let (group, node) = (GroupId(words.number(0)), words.number(1));
+                let group = cluster.groups.get_mut(&group).unwrap();
+                group.replicas.values_mut().filter(|r| r.node == node).for_each(|r| r.is_corrupt = true);
+                String::new()
+            }
+            "lose" => {
+                let (group, node) = (GroupId(words.number(0)), words.number(1));
+                cluster.groups.get_mut(&group).unwrap().replicas.retain(|_, replica| replica.node != node);
+                String::new()
+            }
+            _ => self.ask(&words),
+        }
+    }
+
+    fn ask(&mut self, words: &Words<'_>) -> String {
+        let cluster = &mut self.cluster;
+        let (catalog, observed) = (&cluster.catalog, cluster.observed());
+        let id = || OperationId(words.number(0));
+        match words.verb {
+            "cancel" => match ops::cancel(catalog, id(), cluster.wall_ms) {
+                Ok(change) => self.apply(CatalogOp::Operate(change)),
+                Err(fault) => format!("refused: {fault}\n"),
+            },
+            "forget" => match ops::forget(catalog, id()) {
+                Ok(change) => self.apply(CatalogOp::Operate(change)),
+                Err(fault) => format!("refused: {fault}\n"),
+            },
+            "permit" => {
+                let wish = PermitRequest { only_ask: words.text("ask").is_some(), ..Default::default() };
+                match ops::may_stop(catalog, &observed, NodeId(words.number(0)), &wish) {
+                    Ok((change, permit)) => {
+                        let notes: String =
+                            permit.notes.iter().map(|note| format!("  note: {note}\n")).collect();
+                        format!("granted\n{notes}{}", self.apply(CatalogOp::Permit(change)))
+                    }
+                    Err(fault) => format!("refused: {fault}\n"),
+                }
+            }
+            "release" => {
+                let change = PermitChange { release: words.number(0), ..Default::default() };
+                self.apply(CatalogOp::Permit(change))
+            }
+            "explain" => match cluster.executor.explain_operation(catalog, &observed, id()) {
+                Ok(explanation) => explained(&explanation),
+                Err(fault) => format!("refused: {fault}\n"),
+            },
+            "explain-node" => explained(&ops::explain_node(catalog, &observed, NodeId(words.number(0)))),
+            "explain-partition" => {
+                explained(&ops::explain_partition(catalog, &observed, GroupId(words.number(0))))
+            }
+            "show" => {
+                let operation = cluster.executor.show(catalog, &observed, id()).unwrap();
+                let mut out = format!("{} {}: {}", operation.id, operation.kind, operation.state);
+                write!(
+                    out,
+                    ", step '{}', {} of {} bytes",
+                    operation.step, operation.bytes_done, operation.bytes_total
+                )
+                .unwrap();
+                write!(
+                    out,
+                    ", {} of {} parts\n  {}\n",
+                    operation.parts_ended, operation.parts, operation.what
+                )
+                .unwrap();
+                if !operation.waits_for.is_empty() {
+                    writeln!(out, "  waits: {}", operation.waits_for).unwrap();
+                }
+                operation.events.iter().for_each(|event| writeln!(out, "  - {}", event.text).unwrap());
+                for report in operation.evidence {
+                    let hashes: Vec<String> = report
+                        .replicas
+                        .iter()
+                        .map(|r| format!("{}@{} {}", r.replica, r.node, &r.hash[..4]))
+                        .collect();
+                    writeln!(out, "  evidence: equal={} {}", report.equal, hashes.join(", ")).unwrap();
+                }
+                out
+            }
+            "groups" => self.groups(),
+            other => panic!("no command '{other}'"),
+        }
+    }
+
+    fn plan(&self, request: &OperationRequest) -> String {
+        let planned = match self.cluster.plan(request) {
+            Ok(planned) => planned,
+            Err(fault) => return format!("refused: {fault}\n"),
+        };
+        let plan = planned.plan;
+        let mut out = format!("{}\n", plan.summary);
+        writeln!(
+            out,
+            "  {} MiB, {} s, lowest fault tolerance {}",
+            plan.bytes >> 20,
+            plan.seconds,
+            plan.lowest_fault_tolerance
+        )
+        .unwrap();
+        for part in plan.parts {
+            writeln!(out, "  {}: {} ({})", part.kind, part.what, part.steps.join(" ")).unwrap();
+        }
+        for edit in planned.start.edits {
+            writeln!(out, "  at once: {:?}", edit.edit.unwrap()).unwrap();
+        }
+        plan.notes.iter().for_each(|note| writeln!(out, "  note: {note}").unwrap());
+        out
+    }
+
+    fn apply(&mut self, op: CatalogOp) -> String {
+        match self.cluster.apply(op) {
+            Answered::Refused(why) => format!("  refused: {why}\n"),
+            Answered::Done(changes, _) => {
+                let shown = changes
+                    .iter()
+                    .filter(|change| !matches!(change, RecordChange::Put(catalog::Record::Cluster(_))));
+                shown.map(|change| format!("  {change}\n")).collect()
+            }
+        }
+    }
+
+    /// One look: what it says, and what comes of it.
+    fn look(&mut self) -> String {
+        let work = self.cluster.look();
+        let mut out = String::new();
+        for op in work.commands {
+            out += &self.apply(op);
+        }
+        for directive in work.directives {
+            writeln!(out, "  {directive:?}").unwrap();
+            self.cluster.obey(&directive);
+        }
+        out
+    }
+
+    /// Looks and ticks until every operation has ended and nothing is said any more.
+    fn go(&mut self, looks: u64) -> String {
+        let mut out = String::new();
+        let mut quiet = 0;
+        for _ in 0..looks {
+            let said = self.look();
+            let idle = self.cluster.catalog.operations().all(|operation| operation.state().has_ended());
+            quiet = if said.is_empty() && idle { quiet + 1 } else { 0 };
+            if quiet > 1 {
+                break;
+            }
+            out += &said;
+            self.cluster.tick();
+        }
+        out
+    }
+
+    fn groups(&self) -> String {
+        let mut out = String::new();
+        for partition in self.cluster.catalog.partitions() {
+            let group = &self.cluster.groups[&GroupId(partition.group)];
+            let wished = |replica: &ReplicaRecord| {
+                let offline = if replica.offline { "-" } else { "" };
+                format!("{}{offline}@{}", replica.id, replica.node)
+            };
+            let members = group
+                .membership
+                .members
+                .iter()
+                .map(|member| format!("{}{}", member.replica, if member.learner { "~" } else { "" }));
+            let wished: Vec<String> = partition.replicas.iter().map(wished).collect();
+            let members: Vec<String> = members.collect();
+            let leader = group.leader.map_or("nobody".into(), |leader| leader.to_string());
+            writeln!(
+                out,
+                "  group {}: wished {} members {} leader {leader} of record {}",
+                partition.group,
+                wished.join(","),
+                members.join(","),
+                partition.leader
+            )
+            .unwrap();
+        }
+        for node in self.cluster.catalog.nodes() {
+            let flags = catalog::status::flag_names(&self.cluster.catalog.flags(NodeId(node.id)));
+            if !flags.is_empty() {
+                writeln!(out, "  node {}: {}", node.id, flags.join(", ")).unwrap();
+            }
+        }
+        out
+    }
+}
+
+fn explained(explanation: &Explanation) -> String {
+    let mut out = format!("{}\n", explanation.summary);
+    explanation.facts.iter().for_each(|fact| writeln!(out, "  fact: {fact}").unwrap());
+    for blocker in &explanation.blockers {
+        let unblock = if blocker.unblock.is_empty() { "" } else { ": " };
+        writeln!(out, "  blocker: {}{unblock}{}", blocker.why, blocker.unblock).unwrap();
+    }
+    explanation.next.iter().for_each(|next| writeln!(out, "  next: {next}").unwrap());
+    out
+}
+
+/// `kind table=flow partitions=0,1 from=1 to=4 node=2 count=3`.
+pub fn request(words: &Words<'_>) -> OperationRequest {
+    OperationRequest {
+        kind: words.argument(0).into(),
+        table: words.text("table").map(String::from),
+        partitions: words.list("partitions").into_iter().map(parse).collect(),
+        node: words.value("node"),
+        from: words.value("from"),
+        to: words.value("to"),
+        count: words.value("count"),
+        replicas: words.text("what") == Some("replicas"),
+        leaders: words.text("what") == Some("leaders"),
+    }
+}
+
+/// A tick is half a second: scripts count in looks.
+const _: () = assert!(TICK_MS == 500);
