@@ -263,6 +263,9 @@ pub struct ReplicaRecord {
     /// It was taken offline by command: it has no vote and counts for nothing until it is recovered.
     #[prost(bool, tag = "5")]
     pub offline: bool,
+    /// It led until it was taken offline.
+    #[prost(bool, tag = "6")]
+    pub led: bool,
 }
 
 /// Replicas that exist durably.

@@ -344,6 +344,9 @@ pub struct SetOffline {
     /// Offline, or not.
     #[prost(bool, tag = "3")]
     pub offline: bool,
+    /// It is taken offline, and led until then.
+    #[prost(bool, tag = "4")]
+    pub led: bool,
 }
 
 /// See [`Edit::SetNode`].

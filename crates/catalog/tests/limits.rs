@@ -46,6 +46,7 @@ fn largest_partition(group: u64, table: u64, index: u64) -> PartitionRecord {
         founding: true,
         established: true,
         offline: true,
+        led: true,
     };
     PartitionRecord {
         group,

@@ -222,7 +222,7 @@ fn a_replica_that_is_offline_shall_stay_without_a_vote() {
     let (replica, node) = world.replica(0);
     world.leads(replica.get(), 6);
     let second = world.replica(1).0;
-    world.edit(Edit::SetOffline(SetOffline { group: GROUP.get(), replica: second.get(), offline: true }));
+    world.edit(Edit::SetOffline(SetOffline { group: GROUP.get(), replica: second.get(), offline: true, led: false }));
     let decision = world.step(&mut Control::default(), node, world.leader(6), Moment(0));
     let wish = decision.inputs.iter().find_map(|input| match input {
         Input::Wish { replicas, .. } => Some(replicas.clone()),

@@ -108,9 +108,8 @@ pub fn recover_endpoint(session: &mut Session<'_>, arguments: &[&str]) -> Result
     let operation = session.ask_for(request).map_err(failed)?;
     let reply = begun("recover endpoint ok", &operation);
     Ok(match restores {
-        true => {
-            reply.note("leaders stay where they are; 'skein cluster balance --leaders' evens them out afterwards")
-        }
+        true => reply
+            .note("leaders stay where they are; 'skein cluster balance --leaders' evens them out afterwards"),
         false => reply,
     })
 }

@@ -2,9 +2,8 @@
 //!
 //! | ours | there | tasks, by step |
 //! |---|---|---|
-//! | `change-leader` | kChangeLeaderOP | hand-over kChangeLeader, then kUpdateLeaderInfo |
-//! | `offline-replica` of a leader | kChangeLeaderOP | the same |
-//! | `offline-replica` of a follower | kOfflineReplicaOP | offline kDelReplica, then kUpdatePartitionStatus |
+//! | `change-leader`, alone or of a node that goes offline | kChangeLeaderOP | hand-over kChangeLeader, then kUpdateLeaderInfo |
+//! | `offline-replica` | kOfflineReplicaOP | offline kDelReplica, then kUpdatePartitionStatus |
 //! | `recover-replica` | kRecoverTableOP and kReAddReplica…OP | see below |
 //! | `migrate` | kMigrateOP | add kAddReplica … settle kDropTable |
 //! | `add-replica`, `remove-replica` | kAddReplicaOP, kDelReplicaOP | |
@@ -91,10 +90,8 @@ fn status(state: &str) -> &'static str {
 }
 
 fn op_type(operation: &Operation) -> String {
-    let led = operation.steps.iter().any(|step| step.name == "hand-over");
     match operation.kind.as_str() {
         "change-leader" => "kChangeLeaderOP",
-        "offline-replica" if led => "kChangeLeaderOP",
         "offline-replica" => "kOfflineReplicaOP",
         "add-replica" => "kAddReplicaOP",
         "remove-replica" => "kDelReplicaOP",
@@ -176,11 +173,16 @@ mod tests {
     }
 
     #[test]
-    fn an_offline_leader_is_a_change_of_leader() {
-        let led = operation("offline-replica", "done", &[("hand-over", 1, 2), ("offline", 2, 3)]);
-        assert_eq!(told(&led), ["kChangeLeaderOP kDone"]);
-        let followed = operation("offline-replica", "running", &[("offline", 1, 0), ("settle", 0, 0)]);
-        assert_eq!(told(&followed), ["kOfflineReplicaOP kDoing kDelReplica"]);
+    fn a_node_that_goes_offline_changes_leaders_and_drops_followers() {
+        let steps = [("hand-over", 1, 2), ("offline", 2, 0), ("settle", 0, 0)];
+        assert_eq!(
+            told(&operation("change-leader", "running", &steps)),
+            ["kChangeLeaderOP kDoing kUpdateLeaderInfo"]
+        );
+        assert_eq!(
+            told(&operation("offline-replica", "running", &steps)),
+            ["kOfflineReplicaOP kDoing kDelReplica"]
+        );
     }
 
     #[test]

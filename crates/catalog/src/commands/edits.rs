@@ -114,6 +114,7 @@ impl Draft<'_> {
             return Err(Fault::new(ErrorCode::Unsafe, detail));
         }
         partition.replicas[rank].offline = set.offline;
+        partition.replicas[rank].led = set.offline && set.led;
         partition.route_epoch += 1;
         Ok(())
     }

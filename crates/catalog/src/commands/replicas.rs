@@ -102,6 +102,7 @@ pub(super) fn replace(
         founding: false,
         established: false,
         offline: false,
+        led: false,
     };
     partition.next_replica += 1;
     partition.route_epoch += 1;

@@ -131,6 +131,7 @@ fn born_partition(table: &TableRecord, index: usize, birth: Membership) -> Parti
         founding: true,
         established: false,
         offline: false,
+        led: false,
     };
     let last_replica = birth.members.iter().map(|member| member.replica).max().unwrap_or(0);
     PartitionRecord {

@@ -119,7 +119,8 @@ impl Known<'_> {
     fn led(&self, leader_of_record: u64, is_led: bool) -> bool {
         let said_so = || self.report.is_some_and(|report| report.state() == ReplicaState::Leader);
         let is_out = !self.leads && (!self.is_up() || self.is_offline());
-        is_out && (said_so() || (!is_led && self.id == leader_of_record))
+        let was_told = self.wish.is_some_and(|wish| wish.led);
+        is_out && (was_told || said_so() || (!is_led && self.id == leader_of_record))
     }
 
     /// Taken offline by command.
