@@ -35,9 +35,18 @@ impl TableRow<'_> {
     }
 }
 
-/// How much a replica holds. Its state is one thing on disk, so both columns of sizes show it.
-fn size(row: &TableRow<'_>) -> String {
+/// How much a replica's state takes on disk.
+fn disk_used(row: &TableRow<'_>) -> String {
     row.of(|replica| replica.status.bytes.map(bytes).unwrap_or_default())
+}
+
+/// How much of that is records. Their share is not measured; where there are none it is nothing, as people
+/// expect of a new table.
+fn memory_used(row: &TableRow<'_>) -> String {
+    row.of(|replica| match replica.status.records {
+        Some(0) => bytes(0),
+        _ => replica.status.bytes.map(bytes).unwrap_or_default(),
+    })
 }
 
 #[rustfmt::skip]
@@ -53,8 +62,8 @@ fn table_columns<'a>() -> Vec<Column<TableRow<'a>>> {
         Column { name: "compress_type", shown: In::Fedb, cell: |row, _| row.of(|_| "kNoCompress".to_owned()) },
         Column { name: "offset", shown: In::Both, cell: |row, _| row.of(|replica| number(replica.status.writes)) },
         Column { name: "record_cnt", shown: In::Both, cell: |row, _| row.of(|replica| number(replica.status.records)) },
-        Column { name: "memused", shown: In::Both, cell: |row, _| size(row) },
-        Column { name: "diskused", shown: In::Openmldb, cell: |row, _| size(row) },
+        Column { name: "memused", shown: In::Both, cell: |row, _| memory_used(row) },
+        Column { name: "diskused", shown: In::Openmldb, cell: |row, _| disk_used(row) },
     ]
 }
 
