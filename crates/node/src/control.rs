@@ -25,12 +25,34 @@ const REPEAT_AFTER: Duration = Duration::from_secs(2);
 /// How long a node waits between two looks at the catalog, if it does not change. A starting one is waited
 /// for.
 pub fn look_every(ready: bool) -> Duration {
-    Duration::from_millis(if ready { 200 } else { 20 })
+    Duration::from_millis(if ready { 100 } else { 20 })
 }
 
 /// How often a node reports to the meta nodes. Founders wait for each other's reports.
 pub fn report_every(ready: bool) -> Duration {
     Duration::from_millis(if ready { 400 } else { 50 })
+}
+
+/// What others wait for in a node's reports: it is reported at once when it changes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct News(Vec<(u64, u64, i32, u64, u64, Vec<u64>, usize)>);
+
+impl News {
+    /// Of these reports: who leads in which term, who is a member, who is in sync, and which digests there are.
+    pub fn of(reports: &[ReplicaReport]) -> Self {
+        let of = |report: &ReplicaReport| {
+            (
+                report.group,
+                report.replica,
+                report.state,
+                report.term,
+                report.member_epoch,
+                report.in_sync.clone(),
+                report.digests.len(),
+            )
+        };
+        Self(reports.iter().map(of).collect())
+    }
 }
 
 /// What a node sees of itself.

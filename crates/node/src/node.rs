@@ -17,6 +17,7 @@ use replication::{Answer, GroupShared, Input, Token};
 use types::{BootId, Endpoint, ErrorCode, Fault, Generation, GroupId, NodeId, ReplicaId, limits};
 use wal::LogStore;
 
+use crate::control::News;
 use crate::desk::{Desk, Received, Settled, answer_at_once, refusal};
 use crate::gateway::{Call, Gateway, GatewayCounters, GatewayEffect, GroupRoute, Routes};
 use crate::heard::{self, Heard};
@@ -101,7 +102,7 @@ pub struct Node {
     gateway: Mutex<GatewayState>,
     desk: Mutex<Desk<Caller>>,
     store: OnceLock<Store>,
-    pub(crate) upkeep: Upkeep,
+    pub(crate) upkeep: Arc<Upkeep>,
     pub(crate) started: Moment,
     pub(crate) observations: Mutex<Heard>,
     pub(crate) damaged: Mutex<BTreeMap<(GroupId, ReplicaId), String>>,
@@ -155,7 +156,7 @@ impl Node {
             gateway: Mutex::new(GatewayState { gateway, done: BTreeMap::new() }),
             desk: Mutex::default(),
             store: OnceLock::new(),
-            upkeep: Upkeep::new(),
+            upkeep: Arc::new(Upkeep::new()),
             observations: Mutex::default(),
             damaged: Mutex::default(),
             may_found: config.may_found,
@@ -485,7 +486,12 @@ impl Node {
     fn on_report(&self, report: Report) {
         let now = self.clock.now();
         self.help_with_catalog(&report);
-        lock(&self.observations).insert(NodeId(report.node), (now, report));
+        let news = News::of(&report.replicas);
+        let before = lock(&self.observations).insert(NodeId(report.node), (now, report));
+        if before.is_none_or(|(_, before)| News::of(&before.replicas) != news) {
+            // An operation may wait for it.
+            self.upkeep.hurry();
+        }
     }
 
     /// A node that does not run a replica of the catalog gets a copy when its own is old.

@@ -17,7 +17,6 @@ use types::{ErrorCode, Fault, GroupId, NodeId, OperationId};
 
 use crate::node::{Node, lock};
 use crate::operate::Word;
-use crate::upkeep::catalog_call;
 
 impl Node {
     /// What an operation would do. Nothing changes, but the plan is remembered for whoever agrees to it.
@@ -74,9 +73,7 @@ impl Node {
         self.require_knowledge()?;
         let catalog = self.watch.latest();
         let observed = self.observed(&catalog);
-        let operator = lock(&self.operator);
-        let ids = catalog.operations().map(|operation| OperationId(operation.id));
-        Ok(operator.with(|executor| ids.filter_map(|id| executor.show(&catalog, &observed, id)).collect()))
+        Ok(lock(&self.operator).with(|executor| executor.show_all(&catalog, &observed)))
     }
 
     /// One operation.
@@ -189,9 +186,15 @@ impl Node {
             self.say(word);
         }
         for op in work.commands {
-            let operator = self.operator.clone();
-            let command = api::catalog::CatalogCommand { op: Some(op) };
-            self.submit(catalog_call(&command), Box::new(move |_| lock(&operator).answered()));
+            let (operator, upkeep) = (self.operator.clone(), self.upkeep.clone());
+            self.change_catalog(op, move |answer| {
+                lock(&operator).answered();
+                match answer {
+                    Ok(_) => upkeep.hurry(),
+                    // Decided again at the next look, from what is known then.
+                    Err(fault) => tracing::info!(%fault, "a step of an operation was refused"),
+                }
+            });
         }
     }
 
@@ -211,8 +214,11 @@ impl Node {
                 let _ = self.transport.send_cut(node, cut);
             }
             Word::Digest(group, operation) => {
-                let operator = self.operator.clone();
-                self.begin_digest(group, move |index| lock(&operator).digest_ended(operation, index.ok()));
+                let (operator, upkeep) = (self.operator.clone(), self.upkeep.clone());
+                self.begin_digest(group, move |index| {
+                    lock(&operator).digest_ended(operation, index.ok());
+                    upkeep.hurry();
+                });
             }
         }
     }

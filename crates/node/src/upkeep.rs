@@ -14,7 +14,7 @@ use replication::start::NewReplica;
 use types::settings::MOVE_BYTES_PER_SECOND;
 use types::{ErrorCode, Fault, GroupId, NodeId, ReplicaId};
 
-use crate::control::{self, Control, Decision, View};
+use crate::control::{self, Control, Decision, News, View};
 use crate::gateway::Call;
 use crate::heard;
 use crate::hosting::HostAction;
@@ -24,6 +24,8 @@ use crate::sweep;
 /// How often the catalog copy is looked at; its version alone, which costs next to nothing.
 const CATALOG_LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Between two looks at least, however much there is to look at.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// The pause after a replica could not be made.
 const CREATE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -37,12 +39,14 @@ struct State {
     /// What it sleeps until.
     until: Moment,
     woken: bool,
+    /// Something has happened that a look should not wait for.
+    hurried: bool,
     stopped: bool,
 }
 
 impl Upkeep {
     pub(crate) fn new() -> Self {
-        let state = State { until: Moment(u64::MAX), woken: false, stopped: false };
+        let state = State { until: Moment(u64::MAX), woken: false, hurried: false, stopped: false };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -50,6 +54,18 @@ impl Upkeep {
     pub(crate) fn wake(&self) {
         lock(&self.state).woken = true;
         self.changed.notify_one();
+    }
+
+    /// Something has happened that a look should not wait for.
+    pub(crate) fn hurry(&self) {
+        let mut state = lock(&self.state);
+        (state.woken, state.hurried) = (true, true);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    fn take_hurry(&self) -> bool {
+        std::mem::take(&mut lock(&self.state).hurried)
     }
 
     /// Look again at this moment at the latest.
@@ -104,6 +120,8 @@ impl Node {
         let mut memory = Control::default();
         let (mut look, mut report, mut sweep) = (Moment(0), Moment(0), Moment(0));
         let mut failures = Failures::default();
+        let mut told = News::default();
+        let mut looked = Moment(0);
         let mut move_rate = 0;
         loop {
             let now = self.clock.now();
@@ -113,8 +131,16 @@ impl Node {
                 report = now;
                 self.transport.set_peers(&self.directory());
             }
+            if self.upkeep.take_hurry() {
+                look = look.min(looked.plus(LOOK_PAUSE));
+            }
             if changed || now >= look {
-                self.look(&mut memory, &mut failures, now);
+                looked = now;
+                let news = self.look(&mut memory, &mut failures, now);
+                if news != told {
+                    // Others may wait for it.
+                    (told, report) = (news, now);
+                }
                 self.limit_moves(&mut move_rate);
                 self.operate();
                 look = now.plus(control::look_every(self.is_ready()));
@@ -179,9 +205,9 @@ impl Node {
         store.create(&new)
     }
 
-    /// Compares the catalog with this node, and acts.
-    fn look(&self, memory: &mut Control, failures: &mut Failures, now: Moment) {
-        let Some(store) = self.store() else { return };
+    /// Compares the catalog with this node, and acts. Returns what others want to know.
+    fn look(&self, memory: &mut Control, failures: &mut Failures, now: Moment) -> News {
+        let Some(store) = self.store() else { return News::default() };
         let catalog = self.watch.latest();
         if self.may_found
             && catalog.cluster().is_none()
@@ -216,6 +242,7 @@ impl Node {
             tracing::info!(node = self.id.get(), "ready");
             self.ready.store(true, Ordering::Relaxed);
         }
+        News::of(&reports)
     }
 
     fn act(&self, decision: Decision, failures: &mut Failures, now: Moment) {

@@ -44,7 +44,7 @@ const STRANGERS_MAX: usize = 16;
 /// How often the log is cut, in ticks.
 const CUT_TICKS: u64 = 20;
 /// How often a leader looks at its membership, in ticks.
-const MEMBERSHIP_TICKS: u64 = 4;
+const MEMBERSHIP_TICKS: u64 = 2;
 
 /// One replica of one group.
 pub struct Group {
@@ -81,6 +81,8 @@ pub struct Group {
     adopting: Option<(u64, StateId, u64)>,
     /// The role and term when the last turn ended.
     was: (StateRole, u64),
+    /// What was reported last that others wait for: role, term, leader and membership.
+    reported: (StateRole, u64, u64, u64),
     leader: lead::Leading,
     /// Entries kept behind the durable state for late followers.
     keep_entries: u64,
@@ -132,6 +134,7 @@ impl Group {
             received: None,
             adopting: None,
             was: (StateRole::Follower, 0),
+            reported: (StateRole::Follower, 0, 0, 0),
             leader: lead::Leading::new(HybridClock::after(start.hlc)),
             keep_entries: options.log_keep_entries,
             cut_at: None,
@@ -380,6 +383,14 @@ impl Group {
             in_sync: self.in_sync(),
             ..Default::default()
         }
+    }
+
+    /// Whether something has changed that should be reported at once.
+    pub fn has_news(&mut self) -> bool {
+        let raft = &self.raft.raft;
+        let epoch = self.raft.store().membership().epoch;
+        let now = (raft.state, raft.term, raft.leader_id, epoch);
+        std::mem::replace(&mut self.reported, now) != now
     }
 
     /// The node of the leader, if this replica knows one.

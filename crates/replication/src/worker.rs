@@ -316,11 +316,16 @@ impl Worker {
         }
         for id in std::mem::take(&mut self.touched) {
             let (mut waiting, mut under_way) = (0, 0);
+            let mut news = None;
             self.with(id, |group, out, counters| {
                 group.turn(now, open, out, counters);
                 (waiting, under_way) = (group.waiting(), group.under_way());
+                news = group.has_news().then(|| group.report());
                 false
             });
+            if let (Some(report), Some(shared)) = (news, self.shared.get(&id)) {
+                shared.set_report(report);
+            }
             self.pace.note(id, waiting, under_way);
         }
         clocks::sign(&mut self.effects, shown);

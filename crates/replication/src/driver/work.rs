@@ -14,7 +14,7 @@ use crate::effects::{Effect, Input};
 use crate::worker::Worker;
 
 /// Reports are published every so many ticks.
-const REPORT_TICKS: u64 = 4;
+const REPORT_TICKS: u64 = 2;
 
 pub(super) fn run_worker(core: &Core, place: usize, mut worker: Worker) {
     let mut inputs = Vec::new();
