@@ -3,6 +3,8 @@
 //! Whatever moves data waits until the cluster looks as if it could be trusted: when many nodes look dead at
 //! once, it is more likely the network, or the one that looks. In manual mode nothing moves without a command.
 
+use std::collections::BTreeSet;
+
 use api::catalog::CatalogOp;
 use api::operation::{
     BalanceWish, MoveReplica, OperationKind, OperationRecord, OperationState, PermitChange,
@@ -127,8 +129,14 @@ fn failed_lately(sight: &Sight<'_>, group: u64) -> bool {
 
 /// A node that comes back before its replicas were replaced keeps them.
 fn spare_returned_nodes(sight: &Sight<'_>, work: &mut Work) {
+    let updated = |op: &CatalogOp| match op {
+        CatalogOp::Operate(change) => change.update.iter().map(|record| record.id).collect(),
+        _ => Vec::new(),
+    };
+    let goes_on: BTreeSet<u64> = work.commands.iter().flat_map(updated).collect();
     for operation in sight.catalog.operations() {
-        if operation.by != REPLACES || operation.state().has_ended() || operation.cancelling {
+        let over = operation.state().has_ended() || operation.cancelling;
+        if operation.by != REPLACES || over || goes_on.contains(&operation.id) {
             continue;
         }
         if is_back(sight, operation) && !kind::is_past_return(operation) {

@@ -58,6 +58,8 @@ pub(crate) struct Draft {
     pub(crate) parent: Option<OperationKind>,
     /// Operations on single partitions, in the order in which they shall begin.
     pub(crate) parts: Vec<OperationKind>,
+    /// The only partition that was named, if there is nothing to do.
+    pub(crate) idle_on: Option<u64>,
     /// What is changed at the start, together with the records.
     pub(crate) edits: Vec<Edit>,
     /// Warnings, and what it would have to wait for.
@@ -65,10 +67,12 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// The same thing for each of some partitions: one operation if there is one, else one with parts.
-    pub(crate) fn of_parts(parent: OperationKind, parts: Vec<OperationKind>) -> Self {
+    /// The same thing for each of some partitions: one operation if there is one, else one with parts. If just
+    /// one partition was named, and there is nothing to do about it, the operation is about that one.
+    pub(crate) fn of_parts(parent: OperationKind, parts: Vec<OperationKind>, named: usize) -> Self {
         let parent = if parts.len() == 1 { None } else { Some(parent) };
-        Self { parent, parts, ..Self::default() }
+        let idle_on = parent.as_ref().and_then(kind::group).filter(|_| parts.is_empty() && named == 1);
+        Self { parent, parts, idle_on, ..Self::default() }
     }
 
     /// The plan, and the command that starts it.
@@ -86,7 +90,8 @@ impl Draft {
         let parts: Vec<PlannedPart> = self.parts.iter().map(planned_part).collect();
         self.note_what_is_busy(sight);
         let head = self.parent.as_ref().or(self.parts.first());
-        let what = head.map_or_else(String::new, |kind| kind::what(sight, kind, self.parent.is_none()));
+        let single = self.parent.is_none() || self.idle_on.is_some();
+        let what = head.map_or_else(String::new, |kind| kind::what(sight, kind, single));
         let nothing = self.parts.is_empty() && self.edits.is_empty();
         let plan = Plan {
             catalog_version: sight.catalog.version().get(),
@@ -104,7 +109,7 @@ impl Draft {
         let now = sight.observed.wall_ms;
         let mut start = Vec::with_capacity(self.parts.len() + 1);
         if let Some(parent) = &self.parent {
-            let mut record = new_record(parent.clone(), None, kind::parent_steps(parent), by, now);
+            let mut record = new_record(parent.clone(), self.idle_on, kind::parent_steps(parent), by, now);
             begin(&mut record, now, self.parts.is_empty());
             start.push(record);
         }

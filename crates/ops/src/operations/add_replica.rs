@@ -36,5 +36,5 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     }
     let group = partitions.first().map_or(0, |partition| partition.group);
     let parent = OperationKind::AddReplica(OnPartition { group, node: request.to.unwrap_or(0) });
-    Ok(Draft { notes, ..Draft::of_parts(parent, parts) })
+    Ok(Draft { notes, ..Draft::of_parts(parent, parts, partitions.len()) })
 }

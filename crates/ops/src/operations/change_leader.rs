@@ -28,7 +28,7 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     }
     let group = partitions.first().map_or(0, |partition| partition.group);
     let parent = OperationKind::ChangeLeader(OnPartition { group, node: request.to.unwrap_or(0) });
-    Ok(Draft { notes, ..Draft::of_parts(parent, parts) })
+    Ok(Draft { notes, ..Draft::of_parts(parent, parts, partitions.len()) })
 }
 
 /// The node that should lead if the one that leads shall not.

@@ -43,7 +43,7 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     }
     let group = partitions.first().map_or(0, |partition| partition.group);
     let parent = OperationKind::Migrate(MoveReplica { group, from, to: to.map_or(0, |node| node.id) });
-    Ok(Draft { notes, ..Draft::of_parts(parent, parts) })
+    Ok(Draft { notes, ..Draft::of_parts(parent, parts, partitions.len()) })
 }
 
 /// Whether a replica can be moved away from a node at all.

@@ -6,6 +6,7 @@
 use api::admin::OperationRequest;
 use api::catalog::{PartitionRecord, ReplicaRecord};
 use api::operation::{Edit, NodeFlags, OnNode, OnPartition, OperationKind};
+use api::peer::ReplicaState;
 use types::settings::AUTO_FAILOVER;
 use types::{ErrorCode, Fault, NodeId};
 
@@ -42,7 +43,7 @@ pub(super) fn plan_partition(sight: &Sight<'_>, request: &OperationRequest) -> R
     }
     let group = partitions.first().map_or(0, |partition| partition.group);
     let parent = OperationKind::RecoverReplica(OnPartition { group, node: request.node.unwrap_or(0) });
-    Ok(Draft::of_parts(parent, found))
+    Ok(Draft::of_parts(parent, found, partitions.len()))
 }
 
 /// A node that was taken offline by command, and is up, counts again.
@@ -72,8 +73,16 @@ pub(super) fn parts(sight: &Sight<'_>, partition: &PartitionRecord, node: Option
     parts
 }
 
+/// Without a leader nobody knows who is in sync, and a replica that runs is taken to be well.
 fn is_well(sight: &Sight<'_>, partition: &PartitionRecord, replica: &ReplicaRecord) -> bool {
-    !replica.offline && sight.votes(partition, replica.id) && sight.in_sync(partition.group, replica.id)
+    let group = partition.group;
+    let seen = sight.replica_seen(group, replica.id);
+    let runs = seen.is_some_and(|seen| !matches!(seen.state, ReplicaState::Stopped | ReplicaState::Starting));
+    let in_sync = match sight.leader(group) {
+        Some(_) => sight.in_sync(group, replica.id),
+        None => runs,
+    };
+    !replica.offline && sight.votes(partition, replica.id) && in_sync
 }
 
 fn is_up(sight: &Sight<'_>, node: u64) -> Result<(), Fault> {

@@ -27,7 +27,7 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     }
     let group = partitions.first().map_or(0, |partition| partition.group);
     let parent = OperationKind::RemoveReplica(OnPartition { group, node });
-    Ok(Draft::of_parts(parent, parts))
+    Ok(Draft::of_parts(parent, parts, partitions.len()))
 }
 
 /// Whether the replica on a node may go now.

@@ -15,5 +15,7 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
         parts.push(OperationKind::Snapshot(OnPartition { group: partition.group, node: 0 }));
     }
     let group = parts.first().and_then(crate::kind::group).unwrap_or(0);
-    Ok(Draft::of_parts(OperationKind::Snapshot(OnPartition { group, node: 0 }), parts))
+    let parent = OperationKind::Snapshot(OnPartition { group, node: 0 });
+    let named = parts.len();
+    Ok(Draft::of_parts(parent, parts, named))
 }

@@ -18,25 +18,31 @@ const ELECTION_MS: u64 = 4_000;
 
 pub(super) fn look(doing: &Doing<'_>, partition: &PartitionRecord) -> Look {
     let sight = doing.sight;
-    let group = partition.group;
-    let away = doing.source_node().and_then(|node| replica_on(partition, node)).map(|replica| replica.id);
-    let fixed = target(doing, partition);
-    if matches!(doing.kind, OperationKind::ChangeLeader(_)) && fixed.is_none() {
+    let away = away(doing, partition);
+    let target = target(doing, partition);
+    // Where a node is to lose leadership, any heir will do if the one that was chosen has gone.
+    let must_be =
+        if away.is_none() || matches!(doing.kind, OperationKind::Migrate(_)) { target } else { None };
+    if away.is_none() && target.is_none() && matches!(doing.kind, OperationKind::ChangeLeader(_)) {
         return Look::failed(ErrorCode::NotThere, format!("{}: the replica has gone", sight.name(partition)));
     }
-    let leader = sight.leader(group);
-    let is_done = match (leader, doing.kind) {
-        (Some(leader), OperationKind::ChangeLeader(_)) => Some(leader) == fixed,
-        (Some(leader), _) => Some(leader) != away,
-        (None, _) => false,
+    match sight.leader(partition.group) {
+        Some(leader) if Some(leader) == target => Look::done(),
+        Some(leader) if away.is_some() && Some(leader) != away => Look::done(),
+        Some(_) if away.is_none() && target.is_none() => Look::done(),
+        Some(_) => move_leader(doing, partition, must_be, target, away),
+        None => elect(doing, partition, target, away),
+    }
+}
+
+/// The replica that shall not lead, if that is what the operation is about.
+fn away(doing: &Doing<'_>, partition: &PartitionRecord) -> Option<u64> {
+    let drained = match doing.parent.and_then(|parent| parent.kind.as_ref()) {
+        Some(OperationKind::Drain(on)) => Some(on.node),
+        _ => None,
     };
-    if is_done {
-        return Look::done();
-    }
-    match leader {
-        Some(_) => move_leader(doing, partition, fixed, away),
-        None => elect(doing, partition, fixed, away),
-    }
+    let node = doing.source_node().or(drained)?;
+    replica_on(partition, node).map(|replica| replica.id)
 }
 
 /// The replica that shall lead, if the operation says so.
@@ -51,14 +57,16 @@ fn target(doing: &Doing<'_>, partition: &PartitionRecord) -> Option<u64> {
 fn move_leader(
     doing: &Doing<'_>,
     partition: &PartitionRecord,
-    fixed: Option<u64>,
+    must_be: Option<u64>,
+    target: Option<u64>,
     away: Option<u64>,
 ) -> Look {
     let sight = doing.sight;
     let heirs = sight.heirs(partition, away.unwrap_or(0));
     // Once chosen it stays the one, for as long as it is able.
-    let chosen = heirs.iter().find(|heir| heir.id == partition.leader).or(heirs.first()).map(|heir| heir.id);
-    let Some(to) = fixed.or(chosen) else {
+    let able = |id: Option<u64>| heirs.iter().find(|heir| Some(heir.id) == id);
+    let chosen = able(target).or_else(|| able(Some(partition.leader))).or(heirs.first());
+    let Some(to) = must_be.or(chosen.map(|heir| heir.id)) else {
         let why = format!("{} has no other replica in sync that could lead", sight.name(partition));
         return Look::waits(Wait::blocked(why, None));
     };
@@ -101,16 +109,16 @@ fn elect(doing: &Doing<'_>, partition: &PartitionRecord, fixed: Option<u64>, awa
     look
 }
 
-/// The catalog knows that it leads.
+/// The catalog knows who leads.
 pub(super) fn look_settled(doing: &Doing<'_>, partition: &PartitionRecord) -> Look {
     let sight = doing.sight;
-    let target = target(doing, partition);
+    let (away, target) = (away(doing, partition), target(doing, partition));
     match sight.leader(partition.group) {
-        Some(leader) if Some(leader) != target => {
+        Some(leader) if away.is_none() && Some(leader) != target => {
             let detail = format!("replica {leader} has taken over {} since", sight.name(partition));
             Look::failed(ErrorCode::PlanOutdated, detail)
         }
-        _ if target == Some(partition.leader) => Look::done(),
+        Some(leader) if leader == partition.leader && Some(leader) != away => Look::done(),
         _ => {
             let why = format!("the new leader of {} has to tell the catalog", sight.name(partition));
             Look::waits(Wait::blocked(why, None))

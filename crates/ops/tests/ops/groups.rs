@@ -123,13 +123,11 @@ impl Group {
             self.able(cluster, replica) && (!manual || first || partition.leader == replica)
         };
         let rank = |replica: u64| partition.replicas.iter().position(|wish| wish.id == replica);
-        let leader = self.voters().map(|voter| voter.replica).filter(|id| may(*id)).min_by_key(|id| {
-            let shall_not = self.replicas.get(id).is_some_and(|replica| {
-                let flags = cluster.catalog.flags(NodeId(replica.node));
-                flags.drained || flags.offline || flags.leaving
-            });
-            (shall_not, rank(*id).unwrap_or(usize::MAX), *id)
-        });
+        let leader = self
+            .voters()
+            .map(|voter| voter.replica)
+            .filter(|id| may(*id))
+            .min_by_key(|id| (rank(*id).unwrap_or(usize::MAX), *id));
         if leader.is_some() {
             self.leader = leader;
             self.term += 1;

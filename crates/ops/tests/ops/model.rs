@@ -116,6 +116,12 @@ impl Cluster {
         assert!(matches!(self.apply(CatalogOp::Set(set)), Answered::Done(..)), "{name}");
     }
 
+    /// A new node joins.
+    pub fn join(&mut self, text: &str) {
+        let node = NodeRecord { id: 0, ..node_record(text) };
+        assert!(matches!(self.apply(CatalogOp::RegisterNode(node)), Answered::Done(..)));
+    }
+
     pub fn is_up(&self, node: NodeId) -> bool {
         !self.down.contains_key(&node)
     }

@@ -89,6 +89,10 @@ impl World {
                 cluster.wall_ms += words.number(0);
                 String::new()
             }
+            "join" => {
+                cluster.join(words.argument(0));
+                String::new()
+            }
             "down" => {
                 cluster.kill(NodeId(words.number(0)));
                 String::new()
@@ -165,7 +169,9 @@ impl World {
                 explained(&ops::explain_partition(catalog, &observed, GroupId(words.number(0))))
             }
             "show" => {
-                let operation = cluster.executor.show(catalog, &observed, id()).unwrap();
+                let Some(operation) = cluster.executor.show(catalog, &observed, id()) else {
+                    return "no such operation\n".into();
+                };
                 let mut out = format!("{} {}: {}", operation.id, operation.kind, operation.state);
                 write!(
                     out,
