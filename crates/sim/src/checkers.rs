@@ -11,14 +11,23 @@
 //! | `words` | nothing that promises is said before it is durable |
 //! | `memberships` | a config epoch means the same membership everywhere |
 //! | `identities` | a replica id is used once |
+//! | `procedures` | operations go forward step by step, and what they edit is written down with them |
+//! | `locks` | a partition has at most one running operation |
+//! | `numbers` | ids of operations, nodes and replicas are given out once |
+//! | `repeats` | a change of operations that is carried out twice changes nothing the second time |
+//! | `votes` | no operation takes more votes than it announced |
+//! | `evidence` | what operations show as proof is true |
+//! | `permits` | permits never allow two nodes to be stopped that break a majority together |
+//! | `departures` | a node that has left hosts nothing |
+//! | `rest` | at the end every operation has ended, and nothing of any is left behind |
 //! | `lost` | no acknowledged write is lost, none is carried out twice |
 //! | `liveness` | when the faults have stopped, everything becomes well soon |
 //! | `crate::linearizability` | the clients' history is that of one copy |
 
 use std::fmt;
 
-use api::peer::Membership;
-use engine::Applied;
+use bytes::Bytes;
+use engine::{Applied, ApplyContext, Digest};
 use replication::group::Group;
 use replication::{Applier, GroupStart};
 use types::{Fault, GroupId, Hlc, LogIndex, ReplicaId};
@@ -26,16 +35,26 @@ use wal::GroupWrite;
 
 use crate::event::Place;
 
+pub mod departures;
 pub mod digests;
+pub mod evidence;
 pub mod identities;
+pub mod laws;
 pub mod leaders;
 pub mod liveness;
+pub mod locks;
 pub mod logs;
 pub mod lost;
 pub mod memberships;
+pub mod numbers;
+pub mod permits;
 pub mod positions;
+pub mod procedures;
 pub mod promises;
+pub mod repeats;
+pub mod rest;
 pub mod stamps;
+pub mod votes;
 pub mod words;
 
 /// A broken promise.
@@ -66,6 +85,7 @@ pub struct Checks {
     promises: Vec<promises::Promises>,
     memberships: memberships::Memberships,
     identities: identities::Identities,
+    laws: laws::Laws,
 }
 
 impl Checks {
@@ -81,6 +101,7 @@ impl Checks {
             promises: (0..nodes).map(|_| Default::default()).collect(),
             memberships: Default::default(),
             identities: Default::default(),
+            laws: Default::default(),
         }
     }
 
@@ -130,6 +151,7 @@ impl Checks {
         self.note("stamps", found, now);
         let found = self.digests.applied(place, group, applier);
         self.note("digests", found, now);
+        self.laws.votes.applied(group, replica, applier.applied().index);
     }
 
     /// A machine's wall clock is off by this much from now on, in milliseconds.
@@ -138,9 +160,14 @@ impl Checks {
     }
 
     /// Memberships were applied; this one is in force.
-    pub fn memberships(&mut self, place: Place, group: GroupId, membership: &Membership, now: u64) {
+    pub fn memberships(&mut self, place: Place, group: GroupId, applier: &Applier, now: u64) {
+        let membership = applier.membership();
         let found = self.memberships.seen(place, group, membership);
         self.note("memberships", found, now);
+        let found = self.laws.votes.is_in(group, membership, applier.applied().index);
+        self.note("votes", found, now);
+        let found = self.laws.departures.is_in(group, membership);
+        self.note("departures", found, now);
     }
 
     /// A state is durable up to an index.
@@ -148,12 +175,47 @@ impl Checks {
         self.positions.durable(place, group, index);
     }
 
+    /// Whether all that operations have begun is over.
+    ///
+    /// # Errors
+    /// What is not, in words.
+    pub fn rest(&self) -> Result<(), String> {
+        self.laws.rest()
+    }
+
     /// A replica was made.
-    pub fn created(&mut self, place: Place, start: &GroupStart, now: u64) {
+    pub fn created(&mut self, place: Place, start: &GroupStart, applier: &Applier, now: u64) {
         let found = self.identities.created(place, start.group, start.record.replica());
         self.note("identities", found, now);
         self.promises[place].created(start);
         self.positions.removed(place, start.group);
+        self.memberships(place, start.group, applier, now);
+    }
+
+    /// A node has carried out commands of the catalog. Returns what they were, if it is the first that did.
+    pub fn catalog_commands(&mut self, commands: Vec<(ApplyContext, Bytes)>, now: u64) -> Vec<laws::Noted> {
+        match self.laws.carried_out(commands) {
+            Ok(noted) => noted,
+            Err((checker, detail)) => {
+                self.fail(checker, detail, now);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A replica has hashed its records for a digest entry.
+    pub fn digest_taken(&mut self, group: GroupId, replica: ReplicaId, index: LogIndex, digest: &Digest) {
+        self.laws.evidence.taken(group, replica, index, digest);
+    }
+
+    /// What the commands of the catalog have made so far.
+    pub fn laws(&self) -> &laws::Laws {
+        &self.laws
+    }
+
+    /// A plan has announced what these operations would leave.
+    pub fn announce(&mut self, operations: &[u64], tolerance: u32) {
+        self.laws.votes.announce(operations, tolerance);
     }
 
     /// A replica is gone.
@@ -196,7 +258,7 @@ impl Checks {
         self.note("positions", found, now);
         let found = self.digests.applied(place, start.group, applier);
         self.note("digests", found, now);
-        self.memberships(place, start.group, applier.membership(), now);
+        self.memberships(place, start.group, applier, now);
         false
     }
 

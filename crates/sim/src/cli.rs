@@ -8,13 +8,14 @@ use replication::mutants::{self, Mutant};
 use crate::coverage::Coverage;
 use crate::hunt;
 use crate::plan::Plan;
-use crate::run::{self, Next};
+use crate::run::{self, Next, Seeds};
 use crate::world::Outcome;
 
 const HELP: &str = "\
 The simulator runs the product under seeded disasters.
 
   --seeds N [--from S]    run seeds S to S+N-1 and print those that fail, and what all went through
+  --operations            with --seeds: only seeds in whose runs operators are at work
   --twice                 with --seeds: run each twice and compare
   --hashes                with --seeds: print a hash of each seed's trace
   --seed S [--trace]      run one seed; print everything that happened
@@ -43,7 +44,10 @@ pub fn main(arguments: &[String]) -> i32 {
         }
         Options { mutants: Some(which), from, .. } => hunt(&which, from),
         Options { seed: Some(seed), trace, mutant, .. } => one(seed, trace, mutant),
-        Options { seeds, from, twice, hashes, .. } => many(from, seeds, twice, hashes),
+        Options { seeds, from, twice, hashes, operations, .. } => {
+            let which = if operations { Seeds::Operated } else { Seeds::All };
+            many(which, from, seeds, twice, hashes)
+        }
     };
     i32::from(!good)
 }
@@ -57,6 +61,7 @@ struct Options {
     trace: bool,
     twice: bool,
     hashes: bool,
+    operations: bool,
     mutants: Option<Vec<Mutant>>,
     mutant: Option<Mutant>,
 }
@@ -77,6 +82,7 @@ impl Options {
                 "--trace" => options.trace = true,
                 "--twice" => options.twice = true,
                 "--hashes" => options.hashes = true,
+                "--operations" => options.operations = true,
                 "--mutants" => options.mutants = Some(Vec::new()),
                 "--mutant" => options.mutant = Some(named(rest.next().unwrap_or_default())?),
                 "--help" | "-h" => options.help = true,
@@ -117,19 +123,19 @@ fn report(seed: u64, outcome: &Outcome) -> bool {
     false
 }
 
-fn many(from: u64, seeds: u64, twice: bool, hashes: bool) -> bool {
+fn many(which: Seeds, from: u64, seeds: u64, twice: bool, hashes: bool) -> bool {
     let began = Instant::now();
     let mut total = Coverage::default();
     let mut failed = 0_u64;
     let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
-    run::run_all(from, seeds, |seed, outcome| {
+    run::run_all(which, from, seeds, |seed, outcome| {
         failed += u64::from(!report(seed, &outcome));
         total.add(&outcome.coverage);
         seen.insert(seed, outcome.hash);
         Next::Go
     });
     if twice {
-        run::run_all(from, seeds, |seed, outcome| {
+        run::run_all(which, from, seeds, |seed, outcome| {
             if seen.get(&seed) != Some(&outcome.hash) {
                 println!("seed {seed} FAILS: its second run took another way");
                 failed += 1;

@@ -2,23 +2,32 @@
 
 use replication::Counters;
 
+pub mod steps;
+
+use steps::Steps;
+
 macro_rules! coverage {
     ($($name:ident $about:literal;)*) => {
         /// How often things happened.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Coverage {
             $(#[doc = $about] pub $name: u64,)*
+            /// The steps of operations.
+            pub steps: Steps,
         }
 
         impl Coverage {
             /// Adds another run's.
             pub fn add(&mut self, other: &Coverage) {
                 $(self.$name += other.$name;)*
+                self.steps.add(&other.steps);
             }
 
             /// Every line of the table.
-            pub fn lines(&self) -> Vec<(&'static str, u64)> {
-                vec![$(($about, self.$name)),*]
+            pub fn lines(&self) -> Vec<(String, u64)> {
+                let mut lines = vec![$(($about.to_owned(), self.$name)),*];
+                lines.extend(self.steps.lines());
+                lines
             }
         }
     };
@@ -70,6 +79,27 @@ coverage! {
     messages_refused "Raft messages refused by validation";
     digests_compared "digests compared at equal positions";
     catalog_copies "catalog copies sent to nodes without a replica of it";
+    commands_accepted "commands of operators accepted";
+    nothing_to_do "plans of operators that found nothing to do";
+    plans_refused "commands of operators refused when planned";
+    commands_refused "commands of operators refused by the catalog";
+    commands_repeated "commands of operators repeated, because the answer was lost";
+    plans_late "plans started some time after they were shown";
+    cancelled "operations cancelled";
+    forgotten "operations forgotten";
+    settings_set "settings changed";
+    permits_granted "permits to stop a node granted";
+    permits_refused "permits refused";
+    nodes_joined "nodes added";
+    nodes_left "nodes that left";
+    automated "operations begun by the automation";
+    steps_seen "changes of operations";
+    commands_stale "changes of operations refused, because they were made from an old record";
+    evidence_checked "hashes of evidence compared with the truth";
+    repeats_checked "changes of operations applied twice";
+    votes_checked "memberships that lost a voter while an operation ran";
+    dcs_lost "data centres lost";
+    ended_by_hand "operations cancelled at the end";
 }
 
 impl Coverage {

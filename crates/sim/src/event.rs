@@ -31,6 +31,12 @@ pub enum Event {
     Strike(Fault),
     /// A fault ends.
     Repair(Repair),
+    /// Somebody who runs the cluster does something, named by its number in the plan.
+    Operator(usize),
+    /// An operator starts what was planned a while ago: its number, the command, and what was announced.
+    Late(usize, Box<api::catalog::CatalogOp>, u32),
+    /// Operators look whether everything that they have begun is over.
+    Tidy,
     /// All faults end; from here on everything must become well.
     Heal,
     /// The world looks whether everything is well.
@@ -55,6 +61,8 @@ pub enum Work {
     Flush,
     /// Upkeep: compare the catalog with this node.
     Look,
+    /// Upkeep: the catalog here has changed.
+    Changed,
     /// Upkeep: report to the meta nodes.
     Report,
     /// Upkeep: remove what has expired.
@@ -72,6 +80,8 @@ pub enum Packet {
     Report(Report),
     /// On the Raft connection: a wish for another leader.
     Transfer(api::peer::TransferLeader),
+    /// On the Raft connection: a wish for a shorter log.
+    Cut(api::peer::CutLog),
     /// On the request connection.
     Request(Request),
     /// On the request connection, to the run of the process that asked.

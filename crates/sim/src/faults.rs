@@ -58,8 +58,23 @@ pub enum Fault {
     Replace(Place),
     /// The process is killed, and one replica's state is gone when it starts again.
     Harm(Place, u64),
+    /// Somebody who has a permit stops a node in an orderly way, and starts it after so many nanoseconds.
+    Stop(Place, u64),
+    /// All nodes of a data centre are lost in the same way, and come back after so many nanoseconds.
+    LoseDc(usize, Loss, u64),
     /// Syncs of the log's disk do nothing for so many nanoseconds; then the machine loses power.
     Lie(Place, u64, u64),
+}
+
+/// How a data centre is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Its power fails.
+    Power,
+    /// Its processes are killed.
+    Processes,
+    /// Nobody hears it any more.
+    Network,
 }
 
 /// A fault ends.
@@ -103,6 +118,8 @@ impl Fault {
             Fault::Transfer | Fault::TransferAndIsolate(..) | Fault::TransferToDead(_) => "transfer",
             Fault::Replace(_) => "replacement",
             Fault::Harm(..) => "lost state",
+            Fault::Stop(..) => "stop with a permit",
+            Fault::LoseDc(..) => "loss of a data centre",
             Fault::Lie(..) => "lying disk",
         }
     }

@@ -59,6 +59,7 @@ pub mod hunt;
 pub mod linearizability;
 pub mod machine;
 pub mod network;
+pub mod operator;
 pub mod outside;
 pub mod plan;
 pub mod process;

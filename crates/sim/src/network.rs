@@ -215,6 +215,7 @@ fn through_codec(packet: Packet) -> Packet {
         Packet::Raft(message) => Frame::Raft(RaftBatch { messages: vec![message] }),
         Packet::Report(report) => Frame::Report(report),
         Packet::Transfer(transfer) => Frame::Transfer(transfer),
+        Packet::Cut(cut) => Frame::CutLog(cut),
         Packet::Request(request) => Frame::Requests(RequestBatch { requests: vec![request] }),
         Packet::Reply(to, reply) => {
             run = to;
@@ -233,6 +234,7 @@ fn through_codec(packet: Packet) -> Packet {
         Frame::Raft(mut batch) => Packet::Raft(batch.messages.remove(0)),
         Frame::Report(report) => Packet::Report(report),
         Frame::Transfer(transfer) => Packet::Transfer(transfer),
+        Frame::CutLog(cut) => Packet::Cut(cut),
         Frame::Requests(mut batch) => Packet::Request(batch.requests.remove(0)),
         Frame::Replies(mut batch) => Packet::Reply(run, batch.replies.remove(0)),
         Frame::Chunk(chunk) => Packet::Chunk(chunk),

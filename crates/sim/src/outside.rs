@@ -1,9 +1,12 @@
 //! Everything outside of a process that its steps touch: time, agenda, network, checkers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use engine::Applied;
+use api::operation::OperationChange;
+use bytes::Bytes;
+use engine::{Applied, ApplyContext};
 use replication::Applier;
 use replication::Input;
 use types::{GroupId, Hlc, NodeId, ReplicaId};
@@ -11,6 +14,7 @@ use types::{GroupId, Hlc, NodeId, ReplicaId};
 use crate::agenda::Agenda;
 use crate::checkers::Checks;
 use crate::coverage::Coverage;
+use crate::coverage::steps::{At, kind_name};
 use crate::event::{Event, Packet, Place};
 use crate::faults::Fault;
 use crate::network::{Channel, Network};
@@ -49,6 +53,10 @@ pub struct Outside {
     pub apply_times: Vec<u64>,
     /// Of 1000 snapshots that are being installed, so many meet a crash.
     pub crashes_in_install: u64,
+    /// Of 1000 steps of operations, so many meet a crash of the node that leads the catalog.
+    pub crashes_at_steps: u64,
+    /// Who dies when a step is committed: by operation and the revision that the step is made from.
+    pub doomed: BTreeMap<(u64, u64), Place>,
 }
 
 impl Outside {
@@ -82,6 +90,61 @@ impl Outside {
         }
     }
 
+    /// The leader of the catalog is about to make a step of an operation: now and then it dies right before it
+    /// is committed, or right after.
+    pub fn step_begins(&mut self, place: Place, change: &OperationChange) {
+        let Some(record) = change.update.first() else { return };
+        if !self.random.permille(self.crashes_at_steps) {
+            return;
+        }
+        if self.random.permille(500) {
+            self.coverage.steps.note(record, At::DiedBefore);
+            self.end_leader(place);
+        } else {
+            self.doomed.insert((record.id, record.revision), place);
+        }
+    }
+
+    fn end_leader(&mut self, place: Place) {
+        let down = self.random.between(50_000_000, 3_000_000_000);
+        let fault = match self.random.below(4) {
+            0 => Fault::Isolate(place, down),
+            1 => Fault::PowerCut(place, down),
+            _ => Fault::Kill(place, down),
+        };
+        self.agenda.plan(self.now, Event::Strike(fault));
+    }
+
+    /// A node has carried out commands of the catalog.
+    pub fn catalog_commands(&mut self, commands: Vec<(ApplyContext, Bytes)>) {
+        for noted in self.checks.catalog_commands(commands, self.now) {
+            self.coverage.commands_stale += u64::from(noted.stale);
+            let Some(change) = noted.change else { continue };
+            self.coverage.steps_seen += 1;
+            self.coverage.forgotten += change.forget.len() as u64;
+            for started in &change.start {
+                let by_hand = started.by == "admin" || started.parent != 0;
+                self.coverage.automated += u64::from(!by_hand);
+            }
+            for record in change.start.iter().chain(&change.update) {
+                self.trace.note(self.now, &[70, record.id, record.revision], |f| {
+                    let step = record.steps.get(record.step as usize).map_or("", |step| &step.name);
+                    let (state, kind) = (record.state(), kind_name(record));
+                    write!(f, "──── operation {} ({kind}) is {state:?} {step}", record.id)
+                });
+                self.coverage.steps.note(record, At::Passed);
+                if let Some(place) = self.doomed.remove(&(record.id, record.revision)) {
+                    self.coverage.steps.note(record, At::DiedAfter);
+                    self.end_leader(place);
+                }
+            }
+        }
+        let laws = self.checks.laws();
+        self.coverage.evidence_checked = laws.evidence.compared;
+        self.coverage.votes_checked = laws.votes.checked;
+        self.coverage.repeats_checked = laws.repeated;
+    }
+
     /// How long it takes to apply a task.
     pub fn apply_time(&mut self, place: Place) -> u64 {
         self.random.latency(self.apply_times[place], STALL / 4)
@@ -107,7 +170,7 @@ impl Outside {
         });
         self.checks.applied(place, (group, replica), applier, before, self.now);
         if !memberships.is_empty() {
-            self.checks.memberships(place, group, applier.membership(), self.now);
+            self.checks.memberships(place, group, applier, self.now);
         }
         self.coverage.digests_compared = self.checks.digests_compared();
     }

@@ -1,8 +1,9 @@
 //! The plan of a run: everything that is decided before it begins, as a function of the seed.
 
 use crate::event::Place;
-use crate::faults::Fault;
+use crate::faults::{Fault, Loss};
 use crate::network::{Channel, Weather};
+use crate::operator::Command;
 use crate::random::Random;
 
 /// A millisecond of the world.
@@ -26,6 +27,10 @@ pub const TIME_MIN: u64 = 60 * SECOND;
 pub const FAULTS_MIN: usize = 5;
 /// See [`FAULTS_MIN`].
 pub const KINDS_MIN: usize = 3;
+/// Where operators are at work, so many of their commands change something.
+pub const COMMANDS_MIN: usize = 10;
+/// In one seed of so many, operators are at work.
+pub const OPERATED_EVERY: u64 = 3;
 
 /// How far clocks may differ from real time, in parts per million: 15 % between two of them is what
 /// leases are made for.
@@ -55,7 +60,7 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    /// All of them; a seed's is its remainder.
+    /// All of them, in turn.
     pub const ALL: [Scenario; 9] = [
         Scenario::Plain,
         Scenario::Transfers,
@@ -106,6 +111,14 @@ pub struct Plan {
     pub codec_every: u64,
     /// Whether a run that goes through too little is a failure.
     pub must_be_strong: bool,
+    /// Nodes that are not there at the beginning.
+    pub joiners: usize,
+    /// Over how many data centres the nodes are spread; 0: nobody says.
+    pub dcs: usize,
+    /// What operators do, and when. Nothing in most runs.
+    pub commands: Vec<(u64, Command)>,
+    /// Of 1000 steps of operations, so many meet the end of the node that leads the catalog.
+    pub crashes_at_steps: u64,
     /// What goes wrong, and when.
     pub faults: Vec<(u64, Fault)>,
     /// When everything that goes wrong has ended.
@@ -118,9 +131,13 @@ impl Plan {
     /// The plan of a seed.
     pub fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let scenario = Scenario::ALL[(seed % Scenario::ALL.len() as u64) as usize];
-        let nodes = *random.pick(&[3, 3, 3, 4, 5]);
-        let metas = if nodes > 3 && random.permille(500) { 3 } else { nodes };
+        let is_operated = is_operated(seed);
+        let scenario = scenario(seed);
+        let nodes = if is_operated { *random.pick(&[4, 5, 5, 6, 6]) } else { *random.pick(&[3, 3, 3, 4, 5]) };
+        let dcs = if nodes == 6 && random.permille(600) { 3 } else { 0 };
+        let joiners = usize::from(is_operated && dcs == 0 && random.permille(400));
+        let founders: usize = nodes - joiners;
+        let metas = if founders > 3 && random.permille(500) { 3 } else { founders.min(5) };
         let short = scenario == Scenario::Snapshots || random.permille(250);
         let rough = scenario == Scenario::RoughNetwork;
         let mut plan = Self {
@@ -132,7 +149,11 @@ impl Plan {
             replicas: 3,
             clients: random.between(4, 7) as usize,
             log_keep_entries: if short { random.between(5, 30) } else { random.between(200, 2000) },
-            apply_bytes_max: if short { random.between(1, 2000) as usize } else { types::limits::APPLY_BYTES_MAX },
+            apply_bytes_max: if short {
+                random.between(1, 2000) as usize
+            } else {
+                types::limits::APPLY_BYTES_MAX
+            },
             segment_bytes: *random.pick(&[4, 8, 16, 32]) << 10,
             flush_interval: *random.pick(&[200, 500, 1000, 1000, 3000]) * MILLI,
             weather: Weather {
@@ -147,6 +168,10 @@ impl Plan {
             crashes_in_install: if scenario == Scenario::Snapshots { 200 } else { 50 },
             codec_every: random.between(8, 24),
             must_be_strong: true,
+            joiners,
+            dcs,
+            commands: Vec::new(),
+            crashes_at_steps: 60,
             faults: Vec::new(),
             heal_at: HEAL_AT,
             clients_until: CLIENTS_UNTIL,
@@ -159,8 +184,33 @@ impl Plan {
             })
             .collect();
         plan.faults = faults(&plan, &mut random);
+        if is_operated {
+            plan.commands = commands(&plan, &mut random);
+        }
         plan
     }
+
+    /// Nodes that are there from the beginning.
+    pub fn founders(&self) -> usize {
+        self.nodes - self.joiners
+    }
+}
+
+/// Whether operators are at work in a seed's run.
+pub fn is_operated(seed: u64) -> bool {
+    seed % OPERATED_EVERY == OPERATED_EVERY - 1
+}
+
+/// What a seed is about. Where operators are at work no disk lies: replicas come, go and lose their votes, so that
+/// no moment can be named at which a machine may lose everything that it has promised.
+fn scenario(seed: u64) -> Scenario {
+    let number = if is_operated(seed) {
+        seed / OPERATED_EVERY
+    } else {
+        seed / OPERATED_EVERY * (OPERATED_EVERY - 1) + seed % OPERATED_EVERY
+    };
+    let scenario = Scenario::ALL[(number % Scenario::ALL.len() as u64) as usize];
+    if is_operated(seed) && scenario == Scenario::LyingDisk { Scenario::Plain } else { scenario }
 }
 
 impl Plan {
@@ -168,9 +218,11 @@ impl Plan {
     pub fn calm(seed: u64) -> Self {
         let mut plan = Self::new(seed);
         (plan.scenario, plan.nodes, plan.metas, plan.partitions) = (Scenario::Plain, 3, 3, 1);
+        (plan.joiners, plan.dcs) = (0, 0);
         plan.clocks = vec![(1_000_000, 0); plan.nodes];
         plan.weather = Weather { delay: 200_000, longest: 5 * MILLI, drop: 0, repeat: 0, reorder: 0 };
         plan.faults.clear();
+        plan.commands.clear();
         plan.must_be_strong = false;
         plan
     }
@@ -178,6 +230,17 @@ impl Plan {
 
 fn rate(random: &mut Random) -> u64 {
     1_000_000 - RATE_SPREAD + random.below(2 * RATE_SPREAD)
+}
+
+fn commands(plan: &Plan, random: &mut Random) -> Vec<(u64, Command)> {
+    let count = random.between(COMMANDS_MIN as u64 + 4, 28);
+    let mut commands: Vec<(u64, Command)> = (0..count)
+        .map(|_| (random.between(FAULTS_FROM / 2, HEAL_AT - 3 * SECOND), Command::any(random)))
+        .collect();
+    let joins = (0..plan.joiners).map(|_| (random.between(FAULTS_FROM, HEAL_AT / 2), Command::Join));
+    commands.extend(joins.collect::<Vec<_>>());
+    commands.sort_by_key(|(at, _)| *at);
+    commands
 }
 
 fn faults(plan: &Plan, random: &mut Random) -> Vec<(u64, Fault)> {
@@ -197,6 +260,12 @@ fn faults(plan: &Plan, random: &mut Random) -> Vec<(u64, Fault)> {
         let kind = if number < 4 { number as u64 } else { random.below(14) };
         let special =
             number >= 4 && random.permille(600) || plan.scenario == Scenario::Transfers && number > 3;
+        if plan.dcs > 0 && number % 4 == 3 {
+            let how = *random.pick(&[Loss::Power, Loss::Processes, Loss::Network]);
+            let length = random.between(SECOND, 12 * SECOND);
+            faults.push((at, Fault::LoseDc(random.below(plan.dcs as u64) as usize, how, length)));
+            continue;
+        }
         let fault = match special {
             true => special_fault(plan, victim, random).unwrap_or_else(|| basic_fault(kind, nodes, random)),
             false => basic_fault(kind, nodes, random),

@@ -17,6 +17,8 @@
 //! - `process/drive.rs`: effects: log, apply, flush
 //! - `process/bulk.rs`: snapshots
 //! - `process/member.rs`: gateway, desk, upkeep
+//! - `process/operate.rs`: the executor of operations
+//! - `process/tap.rs`: what the catalog's replica is given
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use env::{Clock, Moment};
 use node::control::Control;
 use node::desk::Desk;
 use node::heard::Heard;
+use node::operate::Operator;
 use node::{Gateway, RouteTable};
 use replication::start::{self, Engines, NewReplica};
 use replication::transfer::Transfers;
@@ -48,8 +51,11 @@ use crate::outside::Outside;
 mod bulk;
 mod drive;
 mod member;
+mod operate;
+mod tap;
 
 pub use member::{Ended, Purpose};
+use tap::{Tap, Tapped};
 
 /// Reports are published every so many ticks, as in the product.
 const REPORT_TICKS: u64 = 4;
@@ -83,6 +89,8 @@ pub struct Process {
     damaged: BTreeMap<(GroupId, ReplicaId), String>,
     member: Member,
     flush_interval: u64,
+    tap: Tap,
+    look_planned: bool,
 }
 
 /// What `node::Node` holds.
@@ -100,6 +108,10 @@ struct Member {
     purposes: BTreeMap<u64, Purpose>,
     may_found: bool,
     ready: bool,
+    started: Moment,
+    operator: Operator,
+    /// The limit that transfers were told last.
+    move_rate: u64,
 }
 
 /// Who asked the desk: this process' gateway, or the run of another.
@@ -151,6 +163,8 @@ pub struct Start<'a> {
     pub segment_bytes: u64,
     /// How often applied state becomes durable, in nanoseconds.
     pub flush_interval: u64,
+    /// Over how many data centres the nodes are spread; 0: nobody says.
+    pub dcs: usize,
 }
 
 impl Process {
@@ -173,7 +187,9 @@ impl Process {
         let catalog = CatalogEngine::new(records.clone());
         let watch = catalog.watch();
         let mut engines: Engines = BTreeMap::new();
-        engines.insert(EngineKind::Catalog as i32, Arc::new(catalog) as Arc<dyn Engine>);
+        let tap = Tap::default();
+        let tapped = Tapped(catalog, tap.clone());
+        engines.insert(EngineKind::Catalog as i32, Arc::new(tapped) as Arc<dyn Engine>);
         engines.insert(EngineKind::Kv as i32, Arc::new(KvEngine::new(records)));
         let clock = machine.clock.clone();
         let now = Now { moment: clock.now(), wall_millis: clock.wall_millis() };
@@ -184,7 +200,7 @@ impl Process {
         worker_options.catch_panics = false;
         let (opened, next_state) = start::open_all(&*log, &engines)?;
         let member = Member {
-            me: crate::world::node_record(place, start.run),
+            me: crate::world::node_record(place, start.run, start.dcs),
             bootstrap: start.bootstrap.clone(),
             routes: RouteTable::new(&watch.latest(), Some(start.bootstrap)),
             watch,
@@ -197,6 +213,9 @@ impl Process {
             purposes: BTreeMap::new(),
             may_found: start.may_found,
             ready: false,
+            started: now.moment,
+            operator: Operator::default(),
+            move_rate: 0,
         };
         let worker = Worker::new(worker_options, log.clone(), now);
         let mut process = Self {
@@ -223,6 +242,8 @@ impl Process {
             damaged: BTreeMap::new(),
             member,
             flush_interval: start.flush_interval,
+            tap,
+            look_planned: false,
             log,
         };
         for opened in opened {
@@ -253,6 +274,11 @@ impl Process {
         self.hosted.get(&group).map(|hosted| &hosted.applier)
     }
 
+    /// Whether it has heard that it was removed from the cluster.
+    pub fn has_left(&self) -> bool {
+        self.member.watch.latest().has_left(self.id)
+    }
+
     /// The newest catalog here.
     pub fn catalog(&self) -> Arc<catalog::Catalog> {
         self.member.watch.latest()
@@ -274,6 +300,7 @@ impl Process {
             Work::Transfers => self.transfers_tick(out),
             Work::Flush => self.flush(out),
             Work::Look => self.look(out),
+            Work::Changed => self.catalog_changed(out),
             Work::Report => self.report(out),
             Work::Sweep => self.sweep(out),
             Work::Gateway => self.gateway_tick(out),
@@ -290,6 +317,7 @@ impl Process {
                 let (group, to) = (GroupId(wish.group), ReplicaId(wish.to));
                 self.input(Input::Transfer { group, to }, out);
             }
+            Packet::Cut(cut) => self.cut_now(cut, out),
             Packet::Request(request) => {
                 let caller = Caller::There(from, out.runs[from]);
                 if let Some(reply) = self.receive(caller, request, out) {
@@ -444,7 +472,7 @@ impl Process {
         }
         let state = self.new_state();
         let (start, applier) = start::create(&*self.log, &self.engines, new, state)?;
-        out.checks.created(self.place, &start, out.now);
+        out.checks.created(self.place, &start, &applier, out.now);
         self.add(start, applier, out);
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 
 use crate::checkers::Violation;
 use crate::coverage::Coverage;
-use crate::plan::Plan;
+use crate::plan::{OPERATED_EVERY, Plan};
 use crate::world::{Outcome, World};
 
 thread_local! {
@@ -27,11 +27,32 @@ pub fn run(seed: u64, readable: bool) -> Outcome {
     })
 }
 
+/// Which seeds are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seeds {
+    /// All from the first on.
+    All,
+    /// Those in whose runs operators are at work.
+    Operated,
+}
+
+impl Seeds {
+    /// The seed at a place, counted from the first one.
+    pub fn at(self, from: u64, place: u64) -> u64 {
+        match self {
+            Seeds::All => from + place,
+            Seeds::Operated => {
+                let first = (from / OPERATED_EVERY) * OPERATED_EVERY + OPERATED_EVERY - 1;
+                first + place * OPERATED_EVERY
+            }
+        }
+    }
+}
+
 /// Runs many seeds on all processors and hands over each outcome as it comes, in no order. `stop` ends
 /// it early.
-pub fn run_all(from: u64, seeds: u64, mut each: impl FnMut(u64, Outcome) -> Next) {
-    let next = AtomicU64::new(from);
-    let end = from.saturating_add(seeds);
+pub fn run_all(which: Seeds, from: u64, seeds: u64, mut each: impl FnMut(u64, Outcome) -> Next) {
+    let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (tell, hear) = mpsc::sync_channel(4 * threads);
     std::thread::scope(|scope| {
@@ -39,8 +60,9 @@ pub fn run_all(from: u64, seeds: u64, mut each: impl FnMut(u64, Outcome) -> Next
             let (next, tell) = (&next, tell.clone());
             scope.spawn(move || {
                 loop {
-                    let seed = next.fetch_add(1, Relaxed);
-                    if seed >= end || tell.send((seed, run(seed, false))).is_err() {
+                    let place = next.fetch_add(1, Relaxed);
+                    let seed = which.at(from, place);
+                    if place >= seeds || tell.send((seed, run(seed, false))).is_err() {
                         return;
                     }
                 }
@@ -49,7 +71,7 @@ pub fn run_all(from: u64, seeds: u64, mut each: impl FnMut(u64, Outcome) -> Next
         drop(tell);
         while let Ok((seed, outcome)) = hear.recv() {
             if each(seed, outcome) == Next::Stop {
-                next.store(end, Relaxed);
+                next.store(seeds, Relaxed);
             }
         }
     });

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use api::catalog::{Bootstrap, EngineKind, HashBy, NewTable, NodeRecord};
+use api::catalog::{Bootstrap, EngineKind, HashBy, Label, NewTable, NodeRecord};
 use api::peer::{Member, Membership};
 use catalog::Role;
 use engine::records::MemoryRecordStore;
@@ -31,11 +31,14 @@ use crate::linearizability;
 use crate::machine::Machine;
 use crate::network::Network;
 use crate::outside::Outside;
-use crate::plan::{FAULTS_MIN, KINDS_MIN, MILLI, OPERATIONS_MIN, Plan, SECOND, TIME_MIN, WELL_WITHIN};
+use crate::plan::{
+    COMMANDS_MIN, FAULTS_MIN, KINDS_MIN, MILLI, OPERATIONS_MIN, Plan, SECOND, TIME_MIN, WELL_WITHIN,
+};
 use crate::process::{Process, Start};
 use crate::random::Random;
 use crate::trace::Trace;
 
+mod operators;
 mod strike;
 mod workload;
 
@@ -64,6 +67,7 @@ pub struct World {
     waited: u64,
     /// Clients rest until then.
     hush_until: u64,
+    operators: operators::Operators,
     over: bool,
 }
 
@@ -79,6 +83,17 @@ pub struct Node {
     resumed: u64,
     /// Its log cannot be opened any more; it stays away.
     pub(crate) lost: bool,
+    /// It is in the cluster: from the beginning, or since somebody added it.
+    joined: bool,
+    /// It was removed from the cluster, has heard so, and runs no more.
+    left: bool,
+}
+
+impl Node {
+    /// Whether it is, or shall be, a part of the cluster.
+    pub(crate) fn is_there(&self) -> bool {
+        self.joined && !self.left && !self.lost
+    }
 }
 
 /// What came of a run.
@@ -96,13 +111,15 @@ pub struct Outcome {
 }
 
 /// How a node presents itself to the catalog.
-pub fn node_record(place: Place, run: u64) -> NodeRecord {
+pub fn node_record(place: Place, run: u64, dcs: usize) -> NodeRecord {
+    let dc = (dcs > 0).then(|| Label { name: "dc".into(), value: format!("dc{}", place % dcs) });
     NodeRecord {
         id: place as u64 + 1,
         endpoint: format!("node{}:1", place + 1),
         roles: Role::ALL.iter().map(|role| role.as_str().to_owned()).collect(),
         boot: run,
         version: "sim".into(),
+        labels: dc.into_iter().collect(),
         feature_level: 1,
         ..Default::default()
     }
@@ -124,15 +141,18 @@ impl World {
                 harmed: BTreeSet::new(),
             }
         });
-        let node = |machine| Node {
+        let founders = plan.founders();
+        let node = |(place, machine)| Node {
             machine,
             process: None,
             has_served: false,
             paused: None,
             resumed: 0,
             lost: false,
+            joined: place < founders,
+            left: false,
         };
-        let nodes: Vec<Node> = machines.map(node).collect();
+        let nodes: Vec<Node> = machines.enumerate().map(node).collect();
         let network = Network::new(plan.nodes, plan.weather, random.fork(1), plan.codec_every);
         let out = Outside {
             now: 0,
@@ -148,6 +168,8 @@ impl World {
             disk_times: vec![plan.disk_time; plan.nodes],
             apply_times: vec![APPLY_TIME; plan.nodes],
             crashes_in_install: plan.crashes_in_install,
+            crashes_at_steps: plan.crashes_at_steps,
+            doomed: Default::default(),
         };
         let client = |_| Client { random: random.fork(3), begun: 0, waiting: None };
         let clients = (0..plan.clients).map(client).collect();
@@ -169,6 +191,7 @@ impl World {
             struck,
             waited: 0,
             hush_until: 0,
+            operators: Default::default(),
             over: false,
         }
     }
@@ -185,6 +208,7 @@ impl World {
         for (at, fault) in std::mem::take(&mut self.plan.faults) {
             self.out.agenda.plan(at, Event::Strike(fault));
         }
+        self.hire_operators();
         self.out.agenda.plan(self.plan.heal_at, Event::Heal);
         while !self.over && self.out.checks.violation().is_none() {
             let Some((at, event)) = self.out.agenda.take_next() else { break };
@@ -236,6 +260,9 @@ impl World {
             Event::Impatient(client, number) => self.client_gives_up(client, number),
             Event::Strike(fault) => self.strike(fault),
             Event::Repair(repair) => self.repair(repair),
+            Event::Operator(number) => self.operator_acts(number),
+            Event::Late(number, op, tolerance) => self.start_late(number, *op, tolerance),
+            Event::Tidy => self.tidy(),
             Event::Heal => self.heal(),
             Event::Inspect => self.inspect(),
         }
@@ -262,13 +289,16 @@ impl World {
         if let Some(process) = &mut node.process {
             work(process, &mut self.out);
             node.has_served |= process.is_ready();
+            if process.has_left() {
+                self.leave(place);
+            }
         }
     }
 
     /// Starts a process on what lies on its machine.
     fn start(&mut self, place: Place) {
         let node = &mut self.nodes[place];
-        if node.process.is_some() || node.lost {
+        if node.process.is_some() || !node.is_there() {
             return;
         }
         let run = self.next_run;
@@ -282,6 +312,7 @@ impl World {
             apply_bytes_max: self.plan.apply_bytes_max,
             segment_bytes: self.plan.segment_bytes,
             flush_interval: self.plan.flush_interval,
+            dcs: self.plan.dcs,
         };
         self.out.trace.note(self.out.now, &[40, place as u64, run], |f| write!(f, "n{} starts", place + 1));
         match Process::start(place, &node.machine, &start, &mut self.out) {
@@ -307,12 +338,21 @@ impl World {
         }
     }
 
+    /// A node has heard that it was removed from the cluster: its process ends, as the product's does.
+    fn leave(&mut self, place: Place) {
+        self.out.trace.note(self.out.now, &[42, place as u64], |f| write!(f, "n{} has left", place + 1));
+        self.out.coverage.nodes_left += 1;
+        self.end_process(place);
+        self.nodes[place].left = true;
+    }
+
     /// Looks whether everything is well, and ends the run when it is.
     fn inspect(&mut self) {
         let now = self.out.now;
         let busy = self.clients.iter().any(|client| client.waiting.is_some());
         let enough = self.history.len() >= OPERATIONS_MIN && now >= self.plan.clients_until;
-        let well = liveness::check(&self.nodes);
+        let well = liveness::check(&self.nodes).and_then(|()| self.out.checks.rest());
+        let enough = enough && self.operators_rest();
         if self.final_reads.is_none() && enough && !busy && well.is_ok() {
             let keys = self.keys.iter().map(|(key, _)| key.clone()).collect();
             self.final_reads = Some(keys);
@@ -337,10 +377,14 @@ impl World {
         let strong = self.struck.len() >= FAULTS_MIN
             && kinds.len() >= KINDS_MIN
             && self.history.len() >= OPERATIONS_MIN
-            && self.out.now >= TIME_MIN;
+            && self.out.now >= TIME_MIN
+            && (self.plan.commands.is_empty() || self.commands_accepted() >= COMMANDS_MIN);
         if !strong {
             let (faults, operations) = (self.struck.len(), self.history.len());
-            self.out.fail("strength", format!("{faults} faults of {kinds:?}, {operations} operations"));
+            let commands = self.commands_accepted();
+            let detail =
+                format!("{faults} faults of {kinds:?}, {operations} operations, {commands} commands");
+            self.out.fail("strength", detail);
         }
     }
 
@@ -396,7 +440,7 @@ fn bootstrap(plan: &Plan) -> Bootstrap {
     };
     Bootstrap {
         cluster: plan.seed + 1,
-        nodes: (0..plan.nodes).map(|place| node_record(place, 0)).collect(),
+        nodes: (0..plan.founders()).map(|place| node_record(place, 0, plan.dcs)).collect(),
         membership: Some(Membership { epoch: 1, members: (0..plan.metas).map(member).collect() }),
         tables: vec![table],
     }

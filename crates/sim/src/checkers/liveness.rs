@@ -35,7 +35,7 @@ pub fn check_places(nodes: &[Node]) -> Result<(), String> {
 }
 
 fn newest_catalog(nodes: &[Node]) -> Result<Arc<Catalog>, String> {
-    let down = nodes.iter().position(|node| node.process.is_none() && !node.lost);
+    let down = nodes.iter().position(|node| node.process.is_none() && node.is_there());
     if let Some(place) = down {
         return Err(format!("node {} does not run", place + 1));
     }
@@ -62,13 +62,13 @@ fn check_group(nodes: &[Node], catalog: &Catalog, group: GroupId, all_applied: b
         .max_by_key(|(running, _)| running.term());
     let Some((leader, process)) = leader else { return Err(format!("group {group} has no leader")) };
     let membership = process.applier(group).map(|applier| applier.membership().clone()).unwrap_or_default();
-    let members: Vec<(ReplicaId, NodeId)> = membership
+    let members: Vec<(ReplicaId, NodeId, bool)> = membership
         .members
         .iter()
-        .filter(|member| !member.learner)
-        .map(|member| (member.replica.into(), member.node.into()))
+        .map(|member| (member.replica.into(), member.node.into(), member.learner))
         .collect();
-    if members != wish.replicas.iter().map(|(replica, node)| (*replica, *node)).collect::<Vec<_>>() {
+    let shall = |(replica, node): (&ReplicaId, &NodeId)| (*replica, *node, wish.learners.contains(replica));
+    if members != wish.replicas.iter().map(shall).collect::<Vec<_>>() {
         let wished: Vec<String> =
             wish.replicas.iter().map(|(replica, node)| format!("{replica}@{node}")).collect();
         return Err(format!("group {group} is {}, should be {}", shown(&membership), wished.join(" ")));
@@ -95,6 +95,17 @@ fn check_group(nodes: &[Node], catalog: &Catalog, group: GroupId, all_applied: b
         }
     }
     Ok(())
+}
+
+/// Whether every group on a node has a majority without it, and three voters at the least.
+pub fn can_do_without(nodes: &[Node], place: usize) -> bool {
+    let Ok(catalog) = newest_catalog(nodes) else { return false };
+    let mut partitions = catalog.partitions();
+    partitions.all(|partition| {
+        let voters = partition.observed.as_ref().or(partition.birth.as_ref());
+        let voters = || voters.iter().flat_map(|known| &known.members).filter(|member| !member.learner);
+        voters().count() >= 3 || voters().all(|voter| voter.node != place as u64 + 1)
+    })
 }
 
 /// At the end: all replicas of a group, which stand at one position, have one digest.

@@ -10,9 +10,6 @@ use crate::event::{Packet, Work};
 use crate::network::Channel;
 use crate::outside::Outside;
 
-/// How often transfers look at the time, as in the product.
-const TICK: u64 = 100_000_000;
-
 impl Process {
     pub(super) fn take_snapshot(&mut self, group: GroupId, to: ReplicaId, out: &mut Outside) {
         let taken = self.hosted.get(&group).map(|hosted| hosted.applier.snapshot());
@@ -45,6 +42,9 @@ impl Process {
         self.transfers.chunk(from, chunk, now, begin, &mut effects);
         // The number may not have been used; gaps do not matter.
         self.next_state = state.next();
+        if let Some(shared) = self.shared.get(&group) {
+            shared.set_received(self.transfers.received(group, to).unwrap_or(0));
+        }
         self.finish_transfers(effects, out);
     }
 
@@ -58,6 +58,13 @@ impl Process {
         self.transfers_planned = false;
         let mut effects = Vec::new();
         self.transfers.tick(self.now(), &mut effects);
+        self.finish_transfers(effects, out);
+    }
+
+    /// Snapshots leave no faster than this many bytes per second; 0: as fast as they can.
+    pub(super) fn limit_snapshots(&mut self, bytes_per_second: u64, out: &mut Outside) {
+        let mut effects = Vec::new();
+        self.transfers.set_rate(bytes_per_second, self.now(), &mut effects);
         self.finish_transfers(effects, out);
     }
 
@@ -85,8 +92,8 @@ impl Process {
         }
         if !self.transfers_planned {
             self.transfers_planned = true;
-            let slow = if self.transfers.active() > 0 { 1 } else { 10 };
-            self.plan(slow * TICK, Work::Transfers, out);
+            let pause = self.transfers.tick_every().as_nanos() as u64;
+            self.plan(pause, Work::Transfers, out);
         }
     }
 

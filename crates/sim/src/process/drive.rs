@@ -147,14 +147,21 @@ impl Process {
             Err(error) => return self.stop(group, error.to_fault(), out),
         };
         hosted.shared.observe(hosted.applier.hlc());
+        let replica = self.replicas.get(&group).map_or(ReplicaId::NONE, |(replica, _)| *replica);
         for (index, work) in hosted.applier.take_digests() {
             match work() {
-                Ok(digest) => hosted.shared.add_digest(index, digest),
+                Ok(digest) => {
+                    out.checks.digest_taken(group, replica, index, &digest);
+                    hosted.shared.add_digest(index, digest);
+                }
                 Err(error) => out.fail("digests", format!("node {}: {error}", self.id)),
             }
         }
-        let replica = self.replicas.get(&group).map_or(ReplicaId::NONE, |(replica, _)| *replica);
         out.applied(self.place, (group, replica), &hosted.applier, before, &outcome.memberships);
+        if group == GroupId::CATALOG {
+            out.catalog_commands(self.tap.take());
+            self.plan_changed(out);
+        }
         self.unflushed.insert(group);
         let answers = std::mem::take(&mut outcome.answers);
         self.answer(answers, out);
@@ -211,6 +218,12 @@ impl Process {
 
     /// Applied state becomes durable.
     pub(super) fn flush(&mut self, out: &mut Outside) {
+        self.flush_all(out);
+        self.plan(self.flush_interval, Work::Flush, out);
+    }
+
+    /// The same, asked for.
+    pub(super) fn flush_all(&mut self, out: &mut Outside) {
         if !self.unflushed.is_empty() {
             for engine in self.engines.values() {
                 if let Err(error) = engine.flush() {
@@ -227,7 +240,6 @@ impl Process {
             out.checks.durable(self.place, group, index);
             self.input(Input::StateDurable { group, index }, out);
         }
-        self.plan(self.flush_interval, Work::Flush, out);
     }
 
     /// A replica whose state or log cannot be used stops.

@@ -16,12 +16,15 @@ use node::{Call, GatewayCounters, GatewayEffect, GroupRoute, RouteTable, Routes}
 use node::{heard, sweep};
 use prost::Message;
 use replication::{Answer, GroupShared, Input, Token};
-use types::{Fault, Generation, GroupId, NodeId};
+use types::{Fault, Generation, GroupId, NodeId, OperationId};
 
 use super::{Caller, Process};
 use crate::event::{Packet, Work};
 use crate::network::Channel;
 use crate::outside::Outside;
+
+/// How often the catalog copy's version is looked at, in nanoseconds, as in the product.
+const CATALOG_LOOK_EVERY: u64 = 100_000_000;
 
 /// Why a call was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,12 @@ pub enum Purpose {
     Own,
     /// Somebody who runs the cluster changes the catalog.
     Operator,
+    /// The same, by the number of what they do, and they want to hear how it ended.
+    Command(usize),
+    /// A step of an operation.
+    Step,
+    /// A digest for an operation.
+    Digest(OperationId),
 }
 
 /// A call that is over.
@@ -116,7 +125,8 @@ impl Process {
         while let Some(effect) = work.pop_front() {
             match effect {
                 GatewayEffect::Complete(id, result) => {
-                    if let Some(purpose) = self.member.purposes.remove(&id) {
+                    let purpose = self.member.purposes.remove(&id);
+                    if let Some(purpose) = purpose.and_then(|purpose| self.ended(purpose, &result)) {
                         out.ended.push(Ended { purpose, result });
                     }
                 }
@@ -209,8 +219,24 @@ impl Process {
 
     pub(super) fn look(&mut self, out: &mut Outside) {
         self.compare(out);
+        self.operate(out);
         let pause = control::look_every(self.member.ready);
         self.plan(pause.as_nanos() as u64, Work::Look, out);
+    }
+
+    /// The replica of the catalog here has applied something: it is looked at soon.
+    pub(super) fn plan_changed(&mut self, out: &mut Outside) {
+        if !self.look_planned && self.catalog().version() != self.member.routes.version() {
+            self.look_planned = true;
+            let after = out.random.below(CATALOG_LOOK_EVERY);
+            self.plan(after, Work::Changed, out);
+        }
+    }
+
+    pub(super) fn catalog_changed(&mut self, out: &mut Outside) {
+        self.look_planned = false;
+        self.compare(out);
+        self.operate(out);
     }
 
     /// Compares the catalog with this node, and acts.
@@ -301,6 +327,7 @@ impl Process {
         if listeners.is_empty() {
             listeners.extend(self.member.bootstrap.nodes.iter().map(|founder| NodeId(founder.id)));
         }
+        self.member.observations.insert(self.id, (self.now(), report.clone()));
         for node in listeners {
             out.send(self.place, node, Channel::Raft, Packet::Report(report.clone()));
         }

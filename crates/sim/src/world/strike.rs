@@ -8,7 +8,7 @@ use types::{GroupId, NodeId, ReplicaId};
 use super::{APPLY_TIME, World, count};
 use crate::checkers::liveness;
 use crate::event::{Event, Place};
-use crate::faults::{Fault, Repair};
+use crate::faults::{Fault, Loss, Repair};
 use crate::network::Channel;
 use crate::plan::{MILLI, SECOND};
 use crate::process::Purpose;
@@ -137,6 +137,10 @@ impl World {
             }
             Fault::Replace(place) => self.replace_some_replica(place),
             Fault::Harm(place, down) => self.harm(place, down),
+            Fault::Stop(place, length) => {
+                self.end_process(place) && self.repair_after(length, Repair::Start(place))
+            }
+            Fault::LoseDc(dc, how, length) => self.lose_dc(dc, how, length),
             Fault::Lie(place, length, down) => {
                 let spared = self.can_spare(place);
                 if spared {
@@ -198,11 +202,12 @@ impl World {
     }
 
     /// Ends a process. Its clients never hear what became of their calls.
-    fn end_process(&mut self, place: Place) -> bool {
+    pub(super) fn end_process(&mut self, place: Place) -> bool {
         let Some(process) = self.nodes[place].process.take() else { return false };
         self.nodes[place].paused = None;
         count(&process, &mut self.out.coverage);
         self.clients_disconnected(place, process.run());
+        self.operators_disconnected(place, process.run());
         self.out.runs[place] = 0;
         self.out.network.set_up(place, false);
         for other in 0..self.nodes.len() {
@@ -231,6 +236,26 @@ impl World {
         self.out.coverage.lying_disks += u64::from(machine.lied);
         machine.power_cut(&mut self.random);
         ran && self.repair_after(down, Repair::Start(place))
+    }
+
+    /// A whole data centre is gone for a while.
+    fn lose_dc(&mut self, dc: usize, how: Loss, length: u64) -> bool {
+        if self.plan.dcs == 0 {
+            return false;
+        }
+        self.out.coverage.dcs_lost += 1;
+        let inside: Vec<Place> = (0..self.nodes.len()).filter(|place| place % self.plan.dcs == dc).collect();
+        if how == Loss::Network {
+            let side = inside.iter().fold(0, |side, place| side | 1 << place);
+            return self.try_strike(Fault::Partition(side, length));
+        }
+        for place in inside {
+            match how {
+                Loss::Power => self.power_cut(place, length),
+                _ => self.kill(place, length),
+            };
+        }
+        true
     }
 
     fn pause(&mut self, place: Place, length: u64) -> bool {
@@ -303,6 +328,7 @@ impl World {
         self.nodes[place].process.is_some()
             && self.nodes.iter().all(|node| !node.lost && !node.machine.lied)
             && liveness::check_places(&self.nodes).is_ok()
+            && liveness::can_do_without(&self.nodes, place)
     }
 
     /// The process is killed, and the state of one of its replicas is gone.

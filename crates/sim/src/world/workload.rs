@@ -87,7 +87,14 @@ impl World {
     /// Calls that are over reach those who made them.
     pub(super) fn end_calls(&mut self) {
         for Ended { purpose, result } in std::mem::take(&mut self.out.ended) {
-            let Purpose::Client(client, number) = purpose else { continue };
+            let (client, number) = match purpose {
+                Purpose::Client(client, number) => (client, number),
+                Purpose::Command(number) => {
+                    self.operator_hears(number, result);
+                    continue;
+                }
+                _ => continue,
+            };
             let state = &mut self.clients[client];
             let Some(waiting) = state.waiting.filter(|waiting| waiting.number == number) else { continue };
             state.waiting = None;
