@@ -77,7 +77,7 @@ impl FjallStore {
         let keyspaces = Arc::new(RwLock::new(keyspaces));
         let governor = Governor::new(options.write_buffer_bytes, keyspaces.clone());
         let own = guarded(|| database.keyspace(OWN_KEYSPACE, keyspace_options))?;
-        let tidier = Tidier::start(database.clone(), keyspaces.clone(), own)?;
+        let tidier = Tidier::start(database.clone(), keyspaces.clone(), own, path.to_owned())?;
         Ok(Self { database, keyspaces, governor: Arc::new(governor), _tidier: tidier })
     }
 

@@ -16,6 +16,7 @@
 //! keyspace of its own, writes a record to it, and seals that.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -27,6 +28,10 @@ use types::StateId;
 
 use crate::error::guarded;
 
+/// Tidying writes before it gives back: it needs this much free, so that it is never what fills the disk ...
+const ROOM_BYTES: u64 = 64 * 1024 * 1024;
+/// ... or, where that is less, the n-th part of the disk.
+const ROOM_PART: u64 = 16;
 /// The keyspace that is no state's.
 pub(crate) const OWN_KEYSPACE: &str = "tidy";
 /// How often quiet states are looked for.
@@ -92,11 +97,15 @@ impl Tidier {
         database: Database,
         spaces: Arc<RwLock<BTreeMap<StateId, Space>>>,
         own: Keyspace,
+        directory: PathBuf,
     ) -> Result<Self, EngineError> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let stopped = stop.clone();
         let run = move || {
             while !sleep(&stopped) {
+                if !has_room(&directory) {
+                    continue;
+                }
                 if let Err(error) = look(&database, &spaces, &own) {
                     // Whoever writes next is told the same.
                     tracing::warn!(%error, "quiet states are not tidied any more");
@@ -160,6 +169,14 @@ fn look(
         })?;
     }
     Ok(())
+}
+
+/// Whether there is room to tidy. Where the system does not say, there is.
+fn has_room(directory: &Path) -> bool {
+    rustix::fs::statvfs(directory).ok().is_none_or(|found| {
+        let (free, total) = (found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize);
+        free >= ROOM_BYTES.min(total / ROOM_PART)
+    })
 }
 
 fn pays(keyspace: &Keyspace, graves: u64) -> bool {
