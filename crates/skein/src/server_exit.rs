@@ -88,6 +88,7 @@ fn write_over(path: &std::path::Path, text: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn the_words_of_a_process_are_its_own() {
@@ -108,6 +109,15 @@ mod tests {
             let told = ServerExit::read(&place, current).expect("told");
             assert_eq!(told.ending(), ending);
         }
+        // The words need no room that is not there already.
+        let file = std::fs::metadata(place.exit_file()).expect("there");
+        ServerExit::reserve(&place).expect("reserved");
+        assert_eq!(ServerExit::last(&place), None, "an earlier run's words are gone");
+        let reserved = std::fs::metadata(place.exit_file()).expect("there");
+        assert_eq!((file.ino(), file.blocks()), (reserved.ino(), reserved.blocks()));
+        ServerExit::write(&place, &Err(ErrorCode::DiskFull.into()));
+        let written = std::fs::metadata(place.exit_file()).expect("there");
+        assert_eq!((file.ino(), file.blocks()), (written.ino(), written.blocks()));
         let other = Process { started: current.started + 1, ..current };
         assert_eq!(ServerExit::read(&place, other), None);
     }

@@ -200,6 +200,25 @@ fn tables_are_made_listed_shown_and_dropped() {
 }
 
 #[test]
+fn a_node_names_its_directory_for_everybody() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
+    cluster.down();
+    // Started as people do: with a relative path.
+    let path = cluster.directory().path().to_owned();
+    let (parent, name) = (path.parent().expect("a parent"), path.file_name().expect("a name"));
+    let mut up = std::process::Command::new(SKEIN);
+    let output = up.args(["up", "--detach", "--dir"]).arg(name).current_dir(parent).output();
+    let output = output.expect("the binary");
+    assert!(output.status.success(), "{}", words(&output));
+    let found: Vec<String> =
+        redis::cmd("CONFIG").arg("GET").arg("dir").query(&mut cluster.redis(1)).expect("an answer");
+    let data = cluster.directory().node_directory(1).join("data");
+    let data = std::fs::canonicalize(data).expect("a directory");
+    assert_eq!(found, ["dir", &data.display().to_string()]);
+}
+
+#[test]
 fn a_wrong_secret_is_refused() {
     let _alone = alone();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
