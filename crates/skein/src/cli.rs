@@ -139,6 +139,9 @@ pub struct Up {
     /// Where the cluster is, or shall be
     #[arg(long, value_name = "DIR", default_value = "skein-data")]
     pub dir: PathBuf,
+    /// What people call the cluster [default: skein]
+    #[arg(long, value_name = "NAME", value_parser = original::cluster_name)]
+    pub name: Option<String>,
     /// How many nodes [default: 3]
     #[arg(long, value_name = "N", value_parser = ["1", "3", "5"])]
     pub nodes: Option<String>,

@@ -24,6 +24,8 @@ pub const PARTITIONS_DEFAULT: u32 = 8;
 /// What a user asked for; what is absent may be anything.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
+    /// `--name`.
+    pub name: Option<String>,
     /// `--nodes`.
     pub nodes: Option<u16>,
     /// `--base-port`.
@@ -98,6 +100,10 @@ pub fn compare(directory: &Directory, topology: &Topology, wish: &Wish) -> Resul
         wish.base_port.filter(|&asked| asked != topology.base_port()).map(|asked| {
             (format!("base port {}", topology.base_port()), "--base-port", asked.to_string(), "the ports")
         }),
+        wish.name
+            .as_ref()
+            .filter(|&asked| *asked != topology.name)
+            .map(|asked| (format!("the name {}", topology.name), "--name", asked.clone(), "the name")),
         wish.partitions.filter(|&asked| asked != topology.partitions).map(|asked| {
             let has = crate::say::count(u64::from(topology.partitions), "partition");
             (has, "--partitions", asked.to_string(), "the number of partitions of a table")
@@ -205,6 +211,9 @@ fn design(directory: &Directory, wish: &Wish) -> Result<Topology, Fault> {
         wish.partitions.unwrap_or(PARTITIONS_DEFAULT),
         wish.listen.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
     )?;
+    if let Some(name) = &wish.name {
+        name.clone_into(&mut topology.name);
+    }
     topology.nodes.iter_mut().for_each(|node| node.labels.clone_from(&wish.labels));
     Ok(topology)
 }
@@ -274,6 +283,7 @@ mod tests {
         for (wish, words) in [
             (Wish { nodes: Some(5), ..Wish::default() }, "has 3 nodes, --nodes asks for 5"),
             (Wish { partitions: Some(1), ..Wish::default() }, "has 8 partitions, --partitions asks for 1"),
+            (Wish { name: Some("b".into()), ..Wish::default() }, "has the name skein, --name asks for b"),
             (
                 Wish { base_port: Some(8000), ..Wish::default() },
                 "has base port 7000, --base-port asks for 8000",

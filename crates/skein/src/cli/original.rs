@@ -8,6 +8,9 @@ use shell::Program;
 
 use super::Find;
 
+/// Longest name of a cluster.
+const CLUSTER_NAME_MAX: usize = 64;
+
 /// Arguments of `ns`.
 #[derive(Debug, Args)]
 pub struct Ns {
@@ -28,6 +31,15 @@ pub struct Original {
     /// --interactive=false, --cmd=CMD, --database=NAME, --dir=DIR, --secret_file=FILE
     #[arg(value_name = "FLAGS", trailing_var_arg = true, allow_hyphen_values = true)]
     pub flags: Vec<String>,
+}
+
+/// A name of a cluster, as `--zk_root_path` may name it too.
+pub fn cluster_name(text: &str) -> Result<String, String> {
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
+    if (1..=CLUSTER_NAME_MAX).contains(&text.len()) && text.chars().all(is_allowed) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("1 to {CLUSTER_NAME_MAX} letters, digits and '_', '-', '.'"))
 }
 
 /// `fedb ...` as `skein fedb ...` when the program was started under that name; everything else as it is.
@@ -54,6 +66,16 @@ mod tests {
         assert_eq!(words(&["./bin/fedb", "--role=ns_client"]), ["./bin/fedb", "fedb", "--role=ns_client"]);
         assert_eq!(words(&["/usr/bin/skein", "fedb"]), ["/usr/bin/skein", "fedb"]);
         assert!(words(&[]).is_empty());
+    }
+
+    #[test]
+    fn names_of_clusters_are_plain() {
+        for good in ["skein", "fedb_cluster", "eu-1.b"] {
+            assert_eq!(cluster_name(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "/fedb", "two words", "ä", &"x".repeat(65)] {
+            assert!(cluster_name(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub fn run(arguments: Up) -> Result<Exit, Fault> {
     let began = Instant::now();
     let directory = Directory::new(&arguments.dir);
     let wish = Wish {
+        name: arguments.name.clone(),
         nodes: arguments.nodes.as_deref().and_then(|nodes| nodes.parse().ok()),
         base_port: arguments.base_port,
         partitions: arguments.partitions,
