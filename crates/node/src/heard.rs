@@ -49,11 +49,19 @@ fn is_newborn(report: &Report) -> bool {
 }
 
 /// Whether a node that reports needs a copy of this catalog: it has no working replica of it, and what it has
-/// is older.
+/// is older. A replica that the others have let go hears nothing any more, not even that it may go.
 pub fn needs_copy(report: &Report, catalog: &Catalog) -> bool {
+    let is_member = |id: u64| {
+        let partition = catalog.partition(GroupId::CATALOG);
+        let known = partition.and_then(|partition| partition.observed.as_ref().or(partition.birth.as_ref()));
+        let wished = partition.iter().flat_map(|partition| &partition.replicas);
+        known.iter().flat_map(|known| &known.members).any(|member| member.replica == id)
+            || wished.into_iter().any(|replica| replica.id == id)
+    };
     let replicates = report.replicas.iter().any(|replica| {
         replica.group == GroupId::CATALOG.get()
             && !matches!(replica.state(), ReplicaState::Stopped | ReplicaState::Starting)
+            && is_member(replica.replica)
     });
     !replicates && report.catalog_version < catalog.version().get()
 }
