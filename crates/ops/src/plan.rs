@@ -77,7 +77,7 @@ impl Draft {
 
     /// The plan, and the command that starts it.
     pub(crate) fn finish(mut self, sight: &Sight<'_>, by: &str) -> Planned {
-        let cost = cost::of(sight, &self.parts);
+        let cost = cost::of(sight, &self.parts, self.parent.as_ref());
         let of_offline = matches!(self.parent, Some(OperationKind::OfflineNode(_)));
         let planned_part = |kind: &OperationKind| PlannedPart {
             kind: kind::name(kind).into(),

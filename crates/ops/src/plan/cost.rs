@@ -19,11 +19,11 @@ pub(super) struct Cost {
     pub(super) lowest_fault_tolerance: u32,
 }
 
-pub(super) fn of(sight: &Sight<'_>, parts: &[OperationKind]) -> Cost {
+pub(super) fn of(sight: &Sight<'_>, parts: &[OperationKind], parent: Option<&OperationKind>) -> Cost {
     Cost {
         bytes: parts.iter().map(|kind| bytes(sight, kind)).sum(),
         seconds: seconds(sight, parts),
-        lowest_fault_tolerance: lowest_fault_tolerance(sight, parts),
+        lowest_fault_tolerance: lowest_fault_tolerance(sight, parts, parent),
     }
 }
 
@@ -83,7 +83,11 @@ impl Voters {
 }
 
 /// The lowest fault tolerance of any partition at any moment, provided that nothing else happens.
-fn lowest_fault_tolerance(sight: &Sight<'_>, parts: &[OperationKind]) -> u32 {
+fn lowest_fault_tolerance(
+    sight: &Sight<'_>,
+    parts: &[OperationKind],
+    parent: Option<&OperationKind>,
+) -> u32 {
     let groups = sight.catalog.partitions().map(|partition| partition.group);
     let mut voters: BTreeMap<u64, Voters> =
         groups.filter_map(|group| Some((group, Voters::of(sight, group)?))).collect();
@@ -95,12 +99,7 @@ fn lowest_fault_tolerance(sight: &Sight<'_>, parts: &[OperationKind]) -> u32 {
             voters.add(node);
             lowest = lowest.min(voters.tolerance());
         }
-        let leaves = match kind {
-            OperationKind::RemoveReplica(at) | OperationKind::OfflineReplica(at) => Some(at.node),
-            OperationKind::Migrate(moved) => Some(moved.from),
-            _ => None,
-        };
-        if let Some(node) = leaves {
+        if let Some(node) = kind::source_node(kind, parent) {
             voters.remove(node);
             lowest = lowest.min(voters.tolerance());
         }
