@@ -166,8 +166,10 @@ impl Checks {
         self.note("memberships", found, now);
         let found = self.laws.votes.is_in(group, membership, applier.applied().index);
         self.note("votes", found, now);
-        let found = self.laws.departures.is_in(group, membership);
-        self.note("departures", found, now);
+        if self.laws.votes.membership(group) == Some(membership) {
+            let found = self.laws.departures.is_in(group, membership);
+            self.note("departures", found, now);
+        }
     }
 
     /// A state is durable up to an index.

@@ -34,7 +34,9 @@ impl Evidence {
         for operation in transition.after.operations() {
             let known = transition.before.operation(operation.id.into());
             let news = known.is_none_or(|known| known.evidence.len() < operation.evidence.len());
-            let is_done = operation.state() == OperationState::Done
+            // One with parts shows nothing itself.
+            let is_done = operation.group.is_some()
+                && operation.state() == OperationState::Done
                 && known.is_some_and(|known| known.state() != OperationState::Done);
             let named = |detail: String| format!("operation {}: {detail}", operation.id);
             if let (true, Some(last)) = (news, operation.evidence.last()) {
