@@ -22,6 +22,10 @@ use crate::signals::{self, Asked};
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
 /// How often a line is written where no terminal is, if nothing but numbers has changed.
 const LINE_PAUSE: Duration = Duration::from_secs(10);
+/// How often a line is written there at most: many parts end in a second.
+const NEWS_PAUSE: Duration = Duration::from_secs(1);
+/// How often the parts of an operation are asked what they wait for.
+const PARTS_PAUSE: Duration = Duration::from_secs(1);
 /// A cluster that does not answer is asked again for this long: its leader may have been lost.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 /// Speed is measured over this time.
@@ -67,11 +71,13 @@ fn wait(
 ) -> Result<Option<Operation>, Fault> {
     let clock = Instant::now();
     let (mut operation, mut heard) = (begun, clock.elapsed());
+    let mut parts = Parts::default();
     loop {
         if op::has_ended(&operation) {
             return Ok(Some(operation));
         }
-        progress.show(&operation, clock.elapsed());
+        let waits = parts.wait_of(client, &operation, clock.elapsed());
+        progress.show(&operation, &waits, clock.elapsed());
         match interrupted.recv_timeout(LOOK_PAUSE) {
             Ok(()) => return Ok(None),
             // Signals that cannot be heard end nothing.
@@ -110,6 +116,35 @@ fn tell_end(operation: &Operation, form: Form) -> Exit {
     }
 }
 
+/// What the parts of an operation wait for. One that has none waits for itself.
+#[derive(Default)]
+struct Parts {
+    asked: Option<Duration>,
+    waits: String,
+}
+
+impl Parts {
+    fn wait_of(&mut self, client: &Client, operation: &Operation, now: Duration) -> String {
+        if operation.parts == 0 {
+            return operation.waits_for.clone();
+        }
+        if self.asked.is_none_or(|at| now.saturating_sub(at) >= PARTS_PAUSE) {
+            self.asked = Some(now);
+            // Whatever it is, it is said again in a moment.
+            let operations = client.operations().unwrap_or_default();
+            self.waits = first_wait(&operations, operation.id);
+        }
+        self.waits.clone()
+    }
+}
+
+/// What the first part waits for that runs and waits.
+fn first_wait(operations: &[Operation], parent: u64) -> String {
+    let runs = |part: &&Operation| part.parent == Some(parent) && part.started_ms > 0 && !op::has_ended(part);
+    let mut waiting = operations.iter().filter(runs).filter(|part| !part.waits_for.is_empty());
+    waiting.next().map(|part| part.waits_for.clone()).unwrap_or_default()
+}
+
 /// What was written, and the speed.
 struct Progress {
     is_terminal: bool,
@@ -123,12 +158,12 @@ impl Progress {
         Self { is_terminal, meter: Meter::default(), written: None }
     }
 
-    fn show(&mut self, operation: &Operation, now: Duration) {
+    fn show(&mut self, operation: &Operation, waits: &str, now: Duration) {
         self.meter.note(now, operation.bytes_done);
-        let words = line(operation, self.meter.speed());
+        let words = line(operation, waits, self.meter.speed());
         if self.is_terminal {
             rewrite(&words);
-        } else if self.is_due(&stage(operation), now) {
+        } else if self.is_due(&stage(operation, waits), now) {
             say::note(words);
         }
     }
@@ -137,7 +172,10 @@ impl Progress {
     fn is_due(&mut self, stage: &str, now: Duration) -> bool {
         let due = match &self.written {
             None => true,
-            Some((last, at)) => last != stage || now.saturating_sub(*at) >= LINE_PAUSE,
+            Some((last, at)) => {
+                let since = now.saturating_sub(*at);
+                since >= LINE_PAUSE || (last != stage && since >= NEWS_PAUSE)
+            }
         };
         if due {
             self.written = Some((stage.to_owned(), now));
@@ -201,13 +239,13 @@ impl Meter {
 }
 
 /// What of an operation is worth a line of its own.
-fn stage(operation: &Operation) -> String {
-    let Operation { state, step, waits_for, parts_ended, .. } = operation;
-    format!("{state} {step} {parts_ended} {waits_for}")
+fn stage(operation: &Operation, waits: &str) -> String {
+    let Operation { state, step, parts_ended, .. } = operation;
+    format!("{state} {step} {parts_ended} {waits}")
 }
 
-/// `op 12 migrate: catch-up (2 of 5), 12.3 of 40.0 MiB, 10.2 MiB/s, 3 s left; waits for node 4 to catch up`.
-fn line(operation: &Operation, speed: u64) -> String {
+/// `op 12 migrate: catch-up (2 of 5), 12.3 of 40.0 MiB, 10.2 MiB/s, 3 s left; replica 4 has to catch up`.
+fn line(operation: &Operation, waits: &str, speed: u64) -> String {
     let mut pieces = Vec::new();
     match operation.steps.iter().position(|step| step.name == operation.step) {
         Some(at) if operation.state == "running" && operation.parts == 0 => {
@@ -223,13 +261,13 @@ fn line(operation: &Operation, speed: u64) -> String {
         pieces.push(format!("{} of {}", say::bytes(done.min(total)), say::bytes(total)));
         if speed > 0 && done < total {
             pieces.push(format!("{}/s", say::bytes(speed)));
-            pieces.push(format!("{} left", say::duration_ms((total - done).saturating_mul(1000) / speed)));
+            // The first bytes say nothing about the rest.
+            if done >= total / 50 {
+                pieces.push(format!("{} left", say::duration_s((total - done).div_ceil(speed))));
+            }
         }
     }
-    let waits = match operation.waits_for.as_str() {
-        "" => String::new(),
-        what => format!("; waits for {what}"),
-    };
+    let waits = if waits.is_empty() { String::new() } else { format!("; {waits}") };
     format!("op {} {}: {}{waits}", operation.id, operation.kind, pieces.join(", "))
 }
 
@@ -245,19 +283,35 @@ mod tests {
         let mut operation = migration();
         operation.bytes_total = 40 << 20;
         operation.bytes_done = 10 << 20;
-        let words = "op 12 migrate: catch-up (2 of 5), 10.0 MiB of 40.0 MiB, 10.0 MiB/s, 3.0 s left; \
-                     waits for node 4 to catch up";
-        assert_eq!(line(&operation, 10 << 20), words);
+        let words = "op 12 migrate: catch-up (2 of 5), 10.0 MiB of 40.0 MiB, 10.0 MiB/s, 3 s left; \
+                     replica 4 has to catch up";
+        assert_eq!(line(&operation, &operation.waits_for, 10 << 20), words);
+        let line = |operation: &Operation| super::line(operation, "", 0);
         operation.bytes_done = 40 << 20;
-        operation.waits_for.clear();
-        assert_eq!(line(&operation, 0), "op 12 migrate: catch-up (2 of 5), 40.0 MiB of 40.0 MiB");
+        assert_eq!(line(&operation), "op 12 migrate: catch-up (2 of 5), 40.0 MiB of 40.0 MiB");
+        operation.bytes_done = 100;
+        let early = super::line(&operation, "", 10);
+        assert_eq!(early, "op 12 migrate: catch-up (2 of 5), 100 B of 40.0 MiB, 10 B/s");
         operation.parts = 9;
         operation.parts_ended = 3;
         operation.bytes_total = 0;
-        assert_eq!(line(&operation, 0), "op 12 migrate: running, 3 of 9 parts done");
+        assert_eq!(line(&operation), "op 12 migrate: running, 3 of 9 parts done");
         operation.parts = 0;
         operation.state = "queued".into();
-        assert_eq!(line(&operation, 0), "op 12 migrate: queued");
+        assert_eq!(line(&operation), "op 12 migrate: queued");
+    }
+
+    #[test]
+    fn a_part_that_runs_and_waits_is_named() {
+        let part = |started_ms, waits: &str| Operation {
+            parent: Some(1),
+            started_ms,
+            waits_for: waits.into(),
+            ..migration()
+        };
+        let parts = [part(0, "the limit"), part(5, ""), part(5, "node 2 is down"), part(5, "more")];
+        assert_eq!(first_wait(&parts, 1), "node 2 is down");
+        assert_eq!(first_wait(&parts, 2), "");
     }
 
     #[test]
@@ -280,7 +334,7 @@ mod tests {
         let mut progress = Progress::new(false);
         let mut due = |stage: &str, second: u32| progress.is_due(stage, SECOND * second);
         assert!(due("add", 0));
-        assert!(!due("add", 1));
+        assert!(!due("add", 1) && !due("catch-up", 0), "not so soon");
         assert!(due("catch-up", 2) && !due("catch-up", 11));
         assert!(due("catch-up", 12), "a sign of life");
     }

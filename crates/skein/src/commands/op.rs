@@ -152,7 +152,7 @@ fn details(operation: &Operation, parts: &[Operation], now_ms: u64) -> String {
         text.push_str(&format!(", {done} of {total} have arrived"));
     }
     if !operation.waits_for.is_empty() {
-        text.push_str(&format!("\nwaits for {}", operation.waits_for));
+        text.push_str(&format!("\n{}", operation.waits_for));
     }
     if let Some(error) = &operation.error {
         text.push_str("\n\n");
@@ -231,7 +231,7 @@ pub mod tests {
                 step("remove", 0, 0),
                 step("settle", 0, 0),
             ],
-            waits_for: "node 4 to catch up".into(),
+            waits_for: "replica 4 has to catch up".into(),
             bytes_done: 0,
             bytes_total: 0,
             parts_ended: 0,
@@ -256,7 +256,7 @@ ID  KIND     STATE    STEP      BY     ASKED      WHAT
         let shown = "\
 operation 12, migrate, running: flow/0 moves from node 1 to node 4
 asked 2.0 s ago by admin
-waits for node 4 to catch up
+replica 4 has to catch up
 
 STEP      AFTER  TOOK
 add       0.0 s  0.4 s

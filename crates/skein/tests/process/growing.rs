@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use api::admin::{JoinNode, NodeStatus};
+use api::admin::{JoinNode, NodeStatus, Operation, Verdict};
 use client::Client;
 use rustix::process::Signal;
 
@@ -158,4 +159,138 @@ fn a_node_joins_from_elsewhere_and_comes_back_by_itself() {
     assert_eq!(until("a node that is back", ready).node, 4);
     is_listed(&cluster, 4);
     set(&cluster, 1, "a", "1");
+}
+
+/// Clients that write and read at the first three nodes, and what became of it.
+#[derive(Default)]
+struct Load {
+    over: AtomicBool,
+    answered: AtomicU64,
+    failures: std::sync::Mutex<Vec<String>>,
+}
+
+/// Different keys of one client.
+const KEYS: u64 = 500;
+
+impl Load {
+    /// Writes and reads one key after the other: what is read must be what was written last.
+    fn run(&self, cluster: &Cluster, client: u64) {
+        let mut connection = cluster.redis(1 + client % 3);
+        let fail = |what: String| self.failures.lock().expect("no client panicked").push(what);
+        for number in 0_u64.. {
+            if self.over.load(Ordering::Relaxed) {
+                return;
+            }
+            let key = format!("load:{client}:{}", number % KEYS);
+            let value = format!("{number}:{}", "x".repeat(500));
+            match redis::cmd("SET").arg(&key).arg(&value).query::<()>(&mut connection) {
+                Ok(()) => {}
+                Err(error) => fail(format!("SET {key}: {error}")),
+            }
+            match redis::cmd("GET").arg(&key).query::<Option<String>>(&mut connection) {
+                Ok(found) if found.as_ref() == Some(&value) => {}
+                other => fail(format!("GET {key} after {number}: {other:?}")),
+            }
+            self.answered.fetch_add(2, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for so many more answers.
+    fn goes_on(&self, more: u64) {
+        let from = self.answered.load(Ordering::Relaxed);
+        until("more answers", || (self.answered.load(Ordering::Relaxed) >= from + more).then_some(()));
+    }
+}
+
+/// An operation that must end well.
+fn operate(cluster: &Cluster, arguments: &[&str]) -> Operation {
+    let output = cluster.run([arguments, &["--yes", "--wait", "--json"]].concat());
+    assert!(output.status.success(), "{arguments:?}: {}", words(&output));
+    let operation: Operation = serde_json::from_slice(&output.stdout).expect("an operation");
+    assert_eq!(operation.state, "done", "{operation:?}");
+    operation
+}
+
+/// Every replica of every partition has the same records.
+fn replicas_are_equal(cluster: &Cluster) {
+    let output = cluster.run(["digest", "default"]);
+    assert!(output.status.success(), "{}", words(&output));
+}
+
+#[test]
+fn a_node_is_added_filled_and_taken_away_and_no_request_fails() {
+    let _alone = alone();
+    let cluster = three();
+    let load = Load::default();
+    std::thread::scope(|scope| {
+        for client in 0..6 {
+            let (cluster, load) = (&cluster, &load);
+            scope.spawn(move || load.run(cluster, client));
+        }
+        load.goes_on(1_000);
+        assert_eq!(add(&cluster).id, 4);
+        let moved =
+            operate(&cluster, &["partition", "migrate", "default", "all", "--from", "1", "--to", "4"]);
+        assert_eq!(moved.parts, 8);
+        let node = is_listed(&cluster, 4);
+        assert_eq!(node.replicas, 8, "{node:?}");
+        load.goes_on(1_000);
+        operate(&cluster, &["op", "decommission", "4"]);
+        until("a node that ended by itself", || (!cluster.is_running(4)).then_some(()));
+        load.goes_on(1_000);
+        load.over.store(true, Ordering::Relaxed);
+    });
+    let failures = load.failures.into_inner().expect("no client panicked");
+    let answered = load.answered.into_inner();
+    eprintln!("{answered} requests, {} failed", failures.len());
+    assert!(failures.is_empty(), "{} of {answered}, the first: {}", failures.len(), failures[0]);
+    replicas_are_equal(&cluster);
+
+    until("a shape without it", || (cluster.nodes() == [1, 2, 3]).then_some(()));
+    assert_eq!(cluster.becomes(Verdict::Healthy).nodes.len(), 3);
+    cluster.down();
+    cluster.up();
+    assert!(!cluster.is_running(4), "nobody starts it again");
+    assert_eq!(cluster.becomes(Verdict::Healthy).nodes.len(), 3);
+}
+
+#[test]
+fn a_node_that_left_while_it_was_stopped_is_told_when_it_starts() {
+    let _alone = alone();
+    let cluster = three();
+    assert_eq!(add(&cluster).id, 4);
+    cluster.signal(4, Signal::TERM);
+    until("a node that stopped", || (!cluster.is_running(4)).then_some(()));
+    operate(&cluster, &["node", "decommission", "4"]);
+    assert_eq!(cluster.client().nodes().expect("nodes").len(), 3);
+    // The agent starts what was stopped; the node hears that it has left, and is forgotten.
+    cluster.down();
+    cluster.up();
+    until("a shape without it", || (cluster.nodes() == [1, 2, 3]).then_some(()));
+    until("a node that ended by itself", || (!cluster.is_running(4)).then_some(()));
+}
+
+#[test]
+fn a_command_that_nobody_agrees_to_changes_nothing() {
+    let _alone = alone();
+    let cluster = three();
+    let refused = cluster.run(["node", "drain", "1"]);
+    assert_eq!(refused.status.code(), Some(3), "{}", words(&refused));
+    assert!(words(&refused).contains("needs-consent") && words(&refused).contains("--yes"));
+    let planned = cluster.run(["node", "drain", "1", "--plan"]);
+    assert!(planned.status.success(), "{}", words(&planned));
+    let wrong = cluster.run(["partition", "migrate", "default", "0", "--from", "1", "--to", "2", "--yes"]);
+    assert_eq!(wrong.status.code(), Some(3), "{}", words(&wrong));
+    let listed = cluster.run(["op", "list", "--json"]);
+    let listed: Vec<Operation> = serde_json::from_slice(&listed.stdout).expect("operations");
+    assert!(listed.is_empty(), "{listed:?}");
+    // An operation without --wait goes on by itself, and is followed by its id.
+    let started = cluster.run(["node", "drain", "1", "--yes", "--json"]);
+    let started: Operation = serde_json::from_slice(&started.stdout).expect("an operation");
+    let id = started.id.to_string();
+    let watched = cluster.run(["op", "watch", &id]);
+    assert!(watched.status.success() && words(&watched).contains("done in"), "{}", words(&watched));
+    assert!(words(&cluster.run(["node", "list"])).contains("up,drained"));
+    assert!(cluster.run(["op", "forget", &id]).status.success());
+    assert_eq!(cluster.run(["op", "show", &id]).status.code(), Some(3));
 }
