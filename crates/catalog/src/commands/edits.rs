@@ -149,9 +149,10 @@ impl Draft<'_> {
             let detail = format!("node {node} still has a replica of group {}", partition.group);
             return Err(Fault::new(ErrorCode::Unsafe, detail));
         }
-        for name in [RecordName::Node(node), RecordName::Flags(node), RecordName::Permit(node)] {
-            self.changes.push(RecordChange::Remove(name));
-        }
+        let flags = self.catalog.flags.contains_key(&node).then_some(RecordName::Flags(node));
+        let permit = self.catalog.permit(node).map(|_| RecordName::Permit(node));
+        let names = [Some(RecordName::Node(node)), flags, permit];
+        self.changes.extend(names.into_iter().flatten().map(RecordChange::Remove));
         Ok(())
     }
 

@@ -31,7 +31,9 @@ pub(super) fn permit(
             let detail = format!("another permit was granted while node {} was asked for", grant.node);
             return Err(Fault::new(ErrorCode::PlanOutdated, detail));
         }
-        changes.push(RecordChange::Put(Record::Permit(grant.clone())));
+        if catalog.permit(NodeId(grant.node)) != Some(grant) {
+            changes.push(RecordChange::Put(Record::Permit(grant.clone())));
+        }
     }
     Ok(Decision::ok(cluster, changes))
 }

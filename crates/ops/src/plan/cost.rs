@@ -83,11 +83,7 @@ impl Voters {
 }
 
 /// The lowest fault tolerance of any partition at any moment, provided that nothing else happens.
-fn lowest_fault_tolerance(
-    sight: &Sight<'_>,
-    parts: &[OperationKind],
-    parent: Option<&OperationKind>,
-) -> u32 {
+fn lowest_fault_tolerance(sight: &Sight<'_>, parts: &[OperationKind], parent: Option<&OperationKind>) -> u32 {
     let groups = sight.catalog.partitions().map(|partition| partition.group);
     let mut voters: BTreeMap<u64, Voters> =
         groups.filter_map(|group| Some((group, Voters::of(sight, group)?))).collect();

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests; a broken one shall stop")]
 
+mod crash;
 mod groups;
 mod model;
+mod random;
+mod scenarios;
 mod script;
 mod words;

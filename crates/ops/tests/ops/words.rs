@@ -22,10 +22,6 @@ impl<'a> Words<'a> {
         self.arguments.get(at).unwrap_or_else(|| panic!("{} needs argument {at}", self.verb))
     }
 
-    pub fn arguments(&self) -> &[&'a str] {
-        &self.arguments
-    }
-
     pub fn number(&self, at: usize) -> u64 {
         parse(self.argument(at))
     }
