@@ -1,10 +1,11 @@
-//! The transcripts of README.md, executed: what a reader types gives what a reader is shown.
+//! The transcripts of the documents, executed: what a reader types gives what a reader is shown.
 //!
 //! A transcript is a block of code marked `console`. A line that begins with `$ ` is typed; the lines up to
 //! the next one must be printed, in this order, others may stand between them. Numbers and the width of
 //! blanks do not count (pids, ports and times differ), and a line `...` says that some are left out.
 //! Commands of a block marked `console running` go on while the next blocks are executed, as in another
-//! terminal; at the end they get Ctrl-C and must end well.
+//! terminal; at the end of the document they get Ctrl-C and must end well. Each document begins without a
+//! cluster.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -18,6 +19,8 @@ use crate::tools::{is_installed, root};
 
 /// How long a command may take: the first one builds everything.
 const PATIENCE: Duration = Duration::from_secs(1200);
+/// The documents, in the order in which they are read. The first one builds the program.
+const DOCUMENTS: &[&str] = &["README.md", "docs/operations.md"];
 /// What a reader does once, and this program has done by being here.
 const DONE_ALREADY: &[&str] = &["git clone ", "cd "];
 
@@ -43,10 +46,21 @@ struct Started {
 /// # Errors
 /// A command failed or printed something else than is shown.
 pub fn check() -> Result<String> {
-    let path = root().join("README.md");
+    let (mut executed, mut all) = (0, 0);
+    for document in DOCUMENTS {
+        let (done, of) = check_document(document).with_context(|| (*document).to_owned())?;
+        executed += done;
+        all += of;
+    }
+    Ok(format!("{executed} of {all} commands executed as shown"))
+}
+
+/// How many commands of a document were executed, and how many it has.
+fn check_document(document: &str) -> Result<(usize, usize)> {
+    let path = root().join(document);
     let text = std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
     let transcript = parse(&text);
-    ensure!(!transcript.is_empty(), "README.md has no transcript: a block of code marked 'console'");
+    ensure!(!transcript.is_empty(), "it has no transcript: a block of code marked 'console'");
     let data = root().join("skein-data");
     ensure!(!data.exists(), "{} is there: move it away, the transcript makes its own", data.display());
     let mut running = Vec::new();
@@ -60,7 +74,7 @@ pub fn check() -> Result<String> {
     let executed = outcome?;
     ended?;
     removed?;
-    Ok(format!("{executed} of {} commands executed as shown", transcript.len()))
+    Ok((executed, transcript.len()))
 }
 
 fn execute(transcript: &[Typed], running: &mut Vec<Started>) -> Result<usize> {
@@ -94,6 +108,10 @@ fn execute(transcript: &[Typed], running: &mut Vec<Started>) -> Result<usize> {
 fn start(command: &str) -> Result<Started> {
     let mut shell = Command::new("bash");
     shell.arg("-c").arg(format!("exec 2>&1; {command}")).current_dir(root());
+    // The documents say where 'skein' is.
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let ours = std::iter::once(root().join("target/release")).chain(std::env::split_paths(&paths));
+    shell.env("PATH", std::env::join_paths(ours).context("a path with a colon")?);
     // A group of its own gets Ctrl-C as a terminal would send it: the shell and all that it started.
     shell.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = shell.spawn().context("cannot run bash")?;
