@@ -43,6 +43,9 @@ const HINTS_AT_ONCE_MAX: u32 = 3;
 const HINT_FRESH: Duration = limits::TICK.saturating_mul(2 * limits::HEARTBEAT_TICKS as u32);
 /// How often calls that are out are compared with whom the local replica follows.
 const REVIEW_EVERY: Duration = Duration::from_millis(100);
+/// What clients are told while nobody leads and nobody will by itself.
+const MANUAL_WORDS: &str = "auto_failover is false, so nobody takes over by himself: 'changeleader TABLE PID' or \
+                            'offlineendpoint ENDPOINT' in 'skein ns' lets another replica lead";
 /// Writes of one session that may be open at once. Below the group's window, which counts from the floor.
 const OPEN_WRITES_MAX: usize = limits::SESSION_WINDOW as usize / 2;
 
@@ -55,6 +58,8 @@ pub struct GroupRoute {
     pub route_epoch: RouteEpoch,
     /// The nodes of its replicas, the likeliest leader first.
     pub nodes: Vec<NodeId>,
+    /// No replica takes over from a leader that is gone until a person says so.
+    pub manual: bool,
 }
 
 /// Where a gateway looks up groups.
@@ -131,6 +136,7 @@ struct Open {
     sequence: Option<(SessionId, u64)>,
     /// It registers the session itself.
     registers: bool,
+    began: Moment,
     deadline: Moment,
     /// When to look at it next, as in `due`.
     look: Moment,
@@ -285,6 +291,11 @@ impl Gateway {
                 continue;
             }
             let group = open.call.group;
+            if open.waits_for_a_person(routes, now) {
+                let fault = open.manual_fault();
+                self.finish(id, Err(fault), routes, now, out);
+                continue;
+            }
             self.give_up_attempt(id);
             let paused = self.sessions.get(&group).is_some_and(|session| session.paused.contains(&id));
             if paused {
@@ -362,6 +373,7 @@ impl Gateway {
             call,
             sequence: None,
             registers,
+            began: now,
             deadline,
             look: deadline,
             sent_to: None,
@@ -653,12 +665,12 @@ impl Gateway {
             }
             // Nothing that waits was ever sent: it may be told the plain truth.
             (None, result) => {
-                let fault = result.err().map_or(ErrorCode::NoLeader, |fault| match fault.code {
-                    ErrorCode::OutcomeUnknown => ErrorCode::NoLeader,
-                    code => code,
-                });
+                let fault = match result.err() {
+                    Some(fault) if fault.code != ErrorCode::OutcomeUnknown => fault,
+                    _ => ErrorCode::NoLeader.into(),
+                };
                 for waiting in std::mem::take(&mut session.waiting) {
-                    self.finish(waiting, Err(fault.into()), routes, now, out);
+                    self.finish(waiting, Err(fault.clone()), routes, now, out);
                 }
             }
         }
@@ -710,6 +722,24 @@ impl Session {
 }
 
 impl Open {
+    /// Nobody leads, and nobody will by itself. A call that is out may still be answered.
+    fn waits_for_a_person(&self, routes: &dyn Routes, now: Moment) -> bool {
+        let leaderless = matches!(self.last_fault, ErrorCode::NoLeader | ErrorCode::Unreachable);
+        self.sent_to.is_none()
+            && self.attempts > 0
+            && leaderless
+            && now.since(self.began) >= limits::MANUAL_DEADLINE
+            && routes.route(self.call.group).is_some_and(|route| route.manual)
+    }
+
+    /// What it is told then: no replica has taken over, and how one does.
+    fn manual_fault(&self) -> Fault {
+        match self.in_doubt {
+            true => ErrorCode::OutcomeUnknown.into(),
+            false => Fault::new(ErrorCode::NoLeader, MANUAL_WORDS),
+        }
+    }
+
     fn timeout_fault(&self) -> Fault {
         let unsure = self.in_doubt || (self.sent_to.is_some() && self.call.access == Access::Write);
         match unsure {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api::catalog::Bootstrap;
 use catalog::{Catalog, TableRoute};
+use types::settings::AUTO_FAILOVER;
 use types::{CatalogVersion, Generation, GroupId, NodeId, RouteEpoch};
 
 use crate::gateway::GroupRoute;
@@ -21,6 +22,7 @@ impl RouteTable {
     /// The routes of a catalog. While there is none, the way to its group is the one that the founders
     /// agreed on.
     pub fn new(catalog: &Catalog, bootstrap: Option<&Bootstrap>) -> Self {
+        let manual = catalog.setting(&AUTO_FAILOVER) == 0;
         let mut groups: BTreeMap<GroupId, GroupRoute> = catalog
             .partitions()
             .map(|partition| {
@@ -28,6 +30,7 @@ impl RouteTable {
                     generation: Generation(partition.generation),
                     route_epoch: RouteEpoch(partition.route_epoch),
                     nodes: partition.replicas.iter().map(|replica| NodeId(replica.node)).collect(),
+                    manual: manual && partition.group != GroupId::CATALOG.get(),
                 };
                 (GroupId(partition.group), route)
             })
@@ -36,7 +39,7 @@ impl RouteTable {
             && let Some(membership) = bootstrap.and_then(|bootstrap| bootstrap.membership.as_ref())
         {
             let nodes = membership.members.iter().map(|member| NodeId(member.node)).collect();
-            let route = GroupRoute { generation: Generation(1), route_epoch: RouteEpoch(1), nodes };
+            let route = GroupRoute { generation: Generation(1), route_epoch: RouteEpoch(1), nodes, manual: false };
             groups.insert(GroupId::CATALOG, route);
         }
         let tables = catalog

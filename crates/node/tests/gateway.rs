@@ -20,11 +20,14 @@ struct World {
     /// The leader changes after each look.
     restless: Cell<bool>,
     gone: Cell<bool>,
+    /// Nobody takes over by himself.
+    manual: Cell<bool>,
 }
 
 impl Routes for World {
     fn route(&self, _: GroupId) -> Option<GroupRoute> {
         (!self.gone.get()).then(|| GroupRoute {
+            manual: self.manual.get(),
             generation: Generation(1),
             route_epoch: RouteEpoch(1),
             nodes: [1, 2, 3].map(NodeId).to_vec(),
@@ -50,8 +53,12 @@ struct Test {
 impl Test {
     /// A gateway that has its session with the group, at node 1.
     fn new() -> Self {
-        let world =
-            World { leader: Cell::new(Some(NodeId(1))), restless: Cell::new(false), gone: Cell::new(false) };
+        let world = World {
+            leader: Cell::new(Some(NodeId(1))),
+            restless: Cell::new(false),
+            gone: Cell::new(false),
+            manual: Cell::new(false),
+        };
         let mut test = Self { gateway: Gateway::new(NodeId(9), 7), world, now: Moment(1), ended: Vec::new() };
         let sent = test.write("first");
         let [(to, register)] = &sent[..] else { panic!("{sent:?}") };
@@ -300,4 +307,40 @@ fn a_dropped_table_and_a_full_gateway_are_told_at_once() {
     }
     test.call(Access::Read, "one too many");
     assert_eq!(test.end(), Err(ErrorCode::Overloaded));
+}
+
+/// Replicas refuse a call for as long as a person does nothing; how long it takes until it ends.
+fn refused_by_all(test: &mut Test, mut sent: Vec<(NodeId, Request)>) -> Duration {
+    let began = test.now;
+    while test.ended.is_empty() {
+        for (to, request) in std::mem::take(&mut sent) {
+            sent.extend(test.refuse(to, request.id, ErrorCode::NotLeader, 0));
+        }
+        sent.extend(test.pass(Duration::from_millis(10)));
+        assert!(test.now.since(began) <= limits::REQUEST_DEADLINE);
+    }
+    test.now.since(began)
+}
+
+#[test]
+fn where_only_a_person_makes_a_leader_nobody_is_kept_waiting() {
+    let mut test = Test::new();
+    test.world.leader.set(None);
+    let sent = test.write("a");
+    assert!(refused_by_all(&mut test, sent) >= limits::REQUEST_DEADLINE - Duration::from_millis(100));
+    assert_eq!(test.end(), Err(ErrorCode::NoLeader));
+    test.world.manual.set(true);
+    let sent = test.write("b");
+    assert!(refused_by_all(&mut test, sent) <= limits::MANUAL_DEADLINE + Duration::from_millis(100));
+    let (_, result) = test.ended.pop().expect("it ended");
+    let fault = result.expect_err("nobody leads");
+    assert!(fault.code == ErrorCode::NoLeader && fault.detail.contains("changeleader"), "{fault}");
+
+    // A leader that has a call is waited for: it may only be slow.
+    let sent = test.write("c");
+    test.pass(limits::MANUAL_DEADLINE + Duration::from_millis(100));
+    assert!(test.ended.is_empty());
+    let [(to, request)] = &sent[..] else { panic!("{sent:?}") };
+    test.done(*to, request.id, b"");
+    assert!(test.end().is_ok());
 }

@@ -171,6 +171,8 @@ pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 pub const GATEWAY_IN_FLIGHT_MAX: usize = 64 * 1024;
 /// How long a gateway looks for a leader before it tells the client.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+/// How long it looks for one that nobody but a person can replace, because automatic failover is off.
+pub const MANUAL_DEADLINE: Duration = Duration::from_millis(800);
 /// Most Redis connections of one node.
 pub const CLIENT_CONNECTIONS_MAX: usize = 10_000;
 /// Most bytes of replies waiting for one slow client; then it is disconnected.

@@ -4,6 +4,7 @@ mod agent;
 mod commands;
 mod damage;
 mod growing;
+mod guide_fedb;
 mod load;
 mod power;
 mod restarts;
