@@ -168,7 +168,7 @@ impl Node {
     /// `BadArgument`: there is no such setting.
     pub fn setting(&self, name: &str) -> Result<SettingValue, Fault> {
         let setting = Setting::named(name)
-            .ok_or_else(|| Fault::new(ErrorCode::BadArgument, format!("there is no setting '{name}'")))?;
+            .ok_or_else(|| Fault::new(ErrorCode::BadArgument, Setting::unknown(name)))?;
         Ok(setting_value(&self.watch.latest(), setting))
     }
 
@@ -229,7 +229,7 @@ impl Node {
     }
 
     /// Whether this node leads the catalog, as far as it knows.
-    fn leads_catalog(&self) -> bool {
+    pub(crate) fn leads_catalog(&self) -> bool {
         let shared = self.store().and_then(|store| store.shared(GroupId::CATALOG));
         shared.is_some_and(|shared| shared.report().state == ReplicaState::Leader as i32)
     }
@@ -267,7 +267,7 @@ impl Node {
 /// `BadArgument`: there is no such setting, or it does not take the value.
 pub fn set_command(name: &str, wish: &api::admin::SetSetting, wall_ms: u64) -> Result<CatalogOp, Fault> {
     let bad = |detail: String| Fault::new(ErrorCode::BadArgument, detail);
-    let setting = Setting::named(name).ok_or_else(|| bad(format!("there is no setting '{name}'")))?;
+    let setting = Setting::named(name).ok_or_else(|| bad(Setting::unknown(name)))?;
     setting.check(&wish.value).map_err(bad)?;
     Ok(CatalogOp::Set(api::catalog::SetSetting {
         name: name.to_owned(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use api::catalog::{Bootstrap, CatalogCommand};
 use api::entry::RequestKind;
+use api::frame::{CatalogCopy, Frame};
 use api::peer::{Access, Report};
 use env::Moment;
 use prost::Message;
@@ -26,6 +27,8 @@ const CATALOG_LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Between two looks at least, however much there is to look at.
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
+/// Bytes of catalog copies that leave at once after a change.
+const SPREAD_BYTES_MAX: usize = 1024 * 1024;
 /// The pause after a replica could not be made.
 const CREATE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -130,6 +133,7 @@ impl Node {
                 // Whoever made the change may wait until everybody knows it.
                 report = now;
                 self.transport.set_peers(&self.directory());
+                self.spread_catalog();
             }
             if self.upkeep.take_hurry() {
                 look = look.min(looked.plus(LOOK_PAUSE));
@@ -158,6 +162,29 @@ impl Node {
             if !self.upkeep.sleep(self.clock.now(), until) {
                 return;
             }
+        }
+    }
+
+    /// Nodes without a replica of the catalog get a new one at once from the node that leads it, as long as that
+    /// costs little; a large one goes to those whose reports show that they need it.
+    fn spread_catalog(&self) {
+        let catalog = self.watch.latest();
+        if !self.leads_catalog() {
+            return;
+        }
+        let needs = |(node, (_, report)): (&NodeId, &(Moment, Report))| {
+            (*node != self.id && heard::needs_copy(report, &catalog)).then_some(*node)
+        };
+        let needing: Vec<NodeId> = lock(&self.observations).iter().filter_map(needs).collect();
+        if needing.is_empty() {
+            return;
+        }
+        let copy = CatalogCopy { version: catalog.version().get(), state: catalog.encode() };
+        if copy.state.len() * needing.len() > SPREAD_BYTES_MAX {
+            return;
+        }
+        for node in needing {
+            self.transport.send_bulk(node, Frame::Catalog(copy.clone()));
         }
     }
 
