@@ -15,7 +15,7 @@ use catalog::Catalog;
 use env::Moment;
 use replication::{Campaign, Input, Wished};
 use types::settings::AUTO_FAILOVER;
-use types::{GroupId, NodeId, ReplicaId};
+use types::{ConfigEpoch, GroupId, NodeId, ReplicaId};
 
 use crate::hosting::{self, HostAction};
 
@@ -204,7 +204,8 @@ impl Control {
             // Also while it is not fulfilled: the word may have been lost.
             if is != shall || self.wishes.get(&group) != Some(&replicas) {
                 self.wishes.insert(group, replicas.clone());
-                decision.inputs.push(Input::Wish { group, replicas });
+                let epoch = ConfigEpoch(known.map_or(0, |known| known.epoch));
+                decision.inputs.push(Input::Wish { group, replicas, epoch });
             }
         }
         self.wishes.retain(|group, _| led.contains(group));

@@ -14,7 +14,7 @@ use engine::{Applied, Change};
 use env::Moment;
 use raft::eraftpb::Entry;
 pub use raft::eraftpb::Entry as RaftEntry;
-use types::{Fault, GroupId, Hlc, LogIndex, NodeId, ReplicaId, StateId};
+use types::{ConfigEpoch, Fault, GroupId, Hlc, LogIndex, NodeId, ReplicaId, StateId};
 use wal::GroupWrite;
 
 use crate::membership::{Change as MembershipChange, Wished};
@@ -156,12 +156,15 @@ pub enum Input {
         /// The leader's message.
         message: RaftMessage,
     },
-    /// The replicas that the catalog wishes for.
+    /// The replicas that the catalog wishes for. Counts for whoever leads, until it does not lead any more.
     Wish {
         /// The group.
         group: GroupId,
         /// The replicas.
         replicas: Vec<Wished>,
+        /// The last membership that the catalog knew when it wished so. To a group that has gone on since, the
+        /// wish says nothing: it may be older than what made the group what it is.
+        epoch: ConfigEpoch,
     },
     /// Whether a replica may begin an election of its own accord. Until it is told, one of the catalog's group
     /// may, and others only while they are alone or newly born.

@@ -268,9 +268,9 @@ impl Worker {
                     self.effects.push(Effect::Discard { group: id, state });
                 }
             }
-            Input::Wish { group: id, replicas } => {
+            Input::Wish { group: id, replicas, epoch } => {
                 self.with(id, |group, _, _| {
-                    group.set_wish(replicas);
+                    group.set_wish(replicas, epoch);
                     true
                 });
             }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use api::entry::{APPLY_VERSION, Envelope, Request, RequestKind};
 use raft::eraftpb::Entry;
-use types::{ErrorCode, Hlc, HybridClock, ReplicaId, limits};
+use types::{ConfigEpoch, ErrorCode, Hlc, HybridClock, ReplicaId, limits};
 
 use super::{Group, MEMBERSHIP_TICKS, Queued, mix};
 use crate::effects::{Answer, Effect, Now, Token};
@@ -116,9 +116,11 @@ impl Group {
         }
     }
 
-    /// The replicas that the catalog wishes for.
-    pub fn set_wish(&mut self, replicas: Vec<Wished>) {
-        self.leader.wish = replicas;
+    /// The replicas that the catalog wishes for, as of a membership.
+    pub fn set_wish(&mut self, replicas: Vec<Wished>, epoch: ConfigEpoch) {
+        if self.leads() && self.raft.store().membership().epoch <= epoch.get() {
+            self.leader.wish = replicas;
+        }
     }
 
     /// Hands leadership over, if this replica has it.
@@ -306,6 +308,8 @@ impl Group {
         self.shared.end_lease();
         self.leader.rounds = Rounds::default();
         self.leader.wants_round = false;
+        // Whoever leads meanwhile follows younger wishes.
+        self.leader.wish.clear();
         // What was proposed may still be committed by the next leader: that is another answer than
         // "not here", which promises that nothing happened.
         self.leader.under_way.clear();

@@ -17,7 +17,7 @@ use replication::{
     Answer, Applier, Campaign, Effect, GroupShared, GroupStart, Input, LogWrite, Now, Token, Wished, Worker,
     WorkerOptions,
 };
-use types::{Generation, GroupId, LogIndex, NodeId, ReplicaId, StateId, limits};
+use types::{ConfigEpoch, Generation, GroupId, LogIndex, NodeId, ReplicaId, StateId, limits};
 use wal::{LogStore, MemoryLog};
 
 use crate::words::{self, get, node_number, number, shown, told};
@@ -282,7 +282,8 @@ impl Nodes {
         };
         let replicas: Vec<Wished> = replicas.iter().map(wished).collect();
         for id in self.running_nodes() {
-            self.input(id, Input::Wish { group: GROUP, replicas: replicas.clone() });
+            let epoch = ConfigEpoch(u64::MAX);
+            self.input(id, Input::Wish { group: GROUP, replicas: replicas.clone(), epoch });
         }
     }
 
