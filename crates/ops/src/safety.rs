@@ -6,8 +6,11 @@
 use std::collections::BTreeSet;
 
 use api::catalog::PartitionRecord;
+use api::peer::Member;
 use catalog::status::{majority, tolerance};
 use types::NodeId;
+
+use crate::permits::is_over;
 
 use crate::sight::Sight;
 
@@ -28,7 +31,8 @@ pub(crate) fn may_lose_vote(
     let others: Vec<_> = voters.iter().filter(|voter| voter.replica != replica).collect();
     let good = others
         .iter()
-        .filter(|voter| sight.in_sync(partition.group, voter.replica) && sight.is_up(voter.node));
+        .filter(|voter| sight.in_sync(partition.group, voter.replica) && sight.is_up(voter.node))
+        .filter(|voter| !may_be_stopped(sight, voter.node));
     let good = good.count();
     if others.is_empty() || good == 0 {
         return Err(format!("{name} has no other replica in sync with a vote"));
@@ -55,6 +59,8 @@ fn missing(sight: &Sight<'_>, partition: &PartitionRecord, without: &BTreeSet<u6
         .filter_map(|voter| {
             if !sight.is_up(voter.node) {
                 Some(sight.how_is(voter.node))
+            } else if may_be_stopped(sight, voter.node) {
+                Some(format!("node {} has a permit to stop", voter.node))
             } else if sight.leader(partition.group).is_some()
                 && !sight.in_sync(partition.group, voter.replica)
             {
@@ -67,14 +73,57 @@ fn missing(sight: &Sight<'_>, partition: &PartitionRecord, without: &BTreeSet<u6
     if lacking.is_empty() { String::new() } else { format!(": {}", lacking.join(", ")) }
 }
 
+/// Whether somebody has the right to stop a node at any moment.
+fn may_be_stopped(sight: &Sight<'_>, node: u64) -> bool {
+    sight.catalog.permit(NodeId(node)).is_some_and(|permit| !is_over(sight, permit))
+}
+
 /// What a partition would lose if a node stopped while others count as down; nothing is well.
+///
+/// Who votes may change before the node has stopped: whoever is wished for may have its vote by then, and whoever
+/// is not may have lost it. The answer holds on the whole way.
 pub(crate) fn harm_of_stop(
     sight: &Sight<'_>,
     partition: &PartitionRecord,
     node: NodeId,
     down: &BTreeSet<NodeId>,
 ) -> Option<String> {
-    let voters = sight.voters(partition);
+    let now: BTreeSet<Voter> = sight.voters(partition).into_iter().map(Voter::of).collect();
+    let wished = partition.replicas.iter().filter(|replica| !replica.offline);
+    let wished: BTreeSet<Voter> = wished.map(|replica| (replica.id, replica.node)).map(Voter::from).collect();
+    let between = &now | &wished;
+    [&now, &between, &wished]
+        .into_iter()
+        .find_map(|voters| harm_to(sight, partition, (node, down), voters, &now))
+}
+
+/// Somebody with a vote.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Voter {
+    replica: u64,
+    node: u64,
+}
+
+impl Voter {
+    fn of(member: &Member) -> Self {
+        Self { replica: member.replica, node: member.node }
+    }
+}
+
+impl From<(u64, u64)> for Voter {
+    fn from((replica, node): (u64, u64)) -> Self {
+        Self { replica, node }
+    }
+}
+
+/// The same for a set of voters. One that has no vote `now` is in sync when it gets it.
+fn harm_to(
+    sight: &Sight<'_>,
+    partition: &PartitionRecord,
+    (node, down): (NodeId, &BTreeSet<NodeId>),
+    voters: &BTreeSet<Voter>,
+    now: &BTreeSet<Voter>,
+) -> Option<String> {
     if !voters.iter().any(|voter| voter.node == node.get()) {
         return None;
     }
@@ -87,7 +136,8 @@ pub(crate) fn harm_of_stop(
     }
     let left = voters.iter().filter(|voter| {
         let counts = voter.node != node.get() && !down.contains(&NodeId(voter.node));
-        counts && sight.in_sync(partition.group, voter.replica) && sight.is_up(voter.node)
+        let in_sync = sight.in_sync(partition.group, voter.replica) || !now.contains(voter);
+        counts && in_sync && sight.is_up(voter.node)
     });
     let (left, needed) = (left.count(), majority(voters.len()));
     if left >= needed {
