@@ -242,8 +242,26 @@ impl Node {
         let catalog = self.watch.latest();
         match leader.and_then(|leader| Some((leader, catalog.node(leader)?))) {
             Some((leader, record)) => Err(api::admin::elsewhere(leader, &record.http)),
-            None => Err(Fault::new(ErrorCode::NoLeader, "the catalog has no leader at the moment")),
+            None => {
+                self.require_reports()?;
+                Err(Fault::new(ErrorCode::NoLeader, "the catalog has no leader at the moment"))
+            }
         }
+    }
+
+    /// Nodes report to those that replicate the catalog; every other one does not know how the cluster is.
+    ///
+    /// # Errors
+    /// `NotMeta`, naming one that does; another one from time to time, because it may be down.
+    pub fn require_reports(&self) -> Result<(), Fault> {
+        let catalog = self.watch.latest();
+        let nodes = catalog.catalog_nodes();
+        if nodes.is_empty() || nodes.contains(&self.id) {
+            return Ok(());
+        }
+        let turn = self.clock.wall_millis() / 1000 % nodes.len() as u64;
+        let record = nodes.get(turn as usize).and_then(|node| catalog.node(*node));
+        record.map_or(Ok(()), |record| Err(api::admin::elsewhere(NodeId(record.id), &record.http)))
     }
 
     /// Questions are answered without a leader as well, by a node that replicates the catalog: better what was

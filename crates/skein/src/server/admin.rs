@@ -123,7 +123,7 @@ impl Admin for NodeAdmin {
 
     fn status(&self) -> Result<Status, Fault> {
         match self.node.catalog().cluster() {
-            Some(_) => Ok(self.node.status()),
+            Some(_) => self.node.require_reports().map(|()| self.node.status()),
             None => Err(Fault::new(ErrorCode::NotReady, "this node has no catalog yet")),
         }
     }
