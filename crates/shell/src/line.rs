@@ -11,7 +11,7 @@ use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
-use rustyline::{Config, Context, Editor, Helper};
+use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
 use crate::cluster::Seen;
 use crate::completion::complete;
@@ -42,8 +42,11 @@ impl<'a> Line<'a> {
     /// # Errors
     /// There is none that can be used.
     pub fn new(client: &'a Client) -> Result<Self, ReadlineError> {
-        let config =
-            Config::builder().max_history_size(HISTORY_LINES_MAX)?.history_ignore_space(true).build();
+        let config = Config::builder()
+            .max_history_size(HISTORY_LINES_MAX)?
+            .history_ignore_space(true)
+            .completion_type(CompletionType::List)
+            .build();
         let mut editor = Editor::with_config(config)?;
         editor.set_helper(Some(Helping {
             client,
@@ -75,6 +78,11 @@ impl<'a> Line<'a> {
                 Err(_) => return None,
             }
         }
+    }
+
+    /// What somebody answers to a question; nothing if he wants to leave it at that.
+    pub fn ask(&self, question: &str) -> String {
+        self.editor.borrow_mut().readline(&format!("{question} ")).unwrap_or_default()
     }
 
     /// Remembers a line, for this conversation and, where that is possible, for later ones.

@@ -76,7 +76,7 @@ pub(crate) fn use_shell(
         let fault = Fault::new(ErrorCode::Internal, error.to_string());
         streams.fail("the terminal cannot be used", &fault)
     })?;
-    let ask = |question: &str| line.read(&format!("{question} ")).unwrap_or_default();
+    let ask = |question: &str| line.ask(question);
     converse(&mut Session { ask: Some(&ask), ..session }, &found.leader, &line, streams);
     Ok(())
 }

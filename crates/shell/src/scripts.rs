@@ -162,6 +162,7 @@ impl World {
             summary: String::new(),
             cluster: "00000000000000aa".into(),
             fault_tolerance: 1,
+            tolerance_by: Default::default(),
             leader: Some(1),
             catalog_version: 12,
             nodes: vec![node(1, 31), node(2, 32), node(3, 33)],
