@@ -19,7 +19,7 @@ use api::catalog::{
 use api::kv::Nothing;
 use api::peer::Membership;
 use types::limits::{META_NODES_MAX, NODES_MAX};
-use types::settings::{self, Setting};
+use types::settings::Setting;
 use types::{ErrorCode, Fault, GroupId};
 
 use crate::Catalog;
@@ -137,9 +137,7 @@ fn check_catalog_group(membership: Option<&Membership>, nodes: &[NodeRecord]) ->
 
 fn set_setting(catalog: &Catalog, cluster: ClusterRecord, set: &SetSetting) -> Result<Decision, Fault> {
     let Some(setting) = Setting::named(&set.name) else {
-        let names: Vec<&str> = settings::ALL.iter().map(|setting| setting.name).collect();
-        let detail = format!("there is no setting '{}'; there are {}", shown(&set.name), names.join(", "));
-        return Err(bad_argument(detail));
+        return Err(bad_argument(Setting::unknown(shown(&set.name))));
     };
     setting.check(shown(&set.value)).map_err(bad_argument)?;
     let mut changes = Vec::new();

@@ -33,7 +33,7 @@ pub struct Topology {
     pub listen: IpAddr,
     /// Partitions of the default table.
     pub partitions: u32,
-    /// Settings that differ from their defaults, by name, as typed.
+    /// Settings of its nodes that differ from their defaults, by name, as typed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
     /// Its nodes, by id.
@@ -192,8 +192,7 @@ impl Topology {
             }
         }
         for (name, value) in &self.settings {
-            let setting = Setting::named(name).ok_or_else(|| format!("there is no setting '{name}'"))?;
-            setting.check(value)?;
+            Setting::at_start(name)?.check(value)?;
         }
         Ok(())
     }

@@ -257,8 +257,7 @@ impl NodeFile {
             return Err("it names no other node of the cluster".to_owned());
         }
         for (name, value) in &self.settings {
-            let setting = Setting::named(name).ok_or_else(|| format!("there is no setting '{name}'"))?;
-            setting.check(value)?;
+            Setting::at_start(name)?.check(value)?;
         }
         Ok(())
     }
@@ -274,12 +273,12 @@ impl From<Addresses> for NodeAddresses {
 mod tests {
     use super::*;
     use types::ClusterId;
-    use types::settings::DOWN_AFTER_MS;
+    use types::settings::WRITE_BUFFER_BYTES;
 
     fn file() -> NodeFile {
         let listen = "127.0.0.1".parse().expect("an address");
         let mut topology = Topology::new(ClusterId(7), 3, 7000, 8, listen).expect("plain");
-        topology.settings.insert(DOWN_AFTER_MS.name.into(), "1000".into());
+        topology.settings.insert(WRITE_BUFFER_BYTES.name.into(), "8388608".into());
         NodeFile::new(&topology, &topology.nodes[1], true)
     }
 
@@ -296,8 +295,8 @@ mod tests {
         assert_eq!(read(&file.to_text()), Ok(file.clone()));
         assert_eq!(file.listen.redis, "127.0.0.1:7012");
         assert_eq!(file.founders[2].addresses.peer, "127.0.0.1:7020");
-        assert_eq!(file.setting(&DOWN_AFTER_MS), 1000);
-        assert_eq!(file.setting(&types::settings::SUSPECT_AFTER_MS), 2000);
+        assert_eq!(file.setting(&WRITE_BUFFER_BYTES), 8_388_608);
+        assert_eq!(file.setting(&types::settings::FLUSH_INTERVAL_MS), 1000);
     }
 
     #[test]
@@ -331,8 +330,9 @@ mod tests {
         let bad = [
             ("format = 1", "format = 2", ErrorCode::DataNewer),
             ("node = 2", "node = 9", ErrorCode::BadFile),
-            ("down_after_ms = \"1000\"", "down_after_ms = \"1\"", ErrorCode::BadFile),
-            ("down_after_ms", "down_after", ErrorCode::BadFile),
+            ("write_buffer_bytes = \"8388608\"", "write_buffer_bytes = \"1\"", ErrorCode::BadFile),
+            ("write_buffer_bytes", "write_buffer", ErrorCode::BadFile),
+            ("write_buffer_bytes = \"8388608\"", "down_after_ms = \"1000\"", ErrorCode::BadFile),
             ("data = ", "dta = ", ErrorCode::BadFile),
         ];
         for (from, to, code) in bad {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory};
 use types::ErrorCode;
-use types::settings::{self, Kind};
+use types::settings::{self, Kind, Setting};
 
 use crate::cli::Cli;
 use crate::exit;
@@ -18,7 +18,8 @@ fn documents_are_what_the_program_is() {
     section("cli.md", "exit codes", &exit_codes());
     section("cli.md", "commands", &commands());
     section("errors.md", "errors", &errors());
-    section("settings.md", "settings", &all_settings());
+    section("settings.md", "settings", &table_of(settings::ALL));
+    section("settings.md", "settings at start", &table_of(settings::AT_START));
 }
 
 /// Compares, or writes, the text between a file's two marks of this name.
@@ -55,10 +56,10 @@ fn errors() -> String {
     text
 }
 
-fn all_settings() -> String {
+fn table_of(settings: &[Setting]) -> String {
     let mut text =
         "| setting | default | from | to | unit | what it does |\n|---|---|---|---|---|---|\n".to_owned();
-    for setting in settings::ALL {
+    for setting in settings {
         let (default, min, max, unit) = match setting.kind {
             Kind::Integer { default, min, max, unit } => {
                 (default.to_string(), min.to_string(), max.to_string(), unit)

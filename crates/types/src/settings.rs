@@ -1,6 +1,8 @@
 //! Settings: one table of name, kind, default, bounds, unit and meaning.
 //!
-//! `skein server` reads them from its configuration; documentation and checks are made from this table.
+//! Most belong to the cluster: the catalog holds them, and a change is in force at once. Some belong to each
+//! node, which reads them from its configuration when it starts. Documentation and checks are made from these
+//! tables.
 
 /// What values a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +107,10 @@ pub const AUTOMATION_STOPS_AT: Setting = Setting {
     about: "while this part of the nodes looks dead at once, nothing is replaced or balanced by itself",
 };
 
-/// All settings, in the order they are listed to people.
+/// What each node reads when it starts.
+pub const AT_START: &[Setting] = &[FLUSH_INTERVAL_MS, WRITE_BUFFER_BYTES, BLOCK_CACHE_BYTES];
+
+/// All settings of the cluster, in the order they are listed to people.
 pub const ALL: &[Setting] = &[
     AUTO_FAILOVER,
     AUTO_BALANCE,
@@ -115,15 +120,30 @@ pub const ALL: &[Setting] = &[
     MOVE_BYTES_PER_SECOND,
     SUSPECT_AFTER_MS,
     DOWN_AFTER_MS,
-    FLUSH_INTERVAL_MS,
-    WRITE_BUFFER_BYTES,
-    BLOCK_CACHE_BYTES,
 ];
 
 impl Setting {
-    /// The setting of this name.
+    /// The setting of the cluster that has this name.
     pub fn named(name: &str) -> Option<&'static Setting> {
         ALL.iter().find(|setting| setting.name == name)
+    }
+
+    /// The setting of this name that nodes read when they start; else a sentence for the person who typed it.
+    pub fn at_start(name: &str) -> Result<&'static Setting, String> {
+        let found = AT_START.iter().find(|setting| setting.name == name);
+        found.ok_or_else(|| match Self::named(name) {
+            Some(_) => format!("{name} is a setting of the running cluster: 'skein config set {name} VALUE'"),
+            None => format!("there is no setting '{name}'"),
+        })
+    }
+
+    /// Why a name is none of the cluster's settings, for the person who typed it.
+    pub fn unknown(name: &str) -> String {
+        if AT_START.iter().any(|setting| setting.name == name) {
+            return format!("{name} is read when a node starts: [settings] in its cluster.toml or node.toml");
+        }
+        let names: Vec<&str> = ALL.iter().map(|setting| setting.name).collect();
+        format!("there is no setting '{name}'; there are {}", names.join(", "))
     }
 
     /// The default; 0 or 1 for a switch.
@@ -180,15 +200,25 @@ mod tests {
 
     #[test]
     fn defaults_lie_within_bounds_and_names_are_unique() {
-        for (i, setting) in ALL.iter().enumerate() {
+        let all = [ALL, AT_START].concat();
+        for (i, setting) in all.iter().enumerate() {
             assert_eq!(
                 setting.check(&setting.default_text()),
                 Ok(setting.default_number()),
                 "{}",
                 setting.name
             );
-            assert!(ALL[i + 1..].iter().all(|other| other.name != setting.name));
+            assert!(all[i + 1..].iter().all(|other| other.name != setting.name));
         }
+    }
+
+    #[test]
+    fn who_looks_in_the_wrong_place_is_told_the_right_one() {
+        assert!(Setting::at_start("down_after_ms").unwrap_err().contains("skein config set down_after_ms"));
+        assert!(Setting::at_start("write_buffer_bytes").is_ok());
+        assert!(Setting::named("write_buffer_bytes").is_none());
+        assert!(Setting::unknown("write_buffer_bytes").contains("when a node starts"));
+        assert!(Setting::unknown("speed").contains("there are auto_failover, "));
     }
 
     #[test]

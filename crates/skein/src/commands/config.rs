@@ -1,6 +1,7 @@
 //! `skein config`: settings of the cluster.
 
 use api::admin::{SetSetting, SettingValue};
+use types::settings::Setting;
 use types::{ErrorCode, Fault};
 
 use crate::cli::{Ask, ConfigCommand, ConfigGet, ConfigSet};
@@ -28,10 +29,8 @@ fn list(arguments: &Ask) -> Result<Exit, Fault> {
 fn get(arguments: &ConfigGet) -> Result<Exit, Fault> {
     let settings = arguments.find.lookup().client()?.settings()?;
     let found = settings.into_iter().find(|setting| setting.name == arguments.name);
-    let setting = found.ok_or_else(|| {
-        let detail = format!("there is no setting '{}'; 'skein config list' shows them", arguments.name);
-        Fault::new(ErrorCode::BadArgument, detail)
-    })?;
+    let unknown = || Fault::new(ErrorCode::BadArgument, Setting::unknown(&arguments.name));
+    let setting = found.ok_or_else(unknown)?;
     match arguments.output.form() {
         Form::Json => say::json(&setting),
         Form::Text => say::data(&setting.value),
