@@ -60,6 +60,10 @@ pub struct Status {
     pub cluster: String,
     /// How many more nodes, whichever they are, may be lost with everything still served.
     pub fault_tolerance: u32,
+    /// How many whole places may be lost, whichever they are, with everything still served: by `dc`, `rack`
+    /// and `host`, as far as nodes have such labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tolerance_by: BTreeMap<String, u32>,
     /// The node that leads the catalog; absent while there is none.
     pub leader: Option<u64>,
     /// The version of the catalog that this was made from.

@@ -14,13 +14,14 @@
 //! - **Fault tolerance** is the largest number of nodes such that, whichever nodes of that number are
 //!   lost, every partition, the catalog's included, keeps a majority of its voters in sync and on nodes
 //!   that are up. It is 0 as soon as one partition is not served.
+//! - The same is told for whole places: data centres, racks, hosts.
 //! - The cluster is **unavailable** if a partition is not served, **healthy** if every partition is
 //!   whole and every node is up, and **degraded** otherwise.
 
 mod partition;
 mod tolerance;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::admin::{NodeStatus, Status, Verdict};
@@ -31,6 +32,7 @@ use types::settings::{DOWN_AFTER_MS, SUSPECT_AFTER_MS};
 use types::{GroupId, NodeId};
 
 use crate::Catalog;
+use crate::place::SPREAD_LABELS;
 use partition::{Assessment, Heard, assess};
 
 pub use tolerance::{majority, tolerance};
@@ -102,11 +104,39 @@ pub fn status(catalog: &Catalog, observations: &Observations) -> Status {
         summary: summary(verdict, tolerance, &heard, &assessments),
         cluster: format!("{:016x}", catalog.cluster().map_or(0, |cluster| cluster.get())),
         fault_tolerance: tolerance,
+        tolerance_by: tolerance_by_place(catalog, &assessments),
         leader: assessments.iter().find(leader_of_catalog).and_then(|one| one.status.leader),
         catalog_version: catalog.version().get(),
         nodes: node_statuses(catalog, observations, &heard, &assessments),
         partitions: assessments.into_iter().map(|one| one.status).collect(),
     }
+}
+
+/// The fault tolerance in whole places instead of nodes, at each level that any node has a label of. Nodes
+/// without one are taken to be together; a place of a level lies within one of the wider level.
+fn tolerance_by_place(catalog: &Catalog, assessments: &[Assessment]) -> BTreeMap<String, u32> {
+    let value = |node: &NodeRecord, name: &str| {
+        node.labels.iter().find(|label| label.name == name).map(|label| label.value.clone())
+    };
+    let mut by_level = BTreeMap::new();
+    for (level, name) in SPREAD_LABELS.iter().enumerate() {
+        if !catalog.nodes().any(|node| value(node, name).is_some()) {
+            continue;
+        }
+        let place = |node: &NodeRecord| -> Vec<Option<String>> {
+            SPREAD_LABELS[..=level].iter().map(|name| value(node, name)).collect()
+        };
+        let places: BTreeSet<_> = catalog.nodes().map(place).collect();
+        let numbers: BTreeMap<_, u64> = places.into_iter().zip(0..).collect();
+        let number = |id: &u64| catalog.node(NodeId(*id)).and_then(|node| numbers.get(&place(node))).copied();
+        let of_partition = |one: &Assessment| {
+            let in_sync: Vec<u64> = one.in_sync.iter().filter_map(number).collect();
+            one.tolerance.map_or(0, |_| tolerance(&in_sync, one.voters))
+        };
+        let lowest = assessments.iter().map(of_partition).min().unwrap_or(0);
+        by_level.insert((*name).to_owned(), lowest);
+    }
+    by_level
 }
 
 fn verdict(heard: &Heard<'_>, assessments: &[Assessment]) -> Verdict {

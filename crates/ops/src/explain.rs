@@ -30,7 +30,7 @@ fn unblock_node(sight: &Sight<'_>, node: u64) -> String {
     } else if !sight.is_up(node) {
         format!("start node {node}")
     } else if flags.offline {
-        format!("skein op recover-node {node}")
+        format!("skein node recover {node}")
     } else {
         String::new()
     }

@@ -114,6 +114,7 @@ impl Admin for Dummy {
             summary: String::new(),
             cluster: "2a".into(),
             fault_tolerance: 1,
+            tolerance_by: Default::default(),
             leader: Some(1),
             catalog_version: 5,
             nodes: Vec::new(),

@@ -27,6 +27,10 @@ pub(crate) struct Assessment {
     pub(crate) status: PartitionStatus,
     /// Nodes that may be lost; `None` when it is not served.
     pub(crate) tolerance: Option<u32>,
+    /// How many voters it has.
+    pub(crate) voters: usize,
+    /// The nodes of those voters that are in sync and up.
+    pub(crate) in_sync: Vec<u64>,
     /// It is just as it is wished.
     pub(crate) whole: bool,
 }
@@ -195,8 +199,9 @@ pub(crate) fn assess(catalog: &Catalog, heard: &Heard<'_>, partition: &Partition
     let voters = replicas.iter().filter(|replica| replica.votes()).count();
     let in_sync = || replicas.iter().filter(|replica| replica.votes() && replica.in_sync);
     let served = leader.is_some() && in_sync().count() >= majority(voters);
-    let surely_in_sync = in_sync().filter(|replica| replica.is_up()).map(|replica| replica.node);
-    let tolerance = served.then(|| tolerance(&surely_in_sync.collect::<Vec<_>>(), voters));
+    let surely_in_sync: Vec<u64> =
+        in_sync().filter(|replica| replica.is_up()).map(|replica| replica.node).collect();
+    let tolerance = served.then(|| tolerance(&surely_in_sync, voters));
     let problem = match (leader, tolerance) {
         (None, _) => no_leader(&replicas, voters),
         (Some(_), None) => {
@@ -220,6 +225,8 @@ pub(crate) fn assess(catalog: &Catalog, heard: &Heard<'_>, partition: &Partition
     let table = catalog.table(TableId(partition.table)).map(display_name).unwrap_or_default();
     Assessment {
         tolerance,
+        voters,
+        in_sync: surely_in_sync,
         whole: problem.is_empty(),
         status: PartitionStatus {
             table,

@@ -152,10 +152,14 @@ fn print(status: &Status) -> String {
         "{verdict}: {}\n  tolerance={} leader={leader} version={}\n",
         status.summary, status.fault_tolerance, status.catalog_version
     );
+    for (level, tolerance) in &status.tolerance_by {
+        writeln!(out, "  by {level}: {tolerance}").unwrap();
+    }
     for node in &status.nodes {
         let (id, state) = (node.id, &node.state);
-        writeln!(out, "  node {id} {state} pid={} replicas={} leads={}", node.pid, node.replicas, node.leads)
-            .unwrap();
+        let flags: String = node.flags.iter().map(|flag| format!(" {flag}")).collect();
+        let hosts = format!("replicas={} leads={}", node.replicas, node.leads);
+        writeln!(out, "  node {id} {state} pid={} {hosts}{flags}", node.pid).unwrap();
     }
     for partition in &status.partitions {
         let leader = partition.leader.map_or("none".into(), |node| node.to_string());

@@ -7,6 +7,7 @@
 
 mod chart;
 mod health;
+mod operate;
 mod words;
 mod world;
 

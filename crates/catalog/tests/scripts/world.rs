@@ -13,6 +13,7 @@ use types::{GroupId, Hlc, LogIndex, NodeId};
 
 use crate::chart;
 use crate::health::Health;
+use crate::operate;
 use crate::words::{Words, parse};
 
 /// One catalog and its log position.
@@ -50,6 +51,8 @@ impl World {
                 let reason = "disk lost".into();
                 self.apply(CatalogOp::ReplaceReplica(ReplaceReplica { group, replica, reason }))
             }
+            "operate" => self.apply(CatalogOp::Operate(operate::change(&words, &self.catalog))),
+            "permit" => self.apply(CatalogOp::Permit(operate::permit(&words))),
             "set" => {
                 let (name, value) = (words.argument(0).into(), words.argument(1).into());
                 self.apply(CatalogOp::Set(SetSetting { name, value, ..Default::default() }))
@@ -138,7 +141,7 @@ impl World {
 
 fn answer(answer: CatalogAnswer) -> String {
     match answer {
-        CatalogAnswer::Operations(operations) => format!("operations {:?}", operations.ids),
+        CatalogAnswer::Operations(operations) => format!("operations {:?}\n", operations.ids),
         CatalogAnswer::Ok(_) => "ok\n".into(),
         CatalogAnswer::Table(table) => format!("table {}\n", table.id),
         CatalogAnswer::Node(node) => format!("node {}\n", node.id),

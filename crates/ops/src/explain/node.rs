@@ -40,7 +40,7 @@ pub(super) fn explain(sight: &Sight<'_>, node: NodeId) -> Explanation {
     for flag in &flags {
         match flag.as_str() {
             "drained" => rest.push(format!("skein node undrain {node}")),
-            "offline" => rest.push(format!("skein op recover-node {node}")),
+            "offline" => rest.push(format!("skein node recover {node}")),
             _ => {}
         }
     }

@@ -28,7 +28,7 @@ pub(super) fn explain(sight: &Sight<'_>, group: GroupId) -> Explanation {
     let rest = if blockers.is_empty() {
         Vec::new()
     } else {
-        vec![format!("skein op recover-partition {table} {index}")]
+        vec![format!("skein partition recover {table} {index}")]
     };
     Explanation {
         summary: summary(sight, partition),
@@ -102,7 +102,7 @@ fn blocker(sight: &Sight<'_>, partition: &PartitionRecord, replica: &ReplicaReco
     let seen = sight.replica_seen(group, replica.id);
     let place = format!("replica {} on node {}", replica.id, replica.node);
     let (table, index) = (sight.table_name(partition), partition.index);
-    let recover = format!("skein op recover-partition {table} {index} --node {}", replica.node);
+    let recover = format!("skein partition recover {table} {index} --node {}", replica.node);
     let (why, unblock) = if !sight.is_up(replica.node) {
         (sight.how_is(replica.node), unblock_node(sight, replica.node))
     } else if sight.catalog.flags(NodeId(replica.node)).offline {
@@ -149,7 +149,7 @@ fn manual(sight: &Sight<'_>, partition: &PartitionRecord) -> Option<Blocker> {
     Some(Blocker {
         node: replica_of(partition, partition.leader).map(|replica| replica.node),
         why: "auto_failover is false: no other replica takes over without a command".into(),
-        unblock: format!("skein op change-leader {table} {index}"),
+        unblock: format!("skein partition change-leader {table} {index}"),
         table: Some(table),
         partition: Some(index),
     })

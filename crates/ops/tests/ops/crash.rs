@@ -18,12 +18,25 @@ fn run(scenario: &Scenario, mut disturb: impl FnMut(&mut Cluster, usize)) -> Clu
     let mut cluster = (scenario.cluster)();
     started(scenario, &mut cluster);
     for at in 0..LOOKS_MAX {
+        let down = cluster.down.clone();
         disturb(&mut cluster, at);
+        let before = served(&cluster);
         cluster.go();
         check(scenario, &cluster);
+        // A death may take service away, and a group notices late; an operation never does.
+        if cluster.down == down {
+            let after = served(&cluster);
+            let lost: Vec<&GroupId> = before.difference(&after).collect();
+            assert!(lost.is_empty(), "{} at {at}: {lost:?} not served\n{}", scenario.name, dump(&cluster));
+        }
     }
     assert!(cluster.finish(), "{}: an operation does not end\n{}", scenario.name, dump(&cluster));
     cluster
+}
+
+fn served(cluster: &Cluster) -> BTreeSet<GroupId> {
+    let groups = cluster.groups.iter().filter(|(_, state)| state.is_served(cluster));
+    groups.map(|(group, _)| *group).collect()
 }
 
 fn started(scenario: &Scenario, cluster: &mut Cluster) -> Vec<u64> {
@@ -251,6 +264,17 @@ fn cancelled_at_every_look_each_is_undone_or_ends_as_planned() {
             let recovers = scenario.name.starts_with("recover");
             if outcome == OperationState::Cancelled && single && !recovers {
                 assert_eq!(wish(&cluster), before, "{} at {at}", scenario.name);
+            }
+            for operation in cluster.catalog.operations() {
+                let Some(partition) =
+                    operation.group.and_then(|group| cluster.catalog.partition(group.into()))
+                else {
+                    continue;
+                };
+                let cancelled = operation.state() == OperationState::Cancelled;
+                let offline = partition.replicas.iter().any(|replica| replica.offline);
+                let before = recovers || !offline;
+                assert!(!cancelled || before, "{} at {at}: a vote is gone", scenario.name);
             }
             for node in cluster.catalog.nodes() {
                 let flags = cluster.catalog.flags(NodeId(node.id));

@@ -179,6 +179,10 @@ impl Group {
             }
             return;
         }
+        let left = || self.voters().filter(|voter| voter.replica != goes);
+        if left().filter(|voter| self.able(cluster, voter.replica)).count() <= left().count() / 2 {
+            return;
+        }
         match wished(goes) {
             Some(_) => {
                 for member in self.membership.members.iter_mut().filter(|member| member.replica == goes) {

@@ -248,6 +248,7 @@ mod tests {
             summary: "node 2 is down; 1 node may be lost".into(),
             cluster: "00000000000000aa".into(),
             fault_tolerance: 1,
+            tolerance_by: Default::default(),
             leader: Some(1),
             catalog_version: 12,
             nodes: vec![node(1, "up"), node(2, "down")],

@@ -1,0 +1,116 @@
+//! Operations and permits in a script's words.
+
+use api::catalog::GroupReplica;
+use api::operation::{
+    CatalogEdit, Edit, ExpectedPartition, MoveReplica, NodeFlags, OnNode, OnPartition, OperationChange,
+    OperationKind, OperationRecord, OperationState, PermitChange, PermitRecord, ReplaceRank, ReplicasWish,
+    SetOffline, StepRecord,
+};
+use catalog::Catalog;
+
+use crate::words::{Words, parse};
+use crate::world::group_replica;
+
+/// `operate expect=1:2 start=parent,1,2 update=3:5:running add=1@4 remove=1/2>4 offline=1/2 online=1/2 lead=1/2
+/// flags=2:drained+leaving leave=2 replicas=1:5 forget=7`; each list may have several.
+pub fn change(words: &Words<'_>, catalog: &Catalog) -> OperationChange {
+    let mut edits: Vec<Edit> = Vec::new();
+    edits.extend(words.list("add").into_iter().map(|text| Edit::AddReplica(on_partition(text))));
+    edits.extend(words.list("remove").into_iter().map(|text| Edit::RemoveReplica(replace_rank(text))));
+    edits.extend(words.list("offline").into_iter().map(|text| set_offline(text, true)));
+    edits.extend(words.list("online").into_iter().map(|text| set_offline(text, false)));
+    edits.extend(words.list("lead").into_iter().map(|text| Edit::SetLeader(group_replica(text))));
+    edits.extend(words.list("flags").into_iter().map(|text| Edit::SetNode(flags(text))));
+    edits.extend(words.list("leave").into_iter().map(|text| Edit::RemoveNode(OnNode { node: parse(text) })));
+    edits.extend(words.list("replicas").into_iter().map(|text| {
+        let (table, replicas) = pair(text, ':');
+        Edit::SetReplicas(ReplicasWish { table, replicas: replicas as u32 })
+    }));
+    let expected = |text: &str| {
+        let (group, route_epoch) = pair(text, ':');
+        ExpectedPartition { group, route_epoch }
+    };
+    let mut edits: Vec<CatalogEdit> =
+        edits.into_iter().map(|edit| CatalogEdit { edit: Some(edit) }).collect();
+    if words.text("unknown-edit").is_some() {
+        edits.push(CatalogEdit { edit: None });
+    }
+    OperationChange {
+        expect: words.list("expect").into_iter().map(expected).collect(),
+        start: words.list("start").into_iter().map(new_operation).collect(),
+        update: words.list("update").into_iter().map(|text| updated(text, catalog)).collect(),
+        edits,
+        forget: words.list("forget").into_iter().map(parse).collect(),
+    }
+}
+
+/// `permit 2 seen=1,3 until=5000 release=4`.
+pub fn permit(words: &Words<'_>) -> PermitChange {
+    let grant = words.arguments().first().map(|node| PermitRecord {
+        node: parse(node),
+        holder: "agent".into(),
+        granted_ms: 0,
+        until_ms: words.value("until").unwrap_or(1000),
+    });
+    PermitChange {
+        grant,
+        seen: words.list("seen").into_iter().map(parse).collect(),
+        release: words.value("release").unwrap_or(0),
+    }
+}
+
+/// `parent`, or the group of an operation on a partition.
+fn new_operation(text: &str) -> OperationRecord {
+    let group = (text != "parent").then(|| parse(text));
+    let kind = match group {
+        Some(group) => OperationKind::Migrate(MoveReplica { group, from: 1, to: 4 }),
+        None => OperationKind::Drain(OnNode { node: 1 }),
+    };
+    let step = StepRecord { name: "add".into(), ..Default::default() };
+    OperationRecord { kind: Some(kind), group, steps: vec![step], ..Default::default() }
+}
+
+/// `id:revision:state`.
+fn updated(text: &str, catalog: &Catalog) -> OperationRecord {
+    let parts: Vec<&str> = text.split(':').collect();
+    let id: u64 = parse(parts[0]);
+    let mut record = catalog.operation(id.into()).cloned().unwrap_or_default();
+    (record.id, record.revision) = (id, parse(parts[1]));
+    record.set_state(match parts[2] {
+        "queued" => OperationState::Queued,
+        "running" => OperationState::Running,
+        "done" => OperationState::Done,
+        "failed" => OperationState::Failed,
+        other => panic!("no state '{other}'"),
+    });
+    record
+}
+
+fn pair(text: &str, between: char) -> (u64, u64) {
+    let (first, second) = text.split_once(between).expect("two numbers");
+    (parse(first), parse(second))
+}
+
+fn on_partition(text: &str) -> OnPartition {
+    let (group, node) = pair(text, '@');
+    OnPartition { group, node }
+}
+
+fn replace_rank(text: &str) -> ReplaceRank {
+    let (leaving, successor) = text.split_once('>').unwrap_or((text, "0"));
+    let GroupReplica { group, replica } = group_replica(leaving);
+    ReplaceRank { group, replica, successor: parse(successor) }
+}
+
+fn set_offline(text: &str, offline: bool) -> Edit {
+    let GroupReplica { group, replica } = group_replica(text);
+    Edit::SetOffline(SetOffline { group, replica, offline, ..Default::default() })
+}
+
+/// `node:flag+flag`, or `node:` for none.
+fn flags(text: &str) -> NodeFlags {
+    let (node, names) = text.split_once(':').expect("node:flags");
+    let has = |name: &str| names.split('+').any(|one| one == name);
+    let (drained, leaving, offline) = (has("drained"), has("leaving"), has("offline"));
+    NodeFlags { node: parse(node), drained, leaving, offline }
+}
