@@ -30,8 +30,8 @@ const PARTS_PAUSE: Duration = Duration::from_secs(1);
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 /// Speed is measured over this time.
 const SPEED_OVER: Duration = Duration::from_secs(5);
-/// Columns that a line on a terminal takes at most; one that wraps could not be written over.
-const COLUMNS_MAX: usize = 79;
+/// Columns of a terminal that does not say how many it has.
+const COLUMNS_DEFAULT: usize = 80;
 
 /// Waits until an operation has ended, and says how far it is meanwhile. Ctrl-C ends the waiting only.
 ///
@@ -199,15 +199,26 @@ impl Progress {
 
 /// Writes over the line that the cursor is in.
 fn rewrite(words: &str) {
-    let mut shown: String = words.chars().take(COLUMNS_MAX).collect();
-    if shown.len() < words.len() {
-        shown.pop();
-        shown.push('…');
-    }
+    let shown = cut(words, columns().saturating_sub(1));
     let mut stderr = std::io::stderr();
     // Back to the first column, and clear to the end of the line.
     let _ = write!(stderr, "\r\x1b[K{shown}");
     let _ = stderr.flush();
+}
+
+/// As many columns as there are; a line that wraps could not be written over.
+fn cut(words: &str, columns: usize) -> String {
+    let mut shown: String = words.chars().take(columns).collect();
+    if shown.len() < words.len() {
+        shown.pop();
+        shown.push('…');
+    }
+    shown
+}
+
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(COLUMNS_DEFAULT)
 }
 
 /// Bytes that have arrived, over the last seconds.
@@ -299,6 +310,13 @@ mod tests {
         operation.parts = 0;
         operation.state = "queued".into();
         assert_eq!(line(&operation), "op 12 migrate: queued");
+    }
+
+    #[test]
+    fn a_line_is_cut_where_the_terminal_ends() {
+        assert_eq!(cut("op 1 balance", 12), "op 1 balance");
+        assert_eq!(cut("op 1 balance", 6), "op 1 …");
+        assert_eq!(cut("", 0), "");
     }
 
     #[test]

@@ -294,3 +294,54 @@ fn a_command_that_nobody_agrees_to_changes_nothing() {
     assert!(cluster.run(["op", "forget", &id]).status.success());
     assert_eq!(cluster.run(["op", "show", &id]).status.code(), Some(3));
 }
+
+#[test]
+fn who_has_enough_of_waiting_leaves_the_operation_going_and_can_cancel_it() {
+    let _alone = alone();
+    let cluster = three();
+    let mut connection = cluster.redis(1);
+    for key in 0..64 {
+        let value = incompressible(64 * 1024, key);
+        redis::cmd("SET").arg(key).arg(value).query::<()>(&mut connection).expect("written");
+    }
+    assert_eq!(add(&cluster).id, 4);
+    // So slow that it cannot end before somebody has had enough.
+    let set = cluster.run(["config", "set", "move_bytes_per_second", "16384"]);
+    assert!(set.status.success(), "{}", words(&set));
+    let migrate = ["partition", "migrate", "default", "0", "--from", "1", "--to", "4", "--yes", "--wait"];
+    let mut command = cluster.command(migrate);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary");
+    let client = cluster.client();
+    let running = || {
+        let operations = client.operations().ok()?;
+        operations.into_iter().find(|operation| operation.step == "catch-up")
+    };
+    let id = until("an operation that copies", running).id;
+    send(child.id(), Signal::INT);
+    let status = child.wait().expect("ended");
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(client.operation(id).expect("there").state, "running", "it goes on");
+
+    let cancelled = cluster.run(["op", "cancel", &id.to_string(), "--wait"]);
+    assert!(cancelled.status.success(), "{}", words(&cancelled));
+    assert_eq!(client.operation(id).expect("there").state, "cancelled");
+    let watched = cluster.run(["op", "watch", &id.to_string()]);
+    assert_eq!(watched.status.code(), Some(6), "{}", words(&watched));
+    until("no replica on the new node", || {
+        let nodes = client.nodes().ok()?;
+        nodes.into_iter().find(|node| node.id == 4 && node.replicas == 0)
+    });
+}
+
+/// Bytes that no compression makes fewer.
+fn incompressible(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.push(state as u8);
+    }
+    bytes
+}
