@@ -391,6 +391,9 @@ pub struct BenchKv {
     /// Bytes of a value
     #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = RangedU64ValueParser::<usize>::new().range(0..=8_388_608))]
     pub size: usize,
+    /// Values of random bytes, each another, which no compression makes smaller
+    #[arg(long)]
+    pub incompressible: bool,
     /// Different keys
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
     pub keys: u64,

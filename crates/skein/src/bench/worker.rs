@@ -28,12 +28,15 @@ const ERROR_KINDS_MAX: usize = 32;
 const LATENCY_US_MAX: u64 = 600_000_000;
 /// Digits of a key after its prefix; with it a key has 16 bytes.
 const KEY_DIGITS: usize = 12;
+/// What follows a value.
+const VALUE_END: &str = "\r\n";
 
 /// What all threads share.
 pub struct Shared {
     mix: Mix,
     keys: u64,
     in_order: bool,
+    incompressible: bool,
     pipeline: u64,
     password: Option<String>,
     set: Template,
@@ -86,6 +89,8 @@ struct Template {
     bytes: Vec<u8>,
     /// Where the key's digits begin.
     key_at: usize,
+    /// Bytes of the value, which ends the command; 0 without one.
+    value_bytes: usize,
 }
 
 impl Shared {
@@ -97,10 +102,14 @@ impl Shared {
             mix: arguments.mix,
             keys: arguments.keys,
             in_order: arguments.in_order,
+            incompressible: arguments.incompressible,
             pipeline: arguments.pipeline as u64,
             password,
-            set: Template::new(format!("*3\r\n$3\r\nSET\r\n{key}${}\r\n{value}\r\n", value.len())),
-            get: Template::new(format!("*2\r\n$3\r\nGET\r\n{key}")),
+            set: Template::new(
+                format!("*3\r\n$3\r\nSET\r\n{key}${}\r\n{value}{VALUE_END}", value.len()),
+                value.len(),
+            ),
+            get: Template::new(format!("*2\r\n$3\r\nGET\r\n{key}"), 0),
             left: AtomicU64::new(arguments.requests.unwrap_or(u64::MAX)),
             next_key: AtomicU64::new(0),
         }
@@ -234,6 +243,9 @@ impl Worker {
                     (&shared.set, Sent::Write)
                 };
                 template.append(output, key);
+                if shared.incompressible {
+                    template.scramble_last(output, random);
+                }
                 batch.push(sent);
             }
         });
@@ -330,9 +342,9 @@ impl Tally {
 }
 
 impl Template {
-    fn new(command: String) -> Self {
+    fn new(command: String, value_bytes: usize) -> Self {
         let key_at = command.find("key:").map_or(0, |at| at + "key:".len());
-        Self { bytes: command.into_bytes(), key_at }
+        Self { bytes: command.into_bytes(), key_at, value_bytes }
     }
 
     fn append(&self, output: &mut Vec<u8>, mut key: u64) {
@@ -343,6 +355,14 @@ impl Template {
             key /= 10;
         }
     }
+
+    /// Makes the value of the command that was appended last a random one.
+    fn scramble_last(&self, output: &mut [u8], random: &mut u64) {
+        let end = output.len() - VALUE_END.len();
+        for bytes in output[end - self.value_bytes..end].chunks_mut(size_of::<u64>()) {
+            bytes.copy_from_slice(&next_random(random).to_le_bytes()[..bytes.len()]);
+        }
+    }
 }
 
 /// Xorshift: random enough to spread keys, and nothing next to a system call.
@@ -351,4 +371,28 @@ fn next_random(state: &mut u64) -> u64 {
     *state ^= *state >> 7;
     *state ^= *state << 17;
     *state
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scrambled_value_is_another_each_time_and_nothing_else_changes() {
+        let command = |value: &str| format!("SET key:{:0KEY_DIGITS$} {value}{VALUE_END}", 0);
+        let template = Template::new(command("0123456789"), 10);
+        let (mut output, mut random) = (Vec::new(), 1);
+        for _ in 0..2 {
+            template.append(&mut output, 7);
+            template.scramble_last(&mut output, &mut random);
+        }
+        let (first, second) = output.split_at(template.bytes.len());
+        let value_at = template.bytes.len() - VALUE_END.len() - 10;
+        assert_ne!(first[value_at..], second[value_at..]);
+        for written in [first, second] {
+            assert_eq!(&written[..value_at], b"SET key:000000000007 ");
+            assert!(written.ends_with(VALUE_END.as_bytes()));
+        }
+        Template::new(command(""), 0).scramble_last(&mut output, &mut random);
+    }
 }
