@@ -340,6 +340,15 @@ pub struct ReplicaReport {
     /// Requests of clients that it applied since the group was born.
     #[prost(uint64, tag = "15")]
     pub writes: u64,
+    /// The index of the last entry of its log.
+    #[prost(uint64, tag = "16")]
+    pub last_index: u64,
+    /// The term of that entry.
+    #[prost(uint64, tag = "17")]
+    pub last_term: u64,
+    /// The stamp of the last entry that it applied, milliseconds since 1970.
+    #[prost(uint64, tag = "18")]
+    pub stamp_ms: u64,
 }
 
 /// A hash of a replica's live records at a log index.

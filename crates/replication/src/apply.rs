@@ -25,7 +25,7 @@ use types::{ErrorCode, Fault, Generation, GroupId, Hlc, LogIndex, SessionId, Sta
 use crate::effects::{Answer, ApplyOutcome, Token};
 use crate::message::{self, Work};
 use crate::sessions::{Sessions, Verdict};
-use crate::{membership, mutant};
+use crate::{membership, mutant, takeover};
 
 /// Name of the system record with the group's own facts.
 const GROUP_RECORD: &[u8] = b"g";
@@ -33,6 +33,9 @@ const GROUP_RECORD: &[u8] = b"g";
 const MEMBERSHIP_RECORD: &[u8] = b"m";
 /// First byte of both.
 const FORMAT: u8 = 1;
+
+/// Where the era stands in a session's id: above any index that a group reaches.
+const SESSION_ERA_SHIFT: u32 = 56;
 
 /// Why a replica cannot apply.
 #[derive(Debug, thiserror::Error)]
@@ -250,6 +253,15 @@ impl Applier {
         Ok((meta, self.state.snapshot()?))
     }
 
+    /// Puts the membership of a takeover in force, unless the state knows a later one. It is stored with the next
+    /// commit; until then the group's record in the log has it.
+    pub fn take_over(&mut self, membership: &Membership) {
+        if membership.epoch > self.membership.epoch {
+            self.membership = membership.clone();
+            self.membership_changed = true;
+        }
+    }
+
     fn apply_envelope(
         &mut self,
         at: Applied,
@@ -332,10 +344,12 @@ impl Applier {
     }
 
     /// A session's id is the place of its registration: the entry's index, and the place inside the
-    /// entry in the low bits, so that one entry can register several.
+    /// entry in the low bits, so that one entry can register several. The high bits are the era of the entry's
+    /// term: after a takeover, indexes that were lost are used again.
     fn register(&mut self, at: Applied, place: usize, context: &ApplyContext, request: &Request) -> Answer {
+        let era = takeover::era(at.term.get()) << SESSION_ERA_SHIFT;
         let gateway = request.body.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        let id = SessionId((at.index.get() << 16) | (place as u64 & 0xffff));
+        let id = SessionId(era | (at.index.get() << 16) | (place as u64 & 0xffff));
         self.sessions.register(id, gateway, context.hlc);
         Answer::Done(Bytes::copy_from_slice(&id.get().to_be_bytes()))
     }

@@ -21,6 +21,7 @@ use crate::membership::{Change as MembershipChange, Wished};
 use crate::record::GroupRecord;
 use crate::retention::Hold;
 use crate::shared::GroupShared;
+use crate::takeover::Takeover;
 
 /// The time, as a worker is told it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -185,6 +186,8 @@ pub enum Input {
         /// What is needed; `None` ends it.
         hold: Option<Hold>,
     },
+    /// A survivor of a lost majority goes on as the only member. Passed over while the replica is not at rest.
+    TakeOver(Takeover),
     /// Hand leadership over.
     Transfer {
         /// The group.
@@ -243,6 +246,8 @@ pub enum Effect {
     /// The replica is gone: remove its log, then its state. May be said more than once, and after another
     /// replica of the group was made here, which it does not concern.
     Removed(GroupId, ReplicaId),
+    /// The group's record has a new replica id and membership, durably: so has its state from now on.
+    TakeOver(Takeover),
     /// The replica cannot go on; the node lives.
     Stopped {
         /// The group.
@@ -302,6 +307,7 @@ impl Input {
             Input::Message(_, message) | Input::SnapshotReceived { message, .. } => GroupId(message.group),
             Input::Applied(outcome) => outcome.group,
             Input::Unreachable(_) => GroupId::CATALOG,
+            Input::TakeOver(takeover) => takeover.group,
             Input::Remove(group, _)
             | Input::Stop(group, _)
             | Input::Propose { group, .. }
@@ -366,6 +372,11 @@ impl fmt::Display for Effect {
                 })
             }
             Effect::Removed(group, replica) => write!(f, "removed group {group} replica {replica}"),
+            Effect::TakeOver(takeover) => write!(
+                f,
+                "take over group {} replica {} as {}",
+                takeover.group, takeover.survivor, takeover.replica
+            ),
             Effect::Stopped { group, fault } => write!(f, "stopped group {group}: {fault}"),
         }
     }

@@ -17,7 +17,7 @@ use api::peer::{RaftMessage, ReplicaReport, ReplicaState};
 use engine::Applied;
 use raft::eraftpb::{Message, MessageType};
 use raft::{RawNode, StateRole};
-use types::{ErrorCode, Fault, GroupId, HybridClock, LogIndex, NodeId, ReplicaId, StateId, limits};
+use types::{ErrorCode, Fault, GroupId, Hlc, HybridClock, LogIndex, NodeId, ReplicaId, StateId, limits};
 use wal::LogStore;
 
 use crate::effects::{Answer, ApplyOutcome, Campaign, Effect, GroupStart, Now, Token};
@@ -182,6 +182,34 @@ impl Group {
     /// The last entry applied.
     pub fn applied(&self) -> Applied {
         self.applied
+    }
+
+    /// The last stamp that this replica applied or gave out.
+    pub(crate) fn hlc(&self) -> Hlc {
+        self.shared.hlc()
+    }
+
+    /// The epoch of the membership in force.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.raft.store().membership().epoch
+    }
+
+    /// Where its log starts and ends.
+    pub(crate) fn extent(&self) -> (wal::LogPosition, wal::LogPosition) {
+        (self.raft.store().start(), self.raft.store().last())
+    }
+
+    /// Whether nothing is under way: no leader here or heard of lately, no write, no entry to apply, no snapshot.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let raft = &self.raft.raft;
+        let hears_leader = raft.leader_id != 0 && raft.election_elapsed < limits::ELECTION_TICKS;
+        let snapshot = self.received.is_some() || self.adopting.is_some() || self.raft.snap().is_some();
+        !self.leads()
+            && !hears_leader
+            && !snapshot
+            && self.writes.is_empty()
+            && !self.raft.has_ready()
+            && self.handover.is_done(self.applied.index.get())
     }
 
     /// Time passes. Returns whether a turn may have something to do.
@@ -381,6 +409,8 @@ impl Group {
             membership: self.leads().then(|| membership.clone()),
             member_epoch: if is_member { membership.epoch } else { 0 },
             in_sync: self.in_sync(),
+            last_index: self.raft.store().last().index.get(),
+            last_term: self.raft.store().last().term.get(),
             ..Default::default()
         }
     }

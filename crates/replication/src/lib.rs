@@ -67,6 +67,7 @@ pub mod sessions;
 pub mod shared;
 pub mod start;
 pub mod storage;
+pub mod takeover;
 pub mod transfer;
 pub mod worker;
 
@@ -77,4 +78,5 @@ pub use effects::{
 pub use membership::Wished;
 pub use record::GroupRecord;
 pub use shared::GroupShared;
+pub use takeover::Takeover;
 pub use worker::{Counters, Worker, WorkerOptions};

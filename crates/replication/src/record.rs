@@ -3,6 +3,7 @@
 //! It is the anchor of a replica: a state on disk counts only if the record names it, and the batch that
 //! writes the record together with the log's new start is the one commit point of a snapshot install.
 
+use api::peer::Membership;
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use raft::eraftpb::HardState;
@@ -35,6 +36,9 @@ pub struct GroupRecord {
     /// Raft: the commit index, as of the last write; the truth may be ahead.
     #[prost(uint64, tag = "7")]
     pub commit: u64,
+    /// The membership that a takeover has put in force. It counts until the state knows a later one.
+    #[prost(message, optional, tag = "8")]
+    pub takeover: Option<Membership>,
 }
 
 impl GroupRecord {

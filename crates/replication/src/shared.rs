@@ -132,6 +132,7 @@ impl GroupShared {
             received => report.bytes = received,
         }
         report.writes = self.writes.load(Ordering::Relaxed);
+        report.stamp_ms = self.hlc().millis();
         report
     }
 
@@ -165,6 +166,11 @@ impl GroupShared {
     /// The last stamp that was applied.
     pub fn observe(&self, hlc: Hlc) {
         self.hlc.fetch_max(hlc.0, Ordering::AcqRel);
+    }
+
+    /// The last stamp that was observed.
+    pub fn hlc(&self) -> Hlc {
+        Hlc(self.hlc.load(Ordering::Acquire))
     }
 
     /// What the clocks show at a tick.

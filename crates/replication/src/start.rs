@@ -69,6 +69,7 @@ pub fn create(
         term: first,
         vote: 0,
         commit: first,
+        takeover: None,
     };
     let write = GroupWrite {
         group: new.group,
@@ -145,7 +146,11 @@ fn open(log: &dyn LogStore, engines: &Engines, summary: &GroupSummary) -> Opened
     let damaged = |fault: Fault| (group, replica, fault);
     let engine = engine_of(engines, record.engine).map_err(damaged)?;
     let state = engine.open(record.state()).map_err(|error| damaged(engine_fault(&error)))?;
-    let applier = Applier::open(group, state).map_err(|error| damaged(error.to_fault()))?;
+    let mut applier = Applier::open(group, state).map_err(|error| damaged(error.to_fault()))?;
+    // A crash came between the record of a takeover and the next commit of the state.
+    if let Some(membership) = &record.takeover {
+        applier.take_over(membership);
+    }
     check_position(log, summary, &applier).map_err(damaged)?;
     let start = GroupStart {
         group,

@@ -17,6 +17,7 @@ use crate::effects::{Answer, Campaign, Effect, GroupStart, Input, Now};
 use crate::group::Group;
 use crate::pace::Pace;
 use crate::shared::GroupShared;
+use crate::takeover::Pending;
 
 /// What a worker is told at its birth.
 #[derive(Clone, Debug)]
@@ -112,6 +113,8 @@ pub struct Worker {
     next_tick: Moment,
     counters: Counters,
     effects: Vec<Effect>,
+    /// Replicas between their old and their new id.
+    pub(crate) pending: BTreeMap<GroupId, Pending>,
 }
 
 impl Worker {
@@ -128,6 +131,7 @@ impl Worker {
             next_tick: now.moment.plus(limits::TICK),
             counters: Counters::default(),
             effects: Vec::new(),
+            pending: BTreeMap::new(),
         }
     }
 
@@ -185,17 +189,13 @@ impl Worker {
             }
             Input::Stop(group, fault) => self.stop(group, fault),
             Input::Remove(group, replica) => {
-                if self.groups.get(&group).is_some_and(|running| running.replica() != replica) {
+                if self.is_taking_over(group)
+                    || self.groups.get(&group).is_some_and(|running| running.replica() != replica)
+                {
                     return;
                 }
-                self.touched.remove(&group);
-                self.pace.note(group, 0, 0);
-                if let Some(shared) = self.shared.remove(&group) {
-                    shared.end_lease();
-                }
-                if let Some(mut group) = self.groups.remove(&group) {
-                    group.drain(&mut self.effects);
-                }
+                self.withdraw(group);
+                self.shared.remove(&group);
                 // Also for one that was stopped or damaged: its log and state must go.
                 self.effects.push(Effect::Removed(group, replica));
             }
@@ -227,7 +227,11 @@ impl Worker {
                     self.not_here(token);
                 }
             }
+            Input::TakeOver(takeover) => self.take_over(takeover),
             Input::Persisted { group: id, number } => {
+                if self.taken_over(id, number) {
+                    return;
+                }
                 self.with(id, |group, out, _| {
                     group.persisted(number, out);
                     true
@@ -358,7 +362,23 @@ impl Worker {
         self.effects.push(Effect::Stopped { group: id, fault });
     }
 
-    fn start(&mut self, start: GroupStart) {
+    /// Stops running a replica, whose requests are answered.
+    pub(crate) fn withdraw(&mut self, id: GroupId) {
+        self.touched.remove(&id);
+        self.pace.note(id, 0, 0);
+        if let Some(shared) = self.shared.get(&id) {
+            shared.end_lease();
+        }
+        if let Some(mut group) = self.groups.remove(&id) {
+            group.drain(&mut self.effects);
+        }
+    }
+
+    pub(crate) fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(crate) fn start(&mut self, start: GroupStart) {
         let id = start.group;
         let shared = self.shared.entry(id).or_insert_with(|| Arc::new(GroupShared::new(id))).clone();
         shared.observe(start.hlc);

@@ -126,6 +126,9 @@ impl Outside {
                 let by_hand = started.by == "admin" || started.parent != 0;
                 self.coverage.automated += u64::from(!by_hand);
             }
+            for edit in change.edits.iter().filter_map(|edit| edit.edit.as_ref()) {
+                self.trace.note(self.now, &[75], |f| write!(f, "──── edit {edit:?}"));
+            }
             for record in change.start.iter().chain(&change.update) {
                 self.trace.note(self.now, &[70, record.id, record.revision], |f| {
                     let step = record.steps.get(record.step as usize).map_or("", |step| &step.name);
@@ -211,8 +214,9 @@ impl Trace {
             Input::Hold { .. } => 16,
             Input::Campaign { .. } => 17,
             Input::CutNow(_) => 18,
+            Input::TakeOver(_) => 19,
         };
-        const NAMES: [&str; 19] = [
+        const NAMES: [&str; 20] = [
             "",
             "start",
             "stop",
@@ -232,6 +236,7 @@ impl Trace {
             "hold",
             "campaign",
             "cut now",
+            "take over",
         ];
         let group = input.group();
         self.note(now, &[kind, node.get(), group.get()], |f| {
@@ -265,6 +270,7 @@ impl Trace {
                 [28, n, answers.len() as u64, answers.first().map_or(0, |(token, _)| token.0), 0, 0, 0, 0]
             }
             Effect::Removed(group, _) => [29, n, group.get(), 0, 0, 0, 0, 0],
+            Effect::TakeOver(takeover) => [31, n, takeover.group.get(), takeover.replica.get(), 0, 0, 0, 0],
             Effect::Stopped { group, .. } => [30, n, group.get(), 0, 0, 0, 0, 0],
         };
         self.note(now, &numbers, |f| write!(f, "n{node} ► {effect}"));

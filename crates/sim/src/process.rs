@@ -138,6 +138,7 @@ enum ApplyCommand {
     Adopt(StateId),
     Discard(StateId),
     TakeSnapshot(ReplicaId),
+    TakeOver(replication::Takeover),
     Remove(ReplicaId, Option<GroupRecord>),
 }
 

@@ -16,6 +16,7 @@ use crate::apply::Applier;
 use crate::effects::{Answer, ApplyTask, Input, Token};
 use crate::record::GroupRecord;
 use crate::shared::GroupShared;
+use crate::takeover::Takeover;
 
 /// Waiting for work; nothing depends on how long.
 const WAIT: Duration = Duration::from_secs(1);
@@ -33,6 +34,8 @@ pub(super) enum ApplyCommand {
     Discard { group: GroupId, state: StateId },
     /// Take hold of the state for a follower.
     TakeSnapshot { group: GroupId, to: ReplicaId },
+    /// The replica has a new id, and is the only member of its group.
+    TakeOver(Takeover),
     /// The log has forgotten the replica.
     Remove { group: GroupId, replica: ReplicaId, record: Option<GroupRecord> },
     /// States were made durable: report how far.
@@ -90,6 +93,11 @@ impl ApplyThread<'_> {
             ApplyCommand::Discard { group, state } => {
                 self.received.remove(&state);
                 self.remove_state(group, state);
+            }
+            ApplyCommand::TakeOver(takeover) => {
+                if let Some(hosted) = self.hosted.get_mut(&takeover.group) {
+                    hosted.applier.take_over(&takeover.membership());
+                }
             }
             ApplyCommand::TakeSnapshot { group, to } => self.take_snapshot(group, to),
             ApplyCommand::Remove { group, replica, record } => self.remove(group, replica, record),

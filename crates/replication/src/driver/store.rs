@@ -327,6 +327,14 @@ impl Core {
         replicas.get(&group).map(|(replica, _)| *replica)
     }
 
+    /// The replica of a group that is here has a new id.
+    pub(super) fn take_over(&self, group: GroupId, replica: ReplicaId) {
+        let mut replicas = self.replicas.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some((id, _)) = replicas.get_mut(&group) {
+            *id = replica;
+        }
+    }
+
     pub(super) fn forget(&self, group: GroupId) {
         self.shared.write().unwrap_or_else(PoisonError::into_inner).remove(&group);
         self.replicas.write().unwrap_or_else(PoisonError::into_inner).remove(&group);

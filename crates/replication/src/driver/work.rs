@@ -85,6 +85,10 @@ fn execute(core: &Core, effect: Effect) {
         // An answer may read the state, or call whoever waits for it; ticks must not wait for that.
         Effect::Answer(answers) => core.answers.push(answers),
         Effect::Removed(group, replica) => remove(core, group, replica),
+        Effect::TakeOver(takeover) => {
+            core.take_over(takeover.group, takeover.replica);
+            core.applier(takeover.group).push(ApplyCommand::TakeOver(takeover));
+        }
         Effect::Stopped { group, fault } => stopped(core, group, fault),
     }
 }

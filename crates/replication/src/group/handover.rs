@@ -50,6 +50,11 @@ impl Handover {
         }
     }
 
+    /// Whether everything that was given out is applied, up to this index.
+    pub(super) fn is_done(&self, applied: u64) -> bool {
+        self.open.is_empty() && self.committed <= applied
+    }
+
     fn is_full(&self) -> bool {
         self.bytes >= self.bytes_max
     }

@@ -14,8 +14,8 @@ use engine_kv::KvEngine;
 use env::{Clock, Moment};
 use replication::start::{self, Engines, NewReplica};
 use replication::{
-    Answer, Applier, Campaign, Effect, GroupShared, GroupStart, Input, LogWrite, Now, Token, Wished, Worker,
-    WorkerOptions,
+    Answer, Applier, Campaign, Effect, GroupShared, GroupStart, Input, LogWrite, Now, Takeover, Token,
+    Wished, Worker, WorkerOptions,
 };
 use types::{ConfigEpoch, Generation, GroupId, LogIndex, NodeId, ReplicaId, StateId, limits};
 use wal::{LogStore, MemoryLog};
@@ -156,6 +156,7 @@ impl Nodes {
                 };
                 self.input(node_number(node), Input::Campaign { group: GROUP, when });
             }
+            ["takeover", node, survivor, replica, era] => self.take_over(node, survivor, replica, era),
             ["shrink", node] => self.input(node_number(node), Input::CutNow(GROUP)),
             ["transfer", node, to] => {
                 self.input(node_number(node), Input::Transfer { group: GROUP, to: ReplicaId(number(to)) });
@@ -285,6 +286,19 @@ impl Nodes {
             let epoch = ConfigEpoch(u64::MAX);
             self.input(id, Input::Wish { group: GROUP, replicas: replicas.clone(), epoch });
         }
+    }
+
+    fn take_over(&mut self, node: &str, survivor: &str, replica: &str, era: &str) {
+        let begins = number(era) << 32;
+        let takeover = Takeover {
+            group: GROUP,
+            survivor: ReplicaId(number(survivor)),
+            replica: ReplicaId(number(replica)),
+            node: NodeId(node_number(node)),
+            term: begins,
+            epoch: begins,
+        };
+        self.input(node_number(node), Input::TakeOver(takeover));
     }
 
     fn status(&mut self) {
@@ -491,6 +505,10 @@ impl Running {
                 let applier = Applier::open(group, self.received.remove(&state)?).unwrap();
                 self.shared.set_reader(Some(applier.state().reader()));
                 self.applier = Some(applier);
+                None
+            }
+            Effect::TakeOver(takeover) => {
+                self.applier.as_mut()?.take_over(&takeover.membership());
                 None
             }
             Effect::Discard { state, .. } => {

@@ -29,6 +29,12 @@ impl Process {
             }
             Effect::Adopt { group, state } => self.queue_apply(group, ApplyCommand::Adopt(state), out),
             Effect::Discard { group, state } => self.queue_apply(group, ApplyCommand::Discard(state), out),
+            Effect::TakeOver(takeover) => {
+                if let Some((replica, _)) = self.replicas.get_mut(&takeover.group) {
+                    *replica = takeover.replica;
+                }
+                self.queue_apply(takeover.group, ApplyCommand::TakeOver(takeover), out);
+            }
             Effect::TakeSnapshot { group, to } => {
                 self.queue_apply(group, ApplyCommand::TakeSnapshot(to), out)
             }
@@ -130,6 +136,11 @@ impl Process {
                 self.remove_state(group, state);
             }
             ApplyCommand::TakeSnapshot(to) => self.take_snapshot(group, to, out),
+            ApplyCommand::TakeOver(takeover) => {
+                if let Some(hosted) = self.hosted.get_mut(&group) {
+                    hosted.applier.take_over(&takeover.membership());
+                }
+            }
             ApplyCommand::Remove(replica, record) => self.remove(group, replica, record.as_ref(), out),
         }
         if self.applies.get(&group).is_some_and(|queue| !queue.is_empty()) {
