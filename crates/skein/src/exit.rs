@@ -71,6 +71,7 @@ pub const fn of(code: ErrorCode) -> Exit {
         | E::PartitionBusy
         | E::UnknownOperation
         | E::OperationActive
+        | E::TooLate
         | E::Unsafe
         | E::NoPermit
         | E::NeedsConsent

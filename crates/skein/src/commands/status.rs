@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use api::admin::{NodeStatus, PartitionStatus, Status, Verdict};
+use catalog::place::SPREAD_LABELS;
 use client::{Directory, Topology};
 use serde::Serialize;
 use types::{ErrorCode, Fault};
@@ -134,12 +135,16 @@ fn text(told: &Told) -> String {
     };
     let leader = status.leader.map_or("nobody".to_owned(), |node| format!("node {node}"));
     let mut text = format!(
-        "{verdict}: {}\ncluster {}, catalog version {}, led by {leader}\n\n{}",
-        status.summary,
-        status.cluster,
-        status.catalog_version,
-        nodes_table(&status.nodes)
+        "{verdict}: {}\ncluster {}, catalog version {}, led by {leader}",
+        status.summary, status.cluster, status.catalog_version
     );
+    if !status.tolerance_by.is_empty() {
+        // From the largest places to the smallest, as the labels nest.
+        let levels = SPREAD_LABELS.iter().filter_map(|level| Some((level, status.tolerance_by.get(*level)?)));
+        let levels: Vec<String> = levels.map(|(level, many)| format!("{many} {level}")).collect();
+        text.push_str(&format!("\nwhole places that may be lost: {}", levels.join(", ")));
+    }
+    text.push_str(&format!("\n\n{}", nodes_table(&status.nodes)));
     let troubled: Vec<&PartitionStatus> =
         status.partitions.iter().filter(|partition| !partition.problem.is_empty()).collect();
     if !troubled.is_empty() {
@@ -269,6 +274,13 @@ NODE  STATE  ROLES      ENDPOINT        HTTP            REDIS           ZANKV   
 TABLE  PARTITION  LEADER  RECORDS  BYTES  REPLICAS   PROBLEM
 t      1          1       5        500    1,2(lost)  replica on node 2 is lost";
         assert_eq!(text(&Told::new(degraded(), Vec::new())), expected);
+        let mut spread = degraded();
+        spread.tolerance_by = [("rack", 0), ("dc", 1)].map(|(level, many)| (level.into(), many)).into();
+        let told = text(&Told::new(spread, Vec::new()));
+        assert!(
+            told.contains("led by node 1\nwhole places that may be lost: 1 dc, 0 rack\n\nNODE"),
+            "{told}"
+        );
         // A node that said why it ended is down, whatever the others know, and its words are there.
         let mut unnoticed = degraded();
         unnoticed.nodes[1].state = "up".into();

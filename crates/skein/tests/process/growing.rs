@@ -154,11 +154,20 @@ fn a_node_joins_from_elsewhere_and_comes_back_by_itself() {
 
     // Its directory knows everything by now; the cluster was away in the meantime.
     cluster.kill_all();
-    let _far = Far::start(&directory, &[]);
+    let mut far = Far::start(&directory, &[]);
     cluster.up();
     assert_eq!(until("a node that is back", ready).node, 4);
     is_listed(&cluster, 4);
     set(&cluster, 1, "a", "1");
+
+    // It takes data like any other, and ends when it has left.
+    operate(&cluster, &["partition", "migrate", "default", "0-1", "--from", "2", "--to", "4"]);
+    assert_eq!(is_listed(&cluster, 4).replicas, 2);
+    operate(&cluster, &["node", "decommission", "4"]);
+    let ended = until("a node that ended by itself", || far.0.try_wait().expect("a child"));
+    assert_eq!(ended.code(), Some(3));
+    let again = Command::new(SKEIN).args(["server", "--dir"]).arg(&directory).output().expect("the binary");
+    assert!(again.status.code() == Some(3) && words(&again).contains("node-removed"), "{}", words(&again));
 }
 
 /// Clients that write and read at the first three nodes, and what became of it.
