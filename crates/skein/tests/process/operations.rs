@@ -1,0 +1,167 @@
+//! Operations on real clusters: asked for over HTTP at any node, done by the one that leads the catalog.
+
+use api::admin::{
+    Operation, OperationRequest, PartitionStatus, SetSetting, StartOperation, Status, TablePartition, Verdict,
+};
+use client::Client;
+use types::ErrorCode;
+
+use super::support::{Cluster, Shape, alone, until};
+use super::{SKEIN, get, set, three};
+
+/// Starts an operation.
+fn start(client: &Client, request: OperationRequest) -> Operation {
+    let wish = StartOperation { request, planned: None, by: None };
+    until("an operation that is started", || match client.start_operation(&wish) {
+        Ok(started) => Some(started),
+        // The catalog has no leader at the moment, or this node does not know it yet.
+        Err(fault) if fault.code.is_retryable() => None,
+        Err(fault) => panic!("{wish:?}: {fault}"),
+    })
+}
+
+/// Waits for the end of an operation.
+fn ended(client: &Client, id: u64) -> Operation {
+    until("an operation that has ended", || {
+        let operation = client.operation(id).ok()?;
+        matches!(operation.state.as_str(), "done" | "failed" | "cancelled").then_some(operation)
+    })
+}
+
+/// Starts an operation, which must succeed.
+fn run(client: &Client, request: OperationRequest) -> Operation {
+    let started = start(client, request);
+    let operation = ended(client, started.id);
+    assert_eq!(operation.state, "done", "{operation:#?}");
+    operation
+}
+
+fn request(kind: &str) -> OperationRequest {
+    OperationRequest { kind: kind.into(), ..Default::default() }
+}
+
+fn on_partition(kind: &str, partition: u64) -> OperationRequest {
+    OperationRequest { table: Some("default".into()), partitions: vec![partition], ..request(kind) }
+}
+
+fn partition(status: &Status, partition: u64) -> &PartitionStatus {
+    let is_it = |found: &&PartitionStatus| found.table == "default" && found.partition == partition;
+    status.partitions.iter().find(is_it).expect("a partition of the default table")
+}
+
+fn nodes_of(partition: &PartitionStatus) -> Vec<u64> {
+    let mut nodes: Vec<u64> = partition.replicas.iter().map(|replica| replica.node).collect();
+    nodes.sort_unstable();
+    nodes
+}
+
+#[test]
+fn a_leader_moves_and_a_replica_migrates_with_proof() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 5, partitions: 4, ..Shape::default() });
+    for key in 0..20 {
+        set(&cluster, key % 5 + 1, &format!("key{key}"), "value");
+    }
+    let before = cluster.becomes(Verdict::Healthy);
+    let from = partition(&before, 0).leader.expect("a leader");
+    let to = (1..=5).find(|node| !nodes_of(partition(&before, 0)).contains(node)).expect("a node without");
+    // Asked at a node that certainly does not lead the catalog, unless that is the only one named.
+    let elsewhere = before.leader.map_or(1, |leader| leader % 5 + 1);
+    let client = cluster.client_of(elsewhere);
+
+    let migrate = OperationRequest { from: Some(from), to: Some(to), ..on_partition("migrate", 0) };
+    let plan = client.plan(&migrate).expect("a plan");
+    assert_eq!(plan.parts.len(), 1, "{plan:?}");
+    let agreed = StartOperation { request: migrate.clone(), planned: Some(plan.catalog_version), by: None };
+    let started = client.start_operation(&agreed).expect("started as planned");
+    let done = ended(&client, started.id);
+    assert_eq!(done.state, "done", "{done:#?}");
+    eprintln!("an empty partition migrated in {} ms", done.ended_ms - done.created_ms);
+    assert!(done.evidence.iter().any(|digests| digests.equal && digests.replicas.len() == 4), "{done:#?}");
+    let after = cluster.becomes(Verdict::Healthy);
+    let nodes = nodes_of(partition(&after, 0));
+    assert!(nodes.contains(&to) && !nodes.contains(&from), "{nodes:?}");
+    assert_eq!(client.start_operation(&agreed).expect_err("once").code, ErrorCode::PlanOutdated);
+    let fault = client.plan(&migrate).expect_err("it is there already");
+    assert!(matches!(fault.code, ErrorCode::NotThere | ErrorCode::AlreadyThere), "{fault}");
+
+    let other = *nodes.iter().find(|node| Some(**node) != partition(&after, 0).leader).expect("a follower");
+    run(&client, OperationRequest { to: Some(other), ..on_partition("change-leader", 0) });
+    assert_eq!(partition(&cluster.status(), 0).leader, Some(other));
+    run(&client, on_partition("snapshot", 0));
+    assert!(client.operations().expect("a list").len() >= 3);
+    for key in 0..20 {
+        assert_eq!(get(&cluster, key % 5 + 1, &format!("key{key}")).as_deref(), Some("value"));
+    }
+    let which = TablePartition { table: "default".into(), partition: 0 };
+    assert!(client.digest(&which).expect("digests").equal);
+}
+
+#[test]
+fn a_node_goes_offline_and_comes_back() {
+    let _alone = alone();
+    let cluster = three();
+    set(&cluster, 1, "a", "1");
+    cluster.becomes(Verdict::Healthy);
+    let client = cluster.client();
+    run(&client, OperationRequest { node: Some(3), ..request("offline-node") });
+    let status = cluster.status();
+    for partition in status.partitions.iter().filter(|partition| partition.table == "default") {
+        assert_ne!(partition.leader, Some(3), "{partition:?}");
+        let replica = partition.replicas.iter().find(|replica| replica.node == 3).expect("it stays");
+        assert_eq!((replica.role.as_str(), replica.state.as_str()), ("learner", "offline"));
+    }
+    set(&cluster, 3, "a", "2");
+    run(&client, OperationRequest { node: Some(3), ..request("recover-node") });
+    let status = cluster.becomes(Verdict::Healthy);
+    let all_vote = |partition: &PartitionStatus| partition.replicas.iter().all(|one| one.role != "learner");
+    assert!(status.partitions.iter().all(all_vote), "{status:#?}");
+    assert_eq!(get(&cluster, 3, "a").as_deref(), Some("2"));
+}
+
+#[test]
+fn without_automatic_failover_another_leads_by_command_only() {
+    let _alone = alone();
+    let cluster = three();
+    set(&cluster, 1, "a", "1");
+    cluster.becomes(Verdict::Healthy);
+    let client = cluster.client();
+    for (name, value) in [("auto_failover", "false"), ("suspect_after_ms", "500"), ("down_after_ms", "2500")]
+    {
+        let wish = SetSetting { value: value.into(), by: None };
+        assert_eq!(client.set_setting(name, &wish).expect("set").value, value);
+    }
+    // Not the one that leads the catalog, whose own group always elects.
+    let status = cluster.status();
+    let lost = (1..=3).find(|node| Some(*node) != status.leader).expect("another node");
+    // Wherever the leaders are: this one shall lead partition 0.
+    run(&client, OperationRequest { to: Some(lost), ..on_partition("change-leader", 0) });
+    cluster.kill_agent();
+    cluster.kill(lost);
+    // By then an election would be over twice.
+    let status = until("a node that is down", || {
+        let status = client.status().ok()?;
+        let is_down = status.nodes.iter().any(|node| node.id == lost && node.state == "down");
+        is_down.then_some(status)
+    });
+    assert_eq!(status.verdict, Verdict::Unavailable, "{}", status.summary);
+    let leaderless: Vec<u64> = status
+        .partitions
+        .iter()
+        .filter(|partition| partition.table == "default" && partition.leader.is_none())
+        .map(|partition| partition.partition)
+        .collect();
+    assert!(leaderless.contains(&0), "{status:#?}");
+
+    let to = (1..=3).find(|node| *node != lost).expect("a survivor");
+    run(&client, OperationRequest { to: Some(to), ..on_partition("change-leader", 0) });
+    assert_eq!(partition(&cluster.status(), 0).leader, Some(to));
+    // The leaders of record come back by themselves.
+    cluster.start_node(lost);
+    let status = cluster.becomes(Verdict::Healthy);
+    for partition in leaderless.into_iter().filter(|partition| *partition != 0) {
+        assert_eq!(self::partition(&status, partition).leader, Some(lost));
+    }
+    assert_eq!(partition(&status, 0).leader, Some(to), "nobody takes it back");
+    assert_eq!(get(&cluster, to, "a").as_deref(), Some("1"));
+}
