@@ -13,7 +13,7 @@
 mod advance;
 mod cancel;
 pub(crate) mod memory;
-mod queue;
+pub(crate) mod queue;
 
 use std::collections::BTreeMap;
 
@@ -181,11 +181,12 @@ pub(crate) fn waits_for(
     sight: &Sight<'_>,
     memory: &Memory,
     family: &Family<'_>,
+    queue: &Queue,
     operation: &OperationRecord,
 ) -> Option<Wait> {
     let doing = family.doing(sight, memory, operation)?;
     match operation.state() {
-        OperationState::Queued => match Queue::new(sight, family).turn(sight, operation) {
+        OperationState::Queued => match queue.turn(sight, operation) {
             Err(wait) => Some(wait),
             Ok(()) => stopped_by(steps::enter(&doing, Step::of(operation)?)),
         },

@@ -23,8 +23,8 @@ use types::limits::PERMIT_MAX;
 use types::{ErrorCode, Fault, NodeId};
 
 use crate::Observed;
-use crate::safety::harm_of_stop;
-use crate::sight::Sight;
+use crate::safety::{Harm, harm_of_stop};
+use crate::sight::{Sight, count};
 
 /// How long a permit holds when nothing is said, in seconds.
 const SECONDS_DEFAULT: u64 = 60;
@@ -51,7 +51,7 @@ pub fn may_stop(
         let detail = format!("a permit is for 1 to {} seconds, not {seconds}", PERMIT_MAX.as_secs());
         return Err(Fault::new(ErrorCode::BadArgument, detail));
     }
-    let harms = harms(&sight, node);
+    let harms: Vec<String> = harms(&sight, node).into_iter().map(|harm| harm.why).collect();
     if !harms.is_empty() {
         let named = harms[..harms.len().min(NAMED_MAX)].join("; ");
         let more = match harms.len().saturating_sub(NAMED_MAX) {
@@ -72,7 +72,7 @@ pub fn may_stop(
 }
 
 /// What partitions would lose if the node stopped now; nothing if it is down already.
-pub(crate) fn harms(sight: &Sight<'_>, node: NodeId) -> Vec<String> {
+pub(crate) fn harms<'a>(sight: &Sight<'a>, node: NodeId) -> Vec<Harm<'a>> {
     if sight.observed.state(node) == NodeState::Down {
         return Vec::new();
     }
@@ -109,8 +109,9 @@ fn notes(sight: &Sight<'_>, node: NodeId) -> Vec<String> {
     let led = sight.catalog.partitions().filter(|partition| leads(partition.group)).count();
     if led > 0 {
         notes.push(format!(
-            "node {node} leads {led} partitions: each elects another leader in about a second; 'skein node drain \
-             {node}' moves them first"
+            "node {node} leads {}: each elects another leader in about a second; 'skein node drain {node}' \
+             moves them first",
+            count(led, "partition")
         ));
     }
     let votes = |partition: &&api::catalog::PartitionRecord| {
@@ -118,7 +119,8 @@ fn notes(sight: &Sight<'_>, node: NodeId) -> Vec<String> {
     };
     let fewer = sight.catalog.partitions().filter(votes).count();
     if fewer > 0 {
-        notes.push(format!("{fewer} partitions have one replica in sync less"));
+        let have = if fewer == 1 { "has" } else { "have" };
+        notes.push(format!("{} {have} one replica in sync less", count(fewer, "partition")));
     }
     notes
 }

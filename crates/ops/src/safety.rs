@@ -78,16 +78,25 @@ fn may_be_stopped(sight: &Sight<'_>, node: u64) -> bool {
     sight.catalog.permit(NodeId(node)).is_some_and(|permit| !is_over(sight, permit))
 }
 
+/// What a partition would lose if a node stopped.
+pub(crate) struct Harm<'a> {
+    pub(crate) partition: &'a PartitionRecord,
+    /// In a sentence without an end.
+    pub(crate) why: String,
+    /// The first node that is in the way; none if the partition has no other voter at all.
+    pub(crate) node: Option<u64>,
+}
+
 /// What a partition would lose if a node stopped while others count as down; nothing is well.
 ///
 /// Who votes may change before the node has stopped: whoever is wished for may have its vote by then, and whoever
 /// is not may have lost it. The answer holds on the whole way.
-pub(crate) fn harm_of_stop(
-    sight: &Sight<'_>,
-    partition: &PartitionRecord,
+pub(crate) fn harm_of_stop<'a>(
+    sight: &Sight<'a>,
+    partition: &'a PartitionRecord,
     node: NodeId,
     down: &BTreeSet<NodeId>,
-) -> Option<String> {
+) -> Option<Harm<'a>> {
     let now: BTreeSet<Voter> = sight.voters(partition).into_iter().map(Voter::of).collect();
     let wished = partition.replicas.iter().filter(|replica| !replica.offline);
     let wished: BTreeSet<Voter> = wished.map(|replica| (replica.id, replica.node)).map(Voter::from).collect();
@@ -117,45 +126,50 @@ impl From<(u64, u64)> for Voter {
 }
 
 /// The same for a set of voters. One that has no vote `now` is in sync when it gets it.
-fn harm_to(
-    sight: &Sight<'_>,
-    partition: &PartitionRecord,
+fn harm_to<'a>(
+    sight: &Sight<'a>,
+    partition: &'a PartitionRecord,
     (node, down): (NodeId, &BTreeSet<NodeId>),
     voters: &BTreeSet<Voter>,
     now: &BTreeSet<Voter>,
-) -> Option<String> {
+) -> Option<Harm<'a>> {
     if !voters.iter().any(|voter| voter.node == node.get()) {
         return None;
     }
     let name = sight.name(partition);
+    let harm = |why: String, node: Option<u64>| Some(Harm { partition, why, node });
     if voters.len() == 1 {
-        return Some(format!("{name} has its only voter on node {node}"));
+        return harm(format!("{name} has its only voter on node {node}"), None);
     }
     if sight.leader(partition.group).is_none() {
-        return Some(format!("{name} has no leader{}", missing(sight, partition, &BTreeSet::new())));
+        let why = format!("{name} has no leader{}", missing(sight, partition, &BTreeSet::new()));
+        let gone = voters.iter().map(|voter| voter.node).find(|other| !sight.is_up(*other));
+        return harm(why, gone.or(Some(node.get())));
     }
-    let left = voters.iter().filter(|voter| {
-        let counts = voter.node != node.get() && !down.contains(&NodeId(voter.node));
-        let in_sync = sight.in_sync(partition.group, voter.replica) || !now.contains(voter);
-        counts && in_sync && sight.is_up(voter.node)
-    });
-    let (left, needed) = (left.count(), majority(voters.len()));
+    let others: Vec<&Voter> = voters.iter().filter(|voter| voter.node != node.get()).collect();
+    let in_the_way = |voter: &&Voter| {
+        if !sight.is_up(voter.node) {
+            Some((voter.node, sight.how_is(voter.node)))
+        } else if down.contains(&NodeId(voter.node)) {
+            Some((voter.node, format!("node {} has a permit to stop", voter.node)))
+        } else if !sight.in_sync(partition.group, voter.replica) && now.contains(voter) {
+            let place = format!("replica {} on node {}", voter.replica, voter.node);
+            Some((voter.node, format!("{place} is catching up")))
+        } else {
+            None
+        }
+    };
+    let in_the_way: Vec<(u64, String)> = others.iter().filter_map(in_the_way).collect();
+    let (left, needed) = (others.len() - in_the_way.len(), majority(voters.len()));
     if left >= needed {
         // A majority of three and more is a leader and one more: the redundancy that must remain.
         return None;
     }
-    let mut because: Vec<String> = Vec::new();
-    for voter in voters.iter().filter(|voter| voter.node != node.get()) {
-        if !sight.is_up(voter.node) {
-            because.push(sight.how_is(voter.node));
-        } else if down.contains(&NodeId(voter.node)) {
-            because.push(format!("node {} has a permit to stop", voter.node));
-        } else if !sight.in_sync(partition.group, voter.replica) {
-            because.push(format!("replica {} on node {} is catching up", voter.replica, voter.node));
-        }
-    }
+    let why = format!("{name} would have {left} of {} voters in sync, {needed} needed", voters.len());
+    let first = in_the_way.first().map_or(node.get(), |(node, _)| *node);
+    let because: Vec<String> = in_the_way.into_iter().map(|(_, why)| why).collect();
     let because = if because.is_empty() { String::new() } else { format!(": {}", because.join(", ")) };
-    Some(format!("{name} would have {left} of {} voters in sync, {needed} needed{because}", voters.len()))
+    harm(format!("{why}{because}"), Some(first))
 }
 
 /// How many nodes, whichever they are, a partition can lose; 0 if it is not served.

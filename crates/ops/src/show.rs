@@ -7,6 +7,7 @@ use api::operation::{EvidenceRecord, OperationRecord, OperationState};
 use types::{ErrorCode, Fault};
 
 use crate::executor::memory::Memory;
+use crate::executor::queue::Queue;
 use crate::executor::{Family, waits_for};
 use crate::kind::{self, Step};
 use crate::sight::{Sight, replica_on};
@@ -14,16 +15,24 @@ use crate::sight::{Sight, replica_on};
 /// One operation.
 pub(crate) fn operation(sight: &Sight<'_>, memory: &Memory, operation: &OperationRecord) -> Operation {
     let family = Family::of(sight.catalog);
-    shown(sight, memory, &family, operation)
+    shown(sight, memory, &family, &Queue::new(sight, &family), operation)
 }
 
 /// All operations, oldest first.
 pub(crate) fn all(sight: &Sight<'_>, memory: &Memory) -> Vec<Operation> {
     let family = Family::of(sight.catalog);
-    sight.catalog.operations().map(|operation| shown(sight, memory, &family, operation)).collect()
+    let queue = Queue::new(sight, &family);
+    let operations = sight.catalog.operations();
+    operations.map(|operation| shown(sight, memory, &family, &queue, operation)).collect()
 }
 
-fn shown(sight: &Sight<'_>, memory: &Memory, family: &Family<'_>, operation: &OperationRecord) -> Operation {
+fn shown(
+    sight: &Sight<'_>,
+    memory: &Memory,
+    family: &Family<'_>,
+    queue: &Queue,
+    operation: &OperationRecord,
+) -> Operation {
     let partition = operation.group.and_then(|group| sight.partition(group));
     let parts = family.parts(operation.id);
     let (bytes_done, bytes_total) = if operation.group.is_some() {
@@ -43,7 +52,9 @@ fn shown(sight: &Sight<'_>, memory: &Memory, family: &Family<'_>, operation: &Op
         state: state_name(operation).into(),
         step: at_step(operation).into(),
         steps: operation.steps.iter().map(step).collect(),
-        waits_for: waits_for(sight, memory, family, operation).map(|wait| wait.why).unwrap_or_default(),
+        waits_for: waits_for(sight, memory, family, queue, operation)
+            .map(|wait| wait.why)
+            .unwrap_or_default(),
         bytes_done,
         bytes_total,
         parts_ended: parts.iter().filter(|part| part.state().has_ended()).count() as u64,

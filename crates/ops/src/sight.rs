@@ -175,3 +175,8 @@ pub(crate) fn replica_on(partition: &PartitionRecord, node: u64) -> Option<&Repl
 pub(crate) fn replica_of(partition: &PartitionRecord, id: u64) -> Option<&ReplicaRecord> {
     partition.replicas.iter().find(|replica| replica.id == id)
 }
+
+/// `1 partition`, `2 partitions`.
+pub(crate) fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}

@@ -6,7 +6,7 @@ use types::{ErrorCode, Fault};
 use super::queue::Queue;
 use super::{Executor, Family, Work, cancel, change};
 use crate::kind::{self, Step};
-use crate::sight::Sight;
+use crate::sight::{Sight, replica_of};
 use crate::steps::{self, Outcome, Stop, Wait};
 
 /// Where an operation has come to in one look.
@@ -159,6 +159,9 @@ impl Executor {
             course.changed = true;
         }
         if course.changed {
+            for text in course.edits.iter().filter_map(|edit| described(sight, edit)) {
+                note(&mut course.record, now, &text);
+            }
             work.commands.push(change(course.record, course.edits));
         }
     }
@@ -249,6 +252,29 @@ fn end_failed(record: &mut OperationRecord, fault: &Fault, now: u64) {
 fn unknown_step(record: &OperationRecord) -> Turn {
     let detail = format!("operation {} was made by a newer release", record.id);
     Turn::Failed(Fault::new(ErrorCode::VersionUnsupported, detail))
+}
+
+/// What an edit does, for the record of its operation.
+fn described(sight: &Sight<'_>, edit: &Edit) -> Option<String> {
+    let node_of = |group: u64, replica: u64| {
+        let known = sight.partition(group).and_then(|partition| replica_of(partition, replica));
+        known.map_or_else(String::new, |known| format!(" on node {}", known.node))
+    };
+    Some(match edit {
+        Edit::AddReplica(at) => format!("node {} gets a replica", at.node),
+        Edit::RemoveReplica(leaving) => {
+            format!("replica {}{} leaves", leaving.replica, node_of(leaving.group, leaving.replica))
+        }
+        Edit::SetOffline(set) => {
+            let how = if set.offline { "goes offline" } else { "is online again" };
+            format!("replica {}{} {how}", set.replica, node_of(set.group, set.replica))
+        }
+        Edit::SetLeader(leader) => {
+            format!("replica {}{} shall lead", leader.replica, node_of(leader.group, leader.replica))
+        }
+        Edit::RemoveNode(on) => format!("node {} leaves the cluster", on.node),
+        Edit::SetNode(_) | Edit::SetReplicas(_) => return None,
+    })
 }
 
 pub(super) fn note(record: &mut OperationRecord, now: u64, text: &str) {

@@ -7,7 +7,8 @@ use super::{next_commands, unblock_node};
 use crate::kind;
 use crate::permits::harms;
 use crate::plan::target::mib;
-use crate::sight::{Sight, replica_on};
+use crate::safety::Harm;
+use crate::sight::{Sight, count, replica_on};
 
 pub(super) fn explain(sight: &Sight<'_>, node: NodeId) -> Explanation {
     let Some(record) = sight.catalog.node(node) else {
@@ -20,20 +21,12 @@ pub(super) fn explain(sight: &Sight<'_>, node: NodeId) -> Explanation {
     } else if harms.is_empty() {
         format!("node {node} may be stopped")
     } else {
-        format!("node {node} must not be stopped: {} partitions cannot do without it", harms.len())
+        format!("node {node} must not be stopped: {} cannot do without it", count(harms.len(), "partition"))
     };
-    let blocker = |why: String| Blocker {
-        table: None,
-        partition: None,
-        node: Some(node.get()),
-        why,
-        unblock: String::new(),
-    };
-    let mut blockers: Vec<Blocker> = harms.into_iter().map(blocker).collect();
+    let mut blockers: Vec<Blocker> = harms.iter().map(|harm| blocker(sight, node, harm)).collect();
     if !sight.is_up(node.get()) {
-        let mut down = blocker(sight.how_is(node.get()));
-        down.unblock = unblock_node(sight, node.get());
-        blockers.insert(0, down);
+        let (why, unblock) = (sight.how_is(node.get()), unblock_node(sight, node.get()));
+        blockers.insert(0, Blocker { table: None, partition: None, node: Some(node.get()), why, unblock });
     }
     let flags = catalog::status::flag_names(&sight.catalog.flags(node));
     let mut rest = Vec::new();
@@ -53,10 +46,26 @@ pub(super) fn explain(sight: &Sight<'_>, node: NodeId) -> Explanation {
     }
 }
 
+/// A partition that cannot do without the node: another one has to come back first, or it has to move.
+fn blocker(sight: &Sight<'_>, node: NodeId, harm: &Harm<'_>) -> Blocker {
+    let (table, index) = (sight.table_name(harm.partition), harm.partition.index);
+    let unblock = match harm.node {
+        Some(other) => unblock_node(sight, other),
+        None => format!("skein partition migrate {table} {index} --from {node}"),
+    };
+    Blocker {
+        table: Some(table),
+        partition: Some(index),
+        node: Some(harm.node.unwrap_or(node.get())),
+        why: harm.why.clone(),
+        unblock,
+    }
+}
+
 fn facts(sight: &Sight<'_>, node: NodeId) -> Vec<String> {
     let mut facts = Vec::new();
     let hosted = sight.catalog.partitions().filter(|partition| replica_on(partition, node.get()).is_some());
-    let (mut replicas, mut leads, mut unwell) = (0, 0, 0);
+    let (mut replicas, mut leads, mut unwell) = (0, 0, 0_usize);
     for partition in hosted {
         replicas += 1;
         leads += u64::from(sight.leader_node(partition.group) == Some(node));
@@ -66,9 +75,10 @@ fn facts(sight: &Sight<'_>, node: NodeId) -> Vec<String> {
                 && sight.in_sync(partition.group, replica.id)
                 && sight.votes(partition, replica.id)
         });
-        unwell += u64::from(!well);
+        unwell += usize::from(!well);
     }
-    facts.push(format!("it hosts {replicas} replicas, leads {leads}, and {unwell} of them are not in sync"));
+    let well = if unwell == 0 { "all are in sync".into() } else { format!("{unwell} not in sync") };
+    facts.push(format!("it hosts {} and leads {leads} of them; {well}", count(replicas, "replica")));
     if let Some(seen) = sight.observed.nodes.get(&node) {
         facts.push(format!("it was heard of {} ms ago", seen.age.as_millis()));
         let free = seen.free_bytes.map(|free| format!(", {} MiB are free", mib(free)));

@@ -6,6 +6,7 @@ use types::{ErrorCode, Fault, OperationId};
 
 use super::{next_commands, unblock_node};
 use crate::executor::memory::Memory;
+use crate::executor::queue::Queue;
 use crate::executor::{Family, waits_for};
 use crate::kind::{self, Step};
 use crate::show::{fault, state_name};
@@ -20,18 +21,19 @@ pub(crate) fn explain(sight: &Sight<'_>, memory: &Memory, id: OperationId) -> Re
         return Err(Fault::new(ErrorCode::UnknownOperation, format!("operation {id}")));
     };
     let family = Family::of(sight.catalog);
+    let queue = Queue::new(sight, &family);
     let what = operation.kind.as_ref().map(|kind| kind::what(sight, kind, operation.group.is_some()));
     let what = what.unwrap_or_default();
     if operation.state().has_ended() {
         return Ok(ended(operation, &what));
     }
-    let wait = waits_for(sight, memory, &family, operation);
+    let wait = waits_for(sight, memory, &family, &queue, operation);
     let own = wait.iter().filter_map(|wait| blocker(sight, operation, wait));
     let mut blockers: Vec<Blocker> = own.collect();
     let parts = family.parts(id.get()).iter().filter(|part| !part.state().has_ended());
     let mut others = 0;
     for part in parts {
-        let Some(wait) = waits_for(sight, memory, &family, part) else { continue };
+        let Some(wait) = waits_for(sight, memory, &family, &queue, part) else { continue };
         let Some(blocker) = blocker(sight, part, &wait) else { continue };
         if blockers.len() < BLOCKERS_MAX { blockers.push(blocker) } else { others += 1 }
     }

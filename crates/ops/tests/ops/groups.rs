@@ -29,6 +29,8 @@ pub struct Replica {
     /// Ticks of copying that it has behind it.
     pub copied: u32,
     pub is_corrupt: bool,
+    /// It lacks what the others have, until somebody leads: it is not elected.
+    pub is_behind: bool,
     pub digests: BTreeMap<u64, u8>,
 }
 
@@ -69,6 +71,7 @@ impl Group {
             self.elect(cluster, partition);
         } else {
             self.index += 1;
+            self.replicas.values_mut().for_each(|replica| replica.is_behind = false);
             self.walk(cluster, partition);
         }
         let mut words = Vec::new();
@@ -120,7 +123,8 @@ impl Group {
         let manual = cluster.catalog.setting(&AUTO_FAILOVER) == 0 && partition.group != 0;
         let may = |replica: u64| {
             let first = partition.leader == 0;
-            self.able(cluster, replica) && (!manual || first || partition.leader == replica)
+            let behind = self.replicas.get(&replica).is_some_and(|seen| seen.is_behind);
+            self.able(cluster, replica) && !behind && (!manual || first || partition.leader == replica)
         };
         let rank = |replica: u64| partition.replicas.iter().position(|wish| wish.id == replica);
         let leader = self

@@ -123,6 +123,12 @@ impl World {
                 group.replicas.values_mut().filter(|r| r.node == node).for_each(|r| r.is_corrupt = true);
                 String::new()
             }
+            "behind" => {
+                let (group, node) = (GroupId(words.number(0)), words.number(1));
+                let group = cluster.groups.get_mut(&group).unwrap();
+                group.replicas.values_mut().filter(|r| r.node == node).for_each(|r| r.is_behind = true);
+                String::new()
+            }
             "lose" => {
                 let (group, node) = (GroupId(words.number(0)), words.number(1));
                 cluster.groups.get_mut(&group).unwrap().replicas.retain(|_, replica| replica.node != node);
