@@ -48,7 +48,9 @@ fn places(address: &str) -> Vec<String> {
     std::iter::once(address.to_owned()).chain(next).collect()
 }
 
-/// Finds the leader of the catalog, and the other nodes, which are asked when it fails.
+/// Finds the leader of the catalog, and the other nodes, which are asked when it fails. A node that has just
+/// started, or has not heard of an election yet, names the one that led before; so whoever is named is asked,
+/// and only he can say that he leads.
 ///
 /// # Errors
 /// `NoLeader` if there is none for a while, or what the cluster says.
@@ -57,9 +59,12 @@ pub fn to_leader(client: &Client, lookup: &Lookup) -> Result<Connected, Fault> {
     loop {
         let status = client.status()?;
         if let Some(leader) = leader(&status) {
-            let endpoint = leader.endpoint.clone();
-            let client = Lookup { addresses: by_use(&status, leader), ..lookup.clone() }.client()?;
-            return Ok(Connected { client, leader: endpoint });
+            let at = |addresses| Lookup { addresses, ..lookup.clone() }.client();
+            let own_word = at(vec![leader.http.clone()])?.status();
+            if own_word.is_ok_and(|status| status.leader == Some(leader.id)) {
+                let client = at(by_use(&status, leader))?;
+                return Ok(Connected { client, leader: leader.endpoint.clone() });
+            }
         }
         if began.elapsed() > LEADER_PATIENCE {
             return Err(Fault::new(ErrorCode::NoLeader, status.summary));
