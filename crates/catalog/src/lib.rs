@@ -44,17 +44,21 @@
 //! - **An established replica is never born again.** Missing, it is lost, and with it the votes and the
 //!   entries that it had promised; only an empty replica under a new id may take its place, and that has
 //!   no vote until it was sent a snapshot.
-//! - **The last replica that is known to hold the data is never replaced.**
+//! - **The last replica that is known to hold the data is never replaced**, removed or taken offline.
+//! - **A change by an operation is all or nothing.** It names the revision of the operation's record, so the
+//!   word of a meta leader that is no longer one changes nothing; a partition has one running operation.
+//! - **The leader of record only moves forward**: word of a term that is not later has no effect, and the leader
+//!   that an operation has set stays set until a later term is told.
 //! - **A refusal changes nothing**, and a command that is repeated has no effect or is refused.
 //! - **Equal commands at equal indexes make equal catalogs**: ordered maps, no clock, no chance.
 //! - `version` is the log index of the last change. A copy with a higher version is newer, always.
 //!
 //! # What it does not know
 //!
-//! Who leads, who is alive, how far a replica is: these are reports, and [`status`] takes them as an
-//! argument. Whether an establishment was told *before* the replica first promised anything is for the
-//! node to keep. Moving replicas, other generations than the first, and removing nodes come with
-//! operations; the records have room for them.
+//! Who is alive and how far a replica is: these are reports, and [`status`] takes them as an argument. Whether
+//! an establishment was told *before* the replica first promised anything is for the node to keep. What an
+//! operation should do next is for `ops` to say; here stand the rules that hold whoever says it. Other
+//! generations than the first come later; the records have room for them.
 
 mod catalog;
 mod check;
