@@ -354,3 +354,34 @@ fn incompressible(length: usize, seed: u64) -> Vec<u8> {
     }
     bytes
 }
+
+#[test]
+fn a_cluster_of_one_becomes_three_and_its_founder_leaves() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
+    for key in 0..50 {
+        set(&cluster, 1, &format!("key:{key}"), "kept");
+    }
+    add(&cluster);
+    add(&cluster);
+    operate(&cluster, &["table", "set-replicas", "default", "3"]);
+    operate(&cluster, &["table", "set-replicas", "catalog", "3"]);
+    assert_eq!(cluster.becomes(Verdict::Healthy).fault_tolerance, 1);
+
+    // Nowhere to go yet.
+    let refused = cluster.run(["node", "decommission", "1", "--yes"]);
+    assert_eq!(refused.status.code(), Some(3), "{}", words(&refused));
+    add(&cluster);
+    operate(&cluster, &["node", "decommission", "1"]);
+    until("a shape without it", || (cluster.nodes() == [2, 3, 4]).then_some(()));
+    until("a node that ended by itself", || (!cluster.is_running(1)).then_some(()));
+    replicas_are_equal(&cluster);
+
+    // None of the nodes that are left has founded anything.
+    cluster.kill_all();
+    cluster.up();
+    assert_eq!(cluster.becomes(Verdict::Healthy).fault_tolerance, 1);
+    for key in 0..50 {
+        assert_eq!(get(&cluster, 2 + key % 3, &format!("key:{key}")).as_deref(), Some("kept"));
+    }
+}
