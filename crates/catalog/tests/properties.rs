@@ -9,6 +9,10 @@ use api::catalog::{
     Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, Established, GroupReplica, Label, NewTable,
     NodeRecord, ObservedMembership, ReplaceReplica, SetSetting, TableName,
 };
+use api::operation::{
+    CatalogEdit, Edit, ExpectedPartition, NodeFlags, OnNode, OnPartition, OperationChange, OperationKind,
+    OperationRecord, PermitChange, PermitRecord, ReplaceRank, ReplicasWish, SetOffline,
+};
 use api::peer::{Member, Membership};
 use bytes::Bytes;
 use catalog::status::{Observations, status};
@@ -65,12 +69,66 @@ fn any_op() -> impl Strategy<Value = CatalogOp> {
                 })
             }
         ),
+        8 => any_change().prop_map(CatalogOp::Operate),
+        2 => (0..7u64, 0..7u64, prop::collection::vec(1..7u64, 0..2)).prop_map(|(node, release, seen)| {
+            let grant = (node > 0).then(|| PermitRecord { node, until_ms: 7, ..Default::default() });
+            let release = if grant.is_some() { 0 } else { release };
+            CatalogOp::Permit(PermitChange { grant, seen, release })
+        }),
         4 => group_replica().prop_map(|GroupReplica { group, replica }| {
             CatalogOp::ReplaceReplica(ReplaceReplica { group, replica, reason: "lost".into() })
         }),
         1 => (prop::sample::select(vec!["suspect_after_ms", "nonsense"]), 0..2000u64).prop_map(
             |(name, value)| CatalogOp::Set(SetSetting { name: name.into(), value: value.to_string(), ..Default::default() })
         ),
+    ]
+}
+
+/// Operations are started, go on or end, and edit something on the way.
+fn any_change() -> impl Strategy<Value = OperationChange> {
+    let record = (0..3u64, 0..6u64, 1..4u64, 0..5i32, any::<bool>());
+    let record = record.prop_map(|(group, id, revision, state, parent)| OperationRecord {
+        id,
+        revision,
+        state,
+        group: (!parent).then_some(group),
+        kind: Some(OperationKind::Drain(OnNode { node: 1 })),
+        ..Default::default()
+    });
+    let records = || prop::collection::vec(record.clone(), 0..2);
+    let expect = (0..3u64, 1..3u64);
+    let expect = expect.prop_map(|(group, route_epoch)| ExpectedPartition { group, route_epoch });
+    (
+        prop::collection::vec(expect, 0..2),
+        records(),
+        records(),
+        prop::collection::vec(any_edit(), 0..3),
+        prop::collection::vec(1..6u64, 0..2),
+    )
+        .prop_map(|(expect, start, update, edits, forget)| {
+            let edits = edits.into_iter().map(|edit| CatalogEdit { edit: Some(edit) }).collect();
+            OperationChange { expect, start, update, edits, forget }
+        })
+}
+
+fn any_edit() -> impl Strategy<Value = Edit> {
+    let group_replica = || (0..4u64, 0..8u64);
+    prop_oneof![
+        4 => (0..4u64, 0..7u64).prop_map(|(group, node)| Edit::AddReplica(OnPartition { group, node })),
+        3 => (group_replica(), 0..8u64).prop_map(|((group, replica), successor)| {
+            Edit::RemoveReplica(ReplaceRank { group, replica, successor })
+        }),
+        3 => (group_replica(), any::<bool>()).prop_map(|((group, replica), offline)| {
+            Edit::SetOffline(SetOffline { group, replica, offline, ..Default::default() })
+        }),
+        1 => group_replica().prop_map(|(group, replica)| Edit::SetLeader(GroupReplica { group, replica })),
+        1 => (0..7u64, any::<[bool; 3]>()).prop_map(|(node, [drained, leaving, offline])| {
+            Edit::SetNode(NodeFlags { node, drained, leaving, offline })
+        }),
+        1 => (0..7u64).prop_map(|node| Edit::RemoveNode(OnNode { node })),
+        1 => (0..3u64, 0..9u32).prop_map(|(table, replicas)| {
+            Edit::SetReplicas(ReplicasWish { table, replicas })
+        }),
     ]
 }
 
@@ -174,16 +232,21 @@ proptest! {
             prop_assert_eq!(catalog.version().get(), version);
 
             prop_assert_eq!(&Catalog::from_records(catalog.records()).unwrap(), &catalog);
-            prop_assert_eq!(&Catalog::decode(&catalog.encode()).unwrap(), &catalog);
+            // Copies are for nodes that have nothing to do with operations.
+            let copied = catalog.records().filter(|record| !matches!(record, Record::Operation(_)));
+            prop_assert_eq!(Catalog::decode(&catalog.encode()).unwrap(), Catalog::from_records(copied).unwrap());
             memory.check(&catalog);
             let health = status(&catalog, &Observations::default());
             prop_assert_eq!(health.fault_tolerance, 0);
 
-            // Said again, a command either has no effect or is refused, unless it makes a table or a node.
+            // Said again, a command either has no effect or is refused, unless it makes a table, a node or an
+            // operation, or takes back with its second edit what it did with its first.
             let mut again = catalog.clone();
             let (_, repeated) = again.apply(command, &context(index + 1));
             let makes_node = matches!(&command.op, Some(CatalogOp::RegisterNode(node)) if node.boot == 0);
-            prop_assert!(repeated.is_empty() || makes_node, "{:?}", command);
+            let makes_more = matches!(&command.op, Some(CatalogOp::Operate(change))
+                if !change.start.is_empty() || change.edits.len() > 1);
+            prop_assert!(repeated.is_empty() || makes_node || makes_more, "{:?}", command);
         }
     }
 
