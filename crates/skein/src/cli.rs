@@ -16,7 +16,7 @@ use client::Lookup;
 pub use label::Label;
 pub use operations::{
     Change, ClusterCommand, ConfigCommand, ConfigGet, ConfigSet, ExplainCommand, NodeChange, NodeMayStop,
-    OpCancel, OpCommand, OpList, OpNamed, PartitionCommand, SetReplicas,
+    OpCancel, OpCommand, OpList, OpNamed, PartitionCommand, RecoverQuorum, SetReplicas,
 };
 pub use original::{Ns, Original};
 
@@ -71,6 +71,12 @@ pub enum Command {
     /// List and change settings
     #[command(subcommand, arg_required_else_help = true)]
     Config(ConfigCommand),
+    /// Let partitions whose majority is lost for good go on with one survivor each
+    ///
+    /// The only command that may lose acknowledged writes. It shows which partitions are concerned, which replica
+    /// has the most, and what would be given up, and goes on only after the cluster's name was typed. Stop whatever
+    /// still runs of the lost nodes first.
+    RecoverQuorum(RecoverQuorum),
     /// Move partition leaders
     #[command(subcommand, arg_required_else_help = true)]
     Leader(LeaderCommand),
@@ -562,6 +568,7 @@ impl Command {
             Command::Node(NodeCommand::MayStop(node)) => node.output,
             Command::Node(NodeCommand::Rebuild(rebuild)) => rebuild.output,
             Command::Op(op) => op.output(),
+            Command::RecoverQuorum(recover) => recover.output,
             Command::Explain(explain) => explain.output(),
             Command::Config(config) => config.output(),
             Command::Leader(LeaderCommand::Move(leader)) => leader.output,

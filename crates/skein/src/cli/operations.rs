@@ -13,21 +13,22 @@ use types::limits::PARTITIONS_MAX;
 use super::{Ask, Find, Output};
 
 /// The kinds of operations, and where each one stands on the command line.
-const PLACES: &[(&str, [&str; 2])] = &[
-    ("change-leader", ["partition", "change-leader"]),
-    ("add-replica", ["partition", "add-replica"]),
-    ("remove-replica", ["partition", "remove-replica"]),
-    ("migrate", ["partition", "migrate"]),
-    ("snapshot", ["partition", "snapshot"]),
-    ("recover-partition", ["partition", "recover"]),
-    ("offline-node", ["node", "offline"]),
-    ("recover-node", ["node", "recover"]),
-    ("drain", ["node", "drain"]),
-    ("undrain", ["node", "undrain"]),
-    ("decommission", ["node", "decommission"]),
-    ("recover-cluster", ["cluster", "recover"]),
-    ("balance", ["cluster", "balance"]),
-    ("set-replicas", ["table", "set-replicas"]),
+const PLACES: &[(&str, &[&str])] = &[
+    ("change-leader", &["partition", "change-leader"]),
+    ("add-replica", &["partition", "add-replica"]),
+    ("remove-replica", &["partition", "remove-replica"]),
+    ("migrate", &["partition", "migrate"]),
+    ("snapshot", &["partition", "snapshot"]),
+    ("recover-partition", &["partition", "recover"]),
+    ("offline-node", &["node", "offline"]),
+    ("recover-node", &["node", "recover"]),
+    ("drain", &["node", "drain"]),
+    ("undrain", &["node", "undrain"]),
+    ("decommission", &["node", "decommission"]),
+    ("recover-cluster", &["cluster", "recover"]),
+    ("balance", &["cluster", "balance"]),
+    ("set-replicas", &["table", "set-replicas"]),
+    ("recover-quorum", &["recover-quorum"]),
 ];
 
 /// `skein op KIND ...` as `skein PLACE ...`; everything else as it is.
@@ -313,6 +314,28 @@ pub struct SetReplicas {
     pub change: Change,
 }
 
+/// Arguments of `recover-quorum`.
+#[derive(Debug, Args)]
+pub struct RecoverQuorum {
+    /// The table: NAME or NAMESPACE:NAME [default: all tables]
+    pub table: Option<String>,
+    /// Its partitions: one, a list as 1,3, a range as 1-5, or 'all' [default: all]
+    pub partitions: Option<Partitions>,
+    /// Show which partitions have lost their majority and what would be given up, and stop
+    #[arg(long, conflicts_with_all = ["name", "wait"])]
+    pub plan: bool,
+    /// The cluster's name, instead of typing it when asked; needed where no terminal is there to ask at
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Return when it has ended; until then a line on stderr tells how far it is
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    pub find: Find,
+    #[command(flatten)]
+    pub output: Output,
+}
+
 /// Commands about settings.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
@@ -436,6 +459,18 @@ impl ClusterCommand {
     }
 }
 
+impl RecoverQuorum {
+    /// The operation that it asks for.
+    pub fn request(&self) -> OperationRequest {
+        OperationRequest {
+            kind: "recover-quorum".into(),
+            table: self.table.clone(),
+            partitions: self.partitions.as_ref().map(|which| which.numbers.clone()).unwrap_or_default(),
+            ..Default::default()
+        }
+    }
+}
+
 impl SetReplicas {
     /// The operation that it asks for, and how.
     pub fn request(&self) -> (OperationRequest, &Change) {
@@ -535,18 +570,32 @@ mod tests {
 
     #[test]
     fn a_kind_is_the_same_command_under_op() {
-        let arguments = |place: [&str; 2]| match place {
+        let arguments = |place: &[&str]| match place {
             ["partition", "migrate" | "remove-replica"] => " t 0 --from 1 --yes",
             ["partition", _] => " t all --yes",
             ["node", _] => " 3 --yes",
             ["table", _] => " t 3 --yes",
             _ => " --yes",
         };
-        for (kind, place) in PLACES {
-            let there = request(&format!("{} {}{}", place[0], place[1], arguments(*place)));
+        // The one that is not agreed to by --yes has a test of its own.
+        for (kind, place) in PLACES.iter().filter(|(kind, _)| *kind != "recover-quorum") {
+            let there = request(&format!("{}{}", place.join(" "), arguments(place)));
             assert_eq!(there.kind, *kind);
-            assert_eq!(request(&format!("op {kind}{}", arguments(*place))), there);
+            assert_eq!(request(&format!("op {kind}{}", arguments(place))), there);
         }
+    }
+
+    #[test]
+    fn what_gives_up_writes_is_not_agreed_to_by_yes() {
+        let Ok(Command::RecoverQuorum(recover)) = parse("op recover-quorum t 1-2 --name skein") else {
+            panic!("it is a command")
+        };
+        let request = recover.request();
+        assert_eq!((request.table.as_deref(), request.partitions), (Some("t"), vec![1, 2]));
+        assert_eq!(recover.name.as_deref(), Some("skein"));
+        assert!(parse("recover-quorum --yes").is_err());
+        assert!(parse("recover-quorum --plan --name skein").is_err());
+        assert!(parse("recover-quorum").is_ok());
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Node(NodeCommand::MayStop(arguments)) => nodes::may_stop(&arguments),
         Command::Node(NodeCommand::Rebuild(arguments)) => nodes::rebuild(&arguments),
         Command::Op(command) => op::run(&command),
+        Command::RecoverQuorum(arguments) => operate::recover_quorum(&arguments),
         Command::Explain(command) => explain::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Leader(LeaderCommand::Move(arguments)) => leader::r#move(&arguments),

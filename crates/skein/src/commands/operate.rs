@@ -6,6 +6,8 @@
 //!   terminal ─► plan ─► shown ─► asked ─► start, if the plan still holds ──► (--wait) follow
 //!   neither ──► refused
 //! ```
+//!
+//! What gives up acknowledged writes is not agreed to by `--yes`: the cluster's name has to be typed.
 
 use std::io::{IsTerminal, Write};
 
@@ -14,7 +16,7 @@ use client::Client;
 use types::{ErrorCode, Fault};
 
 use super::follow;
-use crate::cli::{Change, Find};
+use crate::cli::{Change, Find, RecoverQuorum};
 use crate::exit::{self, Exit};
 use crate::say::{self, Form};
 
@@ -23,7 +25,7 @@ pub fn run(request: &OperationRequest, change: &Change) -> Result<Exit, Fault> {
     let form = change.output.form();
     let client = change.find.lookup().client()?;
     if change.plan {
-        show_plan(&client.plan(request)?, form);
+        show_plan(&client.plan(request)?, true, form);
         return Ok(exit::OK);
     }
     let planned = match agreement(&client, request, change)? {
@@ -34,12 +36,48 @@ pub fn run(request: &OperationRequest, change: &Change) -> Result<Exit, Fault> {
         }
     };
     let wish = StartOperation { request: request.clone(), planned, by: None };
-    let operation = client.start_operation(&wish)?;
-    if change.wait {
-        return follow::until_ended(&client, operation, &change.find, form);
+    start(&client, &wish, change.wait, &change.find, form)
+}
+
+fn start(client: &Client, wish: &StartOperation, wait: bool, find: &Find, form: Form) -> Result<Exit, Fault> {
+    let operation = client.start_operation(wish)?;
+    if wait {
+        return follow::until_ended(client, operation, find, form);
     }
-    tell_started(&operation, &change.find, form);
+    tell_started(&operation, find, form);
     Ok(exit::OK)
+}
+
+/// Gives up what partitions without a majority have lost, once the cluster's name was typed.
+pub fn recover_quorum(arguments: &RecoverQuorum) -> Result<Exit, Fault> {
+    let form = arguments.output.form();
+    let client = arguments.find.lookup().client()?;
+    let request = arguments.request();
+    let plan = client.plan(&request)?;
+    if arguments.plan || plan.parts.is_empty() {
+        show_plan(&plan, !plan.parts.is_empty(), form);
+        return Ok(exit::OK);
+    }
+    if form == Form::Text {
+        say::note(plan_text(&plan));
+    }
+    let name = client.identity()?.name;
+    let typed = match &arguments.name {
+        Some(typed) => typed.clone(),
+        None if is_terminal() && form == Form::Text => {
+            ask("\nthis gives up acknowledged writes; type the cluster's name to do it: ")
+        }
+        None => {
+            let detail = "recover-quorum gives up acknowledged writes: --name NAME, the cluster's name";
+            return Err(Fault::new(ErrorCode::NeedsConsent, detail));
+        }
+    };
+    if typed != name {
+        say::note(format_args!("nothing was changed: the cluster is called '{name}', not '{typed}'"));
+        return Ok(exit::REFUSED);
+    }
+    let wish = StartOperation { request, planned: Some(plan.catalog_version), by: None };
+    start(&client, &wish, arguments.wait, &arguments.find, form)
 }
 
 /// Whether the user agrees.
@@ -53,26 +91,36 @@ fn agreement(client: &Client, request: &OperationRequest, change: &Change) -> Re
     if change.yes {
         return Ok(Agreement::Given(None));
     }
-    let is_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    if !is_terminal || change.output.form() == Form::Json {
+    if !is_terminal() || change.output.form() == Form::Json {
         return Err(Fault::new(ErrorCode::NeedsConsent, request.kind.clone()));
     }
     let plan = client.plan(request)?;
     say::note(plan_text(&plan));
-    let _ = write!(std::io::stderr(), "\ndo it? [y/N] ");
-    let mut answer = String::new();
-    // An input that ends, or cannot be read, is no agreement.
-    let _ = std::io::stdin().read_line(&mut answer);
-    let agrees = matches!(answer.trim(), "y" | "Y" | "yes");
+    let agrees = matches!(ask("\ndo it? [y/N] ").as_str(), "y" | "Y" | "yes");
     Ok(if agrees { Agreement::Given(Some(plan.catalog_version)) } else { Agreement::Refused })
 }
 
-fn show_plan(plan: &Plan, form: Form) {
+/// Whether somebody is there to be asked.
+fn is_terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+fn ask(question: &str) -> String {
+    let _ = write!(std::io::stderr(), "{question}");
+    let mut answer = String::new();
+    // An input that ends, or cannot be read, is no agreement.
+    let _ = std::io::stdin().read_line(&mut answer);
+    answer.trim().to_owned()
+}
+
+fn show_plan(plan: &Plan, does_something: bool, form: Form) {
     match form {
         Form::Json => say::json(plan),
         Form::Text => {
             say::data(plan_text(plan));
-            say::note(" next: the same command without --plan does it");
+            if does_something {
+                say::note(" next: the same command without --plan does it");
+            }
         }
     }
 }
