@@ -121,10 +121,12 @@ impl Known<'_> {
     /// It is out of service, and led when it went: whoever led last if nobody has led since, or one that
     /// said so with its last word.
     fn led(&self, leader_of_record: u64, is_led: bool) -> bool {
-        let said_so = || self.report.is_some_and(|report| report.state() == ReplicaState::Leader);
-        let is_out = !self.leads && (!self.is_up() || self.is_offline());
+        let said_so = self.report.is_some_and(|report| report.state() == ReplicaState::Leader);
         let was_told = self.wish.is_some_and(|wish| wish.led);
-        is_out && (was_told || said_so() || (!is_led && self.id == leader_of_record))
+        let is_out = !self.is_up() || self.is_offline();
+        let nobody_since = !is_led && self.id == leader_of_record;
+        // Whoever says so and is not in sync has died a moment ago, or is cut off.
+        !self.leads && ((said_so && !self.in_sync) || (is_out && (said_so || was_told || nobody_since)))
     }
 
     /// Taken offline by command.

@@ -166,7 +166,10 @@ fn print(status: &Status) -> String {
         let replicas: Vec<String> = partition
             .replicas
             .iter()
-            .map(|one| format!("{}@{} {} {} {}", one.replica, one.node, one.role, one.state, one.applied))
+            .map(|one| {
+                let led = if one.led { " led" } else { "" };
+                format!("{}@{} {} {} {}{led}", one.replica, one.node, one.role, one.state, one.applied)
+            })
             .collect();
         writeln!(
             out,
