@@ -151,7 +151,6 @@ impl Checks {
         self.note("stamps", found, now);
         let found = self.digests.applied(place, group, applier);
         self.note("digests", found, now);
-        self.laws.votes.applied(group, replica, applier.applied().index);
     }
 
     /// A machine's wall clock is off by this much from now on, in milliseconds.
@@ -164,7 +163,7 @@ impl Checks {
         let membership = applier.membership();
         let found = self.memberships.seen(place, group, membership);
         self.note("memberships", found, now);
-        let found = self.laws.votes.is_in(group, membership, applier.applied().index);
+        let found = self.laws.votes.is_in(group, membership);
         self.note("votes", found, now);
         if self.laws.votes.membership(group) == Some(membership) {
             let found = self.laws.departures.is_in(group, membership);

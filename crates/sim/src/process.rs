@@ -428,6 +428,11 @@ impl Process {
         match opened {
             Ok((start, applier)) => {
                 let (group, replica) = (start.group, start.record.replica());
+                let (applied, hlc) = (applier.applied().index, applier.hlc());
+                out.trace.note(out.now, &[43, self.place as u64, group.get(), applied.get()], |f| {
+                    let place = self.place + 1;
+                    write!(f, "n{place} opens replica {replica} of group {group} at {applied}, stamp {hlc}")
+                });
                 if out.checks.opened(self.place, machine.lied, &start, &applier, out.now) {
                     // No replica can see by itself that its disk lied; whoever runs the cluster can.
                     out.coverage.promises_lost += 1;

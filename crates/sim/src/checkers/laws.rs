@@ -11,6 +11,7 @@ use bytes::Bytes;
 use catalog::Catalog;
 use engine::ApplyContext;
 use prost::Message;
+use types::settings::AUTO_FAILOVER;
 use types::{ErrorCode, GroupId, ReplicaId};
 
 use super::departures::Departures;
@@ -58,6 +59,8 @@ pub struct Laws {
     catalog: Catalog,
     /// The last entry that was followed.
     last: u64,
+    /// At some moment no replica was to take over by itself.
+    was_manual: bool,
     numbers: Numbers,
     /// Watches votes; told of memberships as well.
     pub votes: Votes,
@@ -74,6 +77,11 @@ impl Laws {
     /// The catalog as of the last command that any node carried out.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Whether no replica was to take over by itself at some moment.
+    pub fn was_manual(&self) -> bool {
+        self.was_manual
     }
 
     /// Whether all that operations have begun is over.
@@ -121,6 +129,7 @@ impl Laws {
             self.repeated += 1;
             repeats::check(&transition, change, context).map_err(named("repeats"))?;
         }
+        self.was_manual |= self.catalog.setting(&AUTO_FAILOVER) == 0;
         if changes.is_empty() {
             return Ok(Noted::default());
         }

@@ -1,12 +1,10 @@
 //! Permits never allow two nodes to be stopped that break a majority together.
 //!
-//! What other faults take meanwhile is not looked at here, only what permits alone would take. In manual mode
-//! permits may go further by design: whoever stops node after node by command there has been warned.
+//! What other faults take meanwhile is not looked at here, only what permits alone would take.
 
 use std::collections::BTreeSet;
 
 use api::catalog::CatalogOp;
-use types::settings::AUTO_FAILOVER;
 
 use super::laws::Transition;
 use super::memberships::shown;
@@ -19,9 +17,6 @@ use super::votes::Votes;
 pub fn check(transition: &Transition<'_>, votes: &Votes) -> Result<(), String> {
     let CatalogOp::Permit(change) = transition.op else { return Ok(()) };
     let Some(grant) = &change.grant else { return Ok(()) };
-    if transition.before.setting(&AUTO_FAILOVER) == 0 {
-        return Ok(());
-    }
     let in_force = transition.after.permits().filter(|permit| permit.until_ms > grant.granted_ms);
     let stopped: BTreeSet<u64> = in_force.map(|permit| permit.node).collect();
     for (group, membership) in votes.memberships() {

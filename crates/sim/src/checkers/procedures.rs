@@ -96,14 +96,17 @@ fn edited(transition: &Transition<'_>, change: &OperationChange) -> Result<(), S
             Edit::RemoveReplica(leaving) => Some(leaving.group),
             Edit::SetOffline(set) => Some(set.group),
             Edit::SetLeader(leader) => Some(leader.group),
+            Edit::TakeOver(wish) => Some(wish.group),
             Edit::SetNode(_) | Edit::RemoveNode(_) | Edit::SetReplicas(_) => None,
         };
         let comes_with = records().any(|record| group.is_none() || record.group == group);
         if !comes_with {
             return Err(format!("{edit:?} comes without an operation that makes it"));
         }
-        let Edit::AddReplica(at) = edit else { continue };
-        let made = change.update.iter().find(|record| record.group == Some(at.group));
+        if !matches!(edit, Edit::AddReplica(_) | Edit::TakeOver(_)) {
+            continue;
+        }
+        let made = change.update.iter().find(|record| record.group == group);
         let made = made.and_then(|record| transition.after.operation(record.id.into()));
         if made.is_none_or(|made| made.made_replica == 0) {
             return Err(format!("{edit:?} is not written down in its operation"));

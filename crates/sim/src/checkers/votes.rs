@@ -1,15 +1,16 @@
-//! No operation takes more votes than its kind and its plan announce: whoever leaves a group does so by an edit
-//! of an operation or because it was lost, and enough voters that hold the data stay.
+//! No operation takes more votes than its kind and its plan announce: whoever loses its vote does so by an edit
+//! of an operation or because it was lost, and enough others that shall stay have theirs by then.
 //!
-//! A voter *holds the data* once it has applied everything up to the entry that made it a member. What faults take
-//! is told apart by that: a machine that is down still holds what it held.
+//! A replica gets its vote only once it has caught up, which others watch. So votes are what is counted here, and
+//! what faults take is told apart by itself: a machine that is down keeps its vote.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::catalog::CatalogOp;
 use api::operation::{Edit, OperationKind, OperationRecord, OperationState};
 use api::peer::Membership;
-use types::{GroupId, LogIndex, OperationId, ReplicaId};
+use catalog::Catalog;
+use types::{GroupId, OperationId, ReplicaId};
 
 use super::laws::{Transition, wished};
 use super::memberships::shown;
@@ -18,8 +19,7 @@ use super::memberships::shown;
 #[derive(Default)]
 pub struct Votes {
     groups: BTreeMap<GroupId, Group>,
-    /// Voters that hold the data when an operation begins, which its plan was made for, and whether a replica was
-    /// replaced since.
+    /// Voters that were to stay when an operation began.
     begun: BTreeMap<OperationId, usize>,
     /// The lowest fault tolerance that a plan has announced.
     announced: BTreeMap<OperationId, u32>,
@@ -30,9 +30,7 @@ pub struct Votes {
 #[derive(Default)]
 struct Group {
     membership: Membership,
-    /// When each replica became a member, until it has applied that much.
-    catching_up: BTreeMap<ReplicaId, LogIndex>,
-    /// Replicas that may go, and how many voters that hold the data must stay.
+    /// Replicas that may lose their vote, and how many others must have one.
     may_go: BTreeMap<ReplicaId, usize>,
 }
 
@@ -42,9 +40,10 @@ impl Group {
         voters.map(|member| ReplicaId(member.replica)).collect()
     }
 
-    /// Voters that hold the data.
-    fn holders(&self) -> BTreeSet<ReplicaId> {
-        self.voters().into_iter().filter(|voter| !self.catching_up.contains_key(voter)).collect()
+    /// Voters that are wished for.
+    fn staying(&self, catalog: &Catalog, group: GroupId) -> BTreeSet<ReplicaId> {
+        let stay = wished(catalog, group);
+        self.voters().into_iter().filter(|voter| stay.contains_key(voter)).collect()
     }
 }
 
@@ -64,45 +63,26 @@ impl Votes {
         self.announced.extend(operations.iter().map(|id| (OperationId(*id), tolerance)));
     }
 
-    /// A replica has applied its group's log up to here.
-    pub fn applied(&mut self, group: GroupId, replica: ReplicaId, index: LogIndex) {
-        if let Some(known) = self.groups.get_mut(&group)
-            && known.catching_up.get(&replica).is_some_and(|since| *since <= index)
-        {
-            known.catching_up.remove(&replica);
-        }
-    }
-
-    /// A membership is in force, as of this entry.
+    /// A membership is in force.
     ///
     /// # Errors
     /// A vote that should not have gone.
-    pub fn is_in(&mut self, group: GroupId, membership: &Membership, at: LogIndex) -> Result<(), String> {
+    pub fn is_in(&mut self, group: GroupId, membership: &Membership) -> Result<(), String> {
         let known = self.groups.entry(group).or_default();
         if membership.epoch <= known.membership.epoch {
             return Ok(());
         }
         let old = std::mem::replace(&mut known.membership, membership.clone());
-        if old.members.is_empty() {
-            return Ok(());
-        }
-        for member in &membership.members {
-            if !old.members.iter().any(|before| before.replica == member.replica) {
-                known.catching_up.insert(ReplicaId(member.replica), at);
-            }
-        }
-        let (voters, holders) = (known.voters(), known.holders());
-        let lost =
-            old.members.iter().filter(|member| !member.learner).map(|member| ReplicaId(member.replica));
+        let voters = known.voters();
+        let lost = old.members.iter().filter(|member| !member.learner).map(|member| ReplicaId(member.replica));
         for replica in lost.filter(|replica| !voters.contains(replica)) {
             self.checked += 1;
             let change = || format!("group {group} was {} and is {}", shown(&old), shown(membership));
             let Some(least) = known.may_go.get(&replica) else {
                 return Err(format!("{}: nobody said that replica {replica} should go", change()));
             };
-            if holders.len() < *least {
-                let detail = format!("only {holders:?} of its voters hold the data, {least} were announced");
-                return Err(format!("{}: {detail}", change()));
+            if voters.len() < *least {
+                return Err(format!("{}: {least} votes were to stay", change()));
             }
         }
         Ok(())
@@ -116,15 +96,7 @@ impl Votes {
         self.note_begun(transition);
         match transition.op {
             CatalogOp::ReplaceReplica(replaced) => {
-                // What is lost cannot be asked to stay, and whatever was announced was for more replicas.
-                if let Some(group) = self.groups.get_mut(&GroupId(replaced.group)) {
-                    group.may_go.insert(ReplicaId(replaced.replica), 0);
-                    group.may_go.values_mut().for_each(|least| *least = 0);
-                }
-                let of_group = |operation: &&OperationRecord| operation.group == Some(replaced.group);
-                for operation in transition.after.operations().filter(of_group) {
-                    self.begun.insert(OperationId(operation.id), 0);
-                }
+                self.give_up(transition, GroupId(replaced.group), ReplicaId(replaced.replica));
                 Ok(())
             }
             CatalogOp::Operate(change) => {
@@ -132,12 +104,6 @@ impl Votes {
                     let (group, replica) = match edit {
                         Edit::RemoveReplica(leaving) => (leaving.group, leaving.replica),
                         Edit::SetOffline(set) if set.offline => (set.group, set.replica),
-                        Edit::SetOffline(set) => {
-                            if let Some(group) = self.groups.get_mut(&GroupId(set.group)) {
-                                group.may_go.remove(&ReplicaId(set.replica));
-                            }
-                            continue;
-                        }
                         _ => continue,
                     };
                     let by = change.update.iter().find(|record| record.group == Some(group));
@@ -150,13 +116,27 @@ impl Votes {
         }
     }
 
+    /// What is lost cannot be asked to stay, and whatever was announced was for one replica more.
+    fn give_up(&mut self, transition: &Transition<'_>, group: GroupId, replica: ReplicaId) {
+        if let Some(known) = self.groups.get_mut(&group) {
+            known.may_go.insert(replica, 0);
+            known.may_go.values_mut().for_each(|least| *least = 0);
+        }
+        let of_group = |operation: &&OperationRecord| operation.group == Some(group.get());
+        for operation in transition.after.operations().filter(of_group) {
+            self.begun.insert(OperationId(operation.id), 0);
+        }
+    }
+
     fn note_begun(&mut self, transition: &Transition<'_>) {
         for operation in transition.after.operations() {
             let Some(group) = operation.group.filter(|_| operation.state() == OperationState::Running) else {
                 continue;
             };
-            let holders = || self.groups.get(&GroupId(group)).map_or(0, |group| group.holders().len());
-            self.begun.entry(OperationId(operation.id)).or_insert_with(holders);
+            let known = self.groups.get(&GroupId(group));
+            let staying =
+                || known.map_or(0, |known| known.staying(transition.before, GroupId(group)).len());
+            self.begun.entry(OperationId(operation.id)).or_insert_with(staying);
         }
     }
 
@@ -171,27 +151,47 @@ impl Votes {
         let Some(known) = self.groups.get_mut(&group) else { return Ok(()) };
         let begun = by.and_then(|by| self.begun.get(&OperationId(by.id)).copied()).unwrap_or(0);
         let announced = by.and_then(|by| self.announced.get(&OperationId(by.id)).copied());
-        let takes_one = by.is_some_and(|by| {
-            matches!(
-                by.kind,
-                Some(
-                    OperationKind::RemoveReplica(_)
-                        | OperationKind::OfflineReplica(_)
-                        | OperationKind::ChangeLeader(_)
-                )
-            )
-        });
+        let least = begun.saturating_sub(usize::from(by.is_some_and(takes_a_vote)));
         // A plan that tolerates the loss of t more nodes keeps t + 1 voters at the least.
-        let least = begun.saturating_sub(usize::from(takes_one));
         let least = announced.map_or(least, |announced| least.max(announced as usize + 1).min(begun));
         known.may_go.insert(replica, least);
-        let stay = wished(transition.after, group);
-        let stays = |voter: &ReplicaId| *voter != replica && stay.contains_key(voter);
-        let holders: BTreeSet<ReplicaId> = known.holders().into_iter().filter(stays).collect();
-        if holders.len() < least && known.voters().contains(&replica) {
-            let detail = format!("of {} only {holders:?} would stay", shown(&known.membership));
-            return Err(format!("replica {replica} of group {group} is let go: {detail}, {least} announced"));
+        if !known.voters().contains(&replica) {
+            return Ok(());
+        }
+        let mut stay = known.staying(transition.after, group);
+        stay.remove(&replica);
+        if stay.len() < least {
+            let (all, stay) = (shown(&known.membership), stay.iter().map(|id| id.get()).collect::<Vec<_>>());
+            return Err(format!(
+                "replica {replica} of group {group} is let go, which is {all}: of its voters only {stay:?} stay, \
+                 {least} were announced"
+            ));
         }
         Ok(())
+    }
+}
+
+/// Whether an operation is about one vote less.
+fn takes_a_vote(operation: &OperationRecord) -> bool {
+    use OperationKind::{ChangeLeader, OfflineReplica, RemoveReplica};
+    matches!(operation.kind, Some(RemoveReplica(_) | OfflineReplica(_) | ChangeLeader(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vote_that_goes_without_a_word_is_seen() {
+        let member = |replica| api::peer::Member { replica, node: replica, learner: false };
+        let of = |epoch, replicas: &[u64]| Membership {
+            epoch,
+            members: replicas.iter().map(|replica| member(*replica)).collect(),
+        };
+        let mut votes = Votes::default();
+        assert!(votes.is_in(GroupId(1), &of(1, &[1, 2, 3])).is_ok());
+        assert!(votes.is_in(GroupId(1), &of(2, &[1, 2, 3, 4])).is_ok());
+        assert!(votes.is_in(GroupId(1), &of(1, &[1, 2])).is_ok(), "an old one");
+        assert!(votes.is_in(GroupId(1), &of(3, &[1, 2, 3])).is_err());
     }
 }

@@ -200,6 +200,9 @@ impl World {
             Some((node, process.permit(node, &wish)))
         });
         let (node, answer) = asked??;
+        self.out.trace.note(self.out.now, &[74, node.get(), u64::from(answer.is_ok())], |f| {
+            write!(f, "operator asks n{} for a permit to stop node {node}: {answer:?}", place + 1)
+        });
         match answer {
             Ok((change, _)) => {
                 let then = Then::Stop(node.get() as Place - 1, length);
