@@ -585,6 +585,10 @@ impl Outbox for Out {
         }
     }
 
+    fn news(&self) {
+        self.0.upkeep.hurry();
+    }
+
     fn fatal(&self, fault: Fault) {
         self.0.transport.fatal(fault);
     }

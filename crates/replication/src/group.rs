@@ -43,6 +43,8 @@ const FRESH_CAMPAIGN_TICKS: u64 = 2;
 const STRANGERS_MAX: usize = 16;
 /// How often the log is cut, in ticks.
 const CUT_TICKS: u64 = 20;
+/// Who is in sync is news no more often than this, in ticks.
+const IN_SYNC_PAUSE_TICKS: u64 = 4;
 /// How often a leader looks at its membership, in ticks.
 const MEMBERSHIP_TICKS: u64 = 2;
 
@@ -83,6 +85,12 @@ pub struct Group {
     was: (StateRole, u64),
     /// What was reported last that others wait for: role, term, leader and membership.
     reported: (StateRole, u64, u64, u64),
+    /// Members that were in sync when that was last news, on the leader, and the tick before which it is none
+    /// again: under load a follower may fall behind and catch up all the time.
+    in_sync: Vec<u64>,
+    in_sync_pause: u64,
+    /// They are others than before.
+    in_sync_changed: bool,
     leader: lead::Leading,
     /// Entries kept behind the durable state for late followers.
     keep_entries: u64,
@@ -135,6 +143,9 @@ impl Group {
             adopting: None,
             was: (StateRole::Follower, 0),
             reported: (StateRole::Follower, 0, 0, 0),
+            in_sync: Vec::new(),
+            in_sync_pause: 0,
+            in_sync_changed: false,
             leader: lead::Leading::new(HybridClock::after(start.hlc)),
             keep_entries: options.log_keep_entries,
             cut_at: None,
@@ -233,6 +244,7 @@ impl Group {
         if self.leads() {
             busy |= self.tick_leader(now, counters);
             busy |= self.renew_term();
+            busy |= self.tick_in_sync();
         }
         busy || self.cut_at.is_some() || self.ticks.is_multiple_of(CUT_TICKS)
     }
@@ -415,12 +427,27 @@ impl Group {
         }
     }
 
+    /// Notes who is in sync. Returns whether that is news.
+    fn tick_in_sync(&mut self) -> bool {
+        if self.ticks < self.in_sync_pause {
+            return false;
+        }
+        let in_sync = self.in_sync();
+        if in_sync != self.in_sync {
+            self.in_sync = in_sync;
+            self.in_sync_pause = self.ticks + IN_SYNC_PAUSE_TICKS;
+            self.in_sync_changed = true;
+        }
+        self.in_sync_changed
+    }
+
     /// Whether something has changed that should be reported at once.
     pub fn has_news(&mut self) -> bool {
         let raft = &self.raft.raft;
         let epoch = self.raft.store().membership().epoch;
         let now = (raft.state, raft.term, raft.leader_id, epoch);
-        std::mem::replace(&mut self.reported, now) != now
+        let changed = std::mem::replace(&mut self.reported, now) != now;
+        std::mem::take(&mut self.in_sync_changed) || changed
     }
 
     /// The node of the leader, if this replica knows one.

@@ -113,6 +113,8 @@ pub struct Worker {
     next_tick: Moment,
     counters: Counters,
     effects: Vec<Effect>,
+    /// A report says something that others wait for.
+    news: bool,
     /// Replicas between their old and their new id.
     pub(crate) pending: BTreeMap<GroupId, Pending>,
 }
@@ -131,6 +133,7 @@ impl Worker {
             next_tick: now.moment.plus(limits::TICK),
             counters: Counters::default(),
             effects: Vec::new(),
+            news: false,
             pending: BTreeMap::new(),
         }
     }
@@ -329,11 +332,17 @@ impl Worker {
             });
             if let (Some(report), Some(shared)) = (news, self.shared.get(&id)) {
                 shared.set_report(report);
+                self.news = true;
             }
             self.pace.note(id, waiting, under_way);
         }
         clocks::sign(&mut self.effects, shown);
         std::mem::take(&mut self.effects)
+    }
+
+    /// Whether a report has been published since the last time that says something others wait for.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
     }
 
     /// Publishes reports for other threads to see.

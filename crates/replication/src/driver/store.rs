@@ -43,6 +43,10 @@ pub trait Outbox: Send + Sync {
     /// A replica cannot go on: it is damaged, or a bug stopped it.
     fn stopped(&self, group: GroupId, replica: ReplicaId, fault: Fault);
 
+    /// What a group reports has changed in a way that others may wait for: who leads, who is a member, who is in
+    /// sync.
+    fn news(&self) {}
+
     /// The process must end: its disk cannot be trusted any more.
     fn fatal(&self, fault: Fault);
 }

@@ -39,6 +39,9 @@ pub(super) fn run_worker(core: &Core, place: usize, mut worker: Worker) {
             }
         }
         execute_all(core, worker.turn(now));
+        if worker.take_news() {
+            core.outbox.news();
+        }
     }
 }
 
