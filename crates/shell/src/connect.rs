@@ -107,3 +107,49 @@ pub fn history_file() -> Option<PathBuf> {
     let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
     Some(state.or_else(home)?.join("skein").join("ns_history"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::admin::Verdict;
+
+    #[test]
+    fn the_http_port_is_the_one_named_or_the_next() {
+        assert_eq!(places("127.0.0.1:7000"), ["127.0.0.1:7000", "127.0.0.1:7001"]);
+        assert_eq!(places("[::1]:7000"), ["[::1]:7000", "[::1]:7001"]);
+        assert_eq!(places("host:65535"), ["host:65535"]);
+        assert_eq!(places("host"), ["host"]);
+    }
+
+    #[test]
+    fn the_leader_is_asked_first_and_who_does_not_answer_last() {
+        let node = |id: u64, state: &str, role: &str| NodeStatus {
+            id,
+            http: id.to_string(),
+            state: state.into(),
+            roles: vec![role.into()],
+            ..NodeStatus::default()
+        };
+        let nodes = vec![
+            node(1, "down", "meta"),
+            node(2, "up", "data"),
+            node(3, "up", "meta"),
+            node(4, "up", "meta"),
+        ];
+        let mut status = Status {
+            verdict: Verdict::Degraded,
+            summary: String::new(),
+            cluster: String::new(),
+            fault_tolerance: 0,
+            tolerance_by: Default::default(),
+            leader: Some(4),
+            catalog_version: 1,
+            nodes,
+            partitions: Vec::new(),
+        };
+        let leads = leader(&status).expect("node 4 leads");
+        assert_eq!(by_use(&status, leads), ["4", "3", "2", "1"]);
+        status.leader = Some(1);
+        assert!(leader(&status).is_none(), "it does not answer");
+    }
+}
