@@ -243,6 +243,29 @@ pub struct PartitionRecord {
     /// began with different memberships could elect two leaders.
     #[prost(message, optional, tag = "10")]
     pub birth: Option<Membership>,
+    /// The last time that its majority was lost, and given up.
+    #[prost(message, optional, tag = "13")]
+    pub takeover: Option<Takeover>,
+}
+
+/// A survivor of a lost majority goes on alone, under a new id.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Takeover {
+    /// The id under which it goes on.
+    #[prost(uint64, tag = "1")]
+    pub replica: u64,
+    /// The id that it had.
+    #[prost(uint64, tag = "2")]
+    pub survivor: u64,
+    /// The term that it begins in: of an era that no replica of the old group can reach.
+    #[prost(uint64, tag = "3")]
+    pub term: u64,
+    /// The epoch of the membership that it begins with, of that era.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+    /// Its node.
+    #[prost(uint64, tag = "5")]
+    pub node: u64,
 }
 
 /// A replica wished for.

@@ -20,7 +20,10 @@ pub struct OperationRecord {
     #[prost(uint64, tag = "3")]
     pub parent: u64,
     /// What was asked, with every choice made.
-    #[prost(oneof = "OperationKind", tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30")]
+    #[prost(
+        oneof = "OperationKind",
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 33"
+    )]
     pub kind: Option<OperationKind>,
     /// How it is.
     #[prost(enumeration = "OperationState", tag = "4")]
@@ -138,6 +141,9 @@ pub enum OperationKind {
     /// A table gets another number of replicas. Parts: `AddReplica`, `RemoveReplica`.
     #[prost(message, tag = "30")]
     SetReplicas(ReplicasWish),
+    /// The majority of a partition is lost, and given up: the replica on a node goes on alone. One partition.
+    #[prost(message, tag = "33")]
+    RecoverQuorum(OnPartition),
 }
 
 /// A partition, and a node of it.
@@ -286,7 +292,7 @@ pub struct ExpectedPartition {
 #[derive(Clone, PartialEq, Message)]
 pub struct CatalogEdit {
     /// Which; `None` is one of a newer release.
-    #[prost(oneof = "Edit", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "Edit", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub edit: Option<Edit>,
 }
 
@@ -316,6 +322,31 @@ pub enum Edit {
     /// edits.
     #[prost(message, tag = "7")]
     SetReplicas(ReplicasWish),
+    /// A survivor becomes the only member of its group, under a new id; every other replica gets a new id as
+    /// well. Refused if the partition has changed since. The survivor's new id is written to `made_replica` of
+    /// the operation that is updated with it.
+    #[prost(message, tag = "8")]
+    TakeOver(TakeOver),
+}
+
+/// See [`Edit::TakeOver`].
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct TakeOver {
+    /// The group.
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    /// The replica that survived.
+    #[prost(uint64, tag = "2")]
+    pub survivor: u64,
+    /// The route epoch of the partition that this was decided for.
+    #[prost(uint64, tag = "3")]
+    pub route_epoch: u64,
+    /// The highest term that any replica of the group has named.
+    #[prost(uint64, tag = "4")]
+    pub term: u64,
+    /// The highest epoch of a membership that any has named.
+    #[prost(uint64, tag = "5")]
+    pub epoch: u64,
 }
 
 /// A replica that leaves, and the one that takes its rank.

@@ -75,6 +75,12 @@ fn check_partition(
     require(catalog.tables.contains_key(&TableId(partition.table)), || {
         format!("group {group} has no table")
     })?;
+    if let Some(takeover) = &partition.takeover {
+        let given_out = 1..partition.next_replica;
+        let known = given_out.contains(&takeover.replica) && given_out.contains(&takeover.survivor);
+        let reached = takeover.term < COUNTER_MAX && takeover.epoch < COUNTER_MAX;
+        require(known && reached, || format!("group {group} was taken over by an unknown replica"))?;
+    }
     let mut replicas = BTreeSet::new();
     let mut nodes = BTreeSet::new();
     for replica in &partition.replicas {

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::catalog::{EngineKind, HashBy, PartitionRecord, TableRecord};
+use api::catalog::{EngineKind, HashBy, PartitionRecord, TableRecord, Takeover};
 use api::peer::Membership;
 use types::hash::HashRule;
 use types::{
@@ -74,6 +74,8 @@ pub struct HostedReplica {
     pub rank: u32,
     /// It was taken offline by command: it receives the log, and has no vote.
     pub offline: bool,
+    /// It goes on with the log and state of another replica of its node, which survived the others.
+    pub takeover: Option<Takeover>,
 }
 
 /// How a replica begins.
@@ -216,5 +218,6 @@ fn hosted_replica(partition: &PartitionRecord, node: NodeId) -> Option<HostedRep
         route_epoch: RouteEpoch(partition.route_epoch),
         rank: rank as u32,
         offline: replica.offline,
+        takeover: partition.takeover.filter(|takeover| takeover.replica == replica.id),
     })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::catalog::{
     ClusterRecord, EngineKind, HashBy, Label, NodeRecord, PartitionRecord, ReplicaRecord, TableRecord,
+    Takeover,
 };
 use api::peer::{Member, Membership};
 use catalog::{Catalog, Record, Role};
@@ -61,6 +62,13 @@ fn largest_partition(group: u64, table: u64, index: u64) -> PartitionRecord {
         birth: Some(membership()),
         leader: HIGH,
         leader_term: HIGH,
+        takeover: Some(Takeover {
+            replica: HIGH,
+            survivor: HIGH,
+            term: HIGH,
+            epoch: HIGH,
+            node: NODES_MAX as u64,
+        }),
     }
 }
 

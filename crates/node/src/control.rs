@@ -22,6 +22,11 @@ use crate::hosting::{self, HostAction};
 /// What was said is not said again for this long, unless the catalog changed meanwhile.
 const REPEAT_AFTER: Duration = Duration::from_secs(2);
 
+/// How long replicas of a starting node leave elections to others while its copy of the catalog may be from before
+/// this run. What was lost and given up meanwhile must not elect itself; but a table whose quorum is well does not
+/// wait for the catalog for ever.
+const ADMISSION_WAIT: Duration = Duration::from_secs(10);
+
 /// How long a node waits between two looks at the catalog, if it does not change. A starting one is waited
 /// for.
 pub fn look_every(ready: bool) -> Duration {
@@ -92,6 +97,8 @@ pub struct Control {
     wishes: BTreeMap<GroupId, Vec<Wished>>,
     /// What each replica here was told about elections, and when.
     campaigns: BTreeMap<(GroupId, ReplicaId), (Campaign, Moment)>,
+    /// The first look of this run.
+    began: Option<Moment>,
 }
 
 impl Control {
@@ -155,9 +162,15 @@ impl Control {
     /// Tells replicas whether they may begin elections by themselves. Said again from time to time, because the
     /// word may have been lost.
     fn campaign(&mut self, view: &View<'_>, me: NodeId, now: Moment, decision: &mut Decision) {
+        let began = *self.began.get_or_insert(now);
+        let knows_run = view.catalog.node(me).is_some_and(|known| known == view.me);
+        let admitted = knows_run || now.since(began) >= ADMISSION_WAIT;
         self.campaigns.retain(|(group, replica), _| view.here.get(group) == Some(replica));
         for (&group, &replica) in view.here {
-            let when = campaign(view.catalog, me, group, replica);
+            let when = match admitted || group == GroupId::CATALOG {
+                true => campaign(view.catalog, me, group, replica),
+                false => Campaign::OnlyIfAsked,
+            };
             let told = self.campaigns.get(&(group, replica));
             if told.is_none_or(|(told, at)| *told != when || now.since(*at) >= REPEAT_AFTER) {
                 self.campaigns.insert((group, replica), (when, now));

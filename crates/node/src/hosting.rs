@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use api::catalog::PartitionRecord;
 use api::peer::Membership;
 use catalog::{Birth, HostedReplica};
+use replication::Takeover;
 use replication::start::NewReplica;
 use types::{GroupId, NodeId, ReplicaId};
 
@@ -22,6 +23,8 @@ pub enum HostAction {
     /// The catalog does not wish for it: remove it. If another replica of its group is wished for, that
     /// one is made when this one is gone.
     Remove(GroupId, ReplicaId),
+    /// It survived the others of its group, and goes on alone under a new id. Said again until it has.
+    TakeOver(Takeover),
     /// It was here once and is gone.
     ReportLost(GroupId, ReplicaId),
     /// It is here durably, and the catalog does not know yet.
@@ -37,8 +40,10 @@ pub fn reconcile(
 ) -> Vec<HostAction> {
     let mut actions = Vec::new();
     for (&group, &replica) in here {
-        // A replica whose record cannot be read is nobody's to remove.
+        // A replica whose record cannot be read is nobody's to remove, and one that is to go on under another id
+        // has the only copy of the data.
         if replica != ReplicaId::NONE
+            && !wished.iter().any(|wish| takeover(wish, group, replica).is_some())
             && !wished.iter().any(|wish| wish.group == group && wish.replica == replica)
             && may_go(group, replica)
         {
@@ -50,13 +55,29 @@ pub fn reconcile(
             Some(replica) if *replica == wish.replica && !wish.established => {
                 HostAction::ReportEstablished(wish.group, wish.replica)
             }
-            Some(_) => continue,
+            Some(&replica) => match takeover(wish, wish.group, replica) {
+                Some(takeover) => HostAction::TakeOver(takeover),
+                None => continue,
+            },
             None if wish.established => HostAction::ReportLost(wish.group, wish.replica),
             None => HostAction::Create(new_replica(wish)),
         };
         actions.push(action);
     }
     actions
+}
+
+/// What a wish says about a replica that is here, if it is to take its place with what it has.
+fn takeover(wish: &HostedReplica, group: GroupId, here: ReplicaId) -> Option<Takeover> {
+    let takeover = wish.takeover.filter(|takeover| takeover.survivor == here.get())?;
+    (wish.group == group).then_some(Takeover {
+        group,
+        survivor: here,
+        replica: wish.replica,
+        node: takeover.node.into(),
+        term: takeover.term,
+        epoch: takeover.epoch,
+    })
 }
 
 /// Whether a replica that is not wished for may be removed from its node: its group is gone, another replica of
@@ -111,6 +132,7 @@ mod tests {
             route_epoch: RouteEpoch(1),
             rank: 0,
             offline: false,
+            takeover: None,
         }
     }
 
@@ -136,6 +158,34 @@ mod tests {
         partition.replicas.push(api::catalog::ReplicaRecord { id: 4, node: 3, ..Default::default() });
         assert!(third(&partition, 5), "another one takes its place");
         assert!(may_go(None, NodeId(3), ReplicaId(3), 5), "the table was dropped");
+    }
+
+    #[test]
+    fn a_survivor_is_taken_over_and_not_removed() {
+        let takeover =
+            api::catalog::Takeover { replica: 4, survivor: 1, term: 1 << 32, epoch: 1 << 32, node: 1 };
+        let wished = [HostedReplica { takeover: Some(takeover), ..wish(1, 4, true) }];
+        let actions = |replica| {
+            let here = BTreeMap::from([(GroupId(1), ReplicaId(replica))]);
+            reconcile(&wished, &here, |_, _| true)
+        };
+        let taken = Takeover {
+            group: GroupId(1),
+            survivor: ReplicaId(1),
+            replica: ReplicaId(4),
+            node: NodeId(1),
+            term: 1 << 32,
+            epoch: 1 << 32,
+        };
+        assert_eq!(actions(1), [HostAction::TakeOver(taken)]);
+        assert_eq!(actions(4), [], "it is done");
+        assert_eq!(
+            actions(2),
+            [HostAction::Remove(GroupId(1), ReplicaId(2))],
+            "another one has nothing to keep"
+        );
+        let lost = reconcile(&wished, &BTreeMap::new(), |_, _| true);
+        assert_eq!(lost, [HostAction::ReportLost(GroupId(1), ReplicaId(4))], "never made anew, empty");
     }
 
     #[test]

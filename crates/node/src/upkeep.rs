@@ -11,6 +11,7 @@ use api::frame::{CatalogCopy, Frame};
 use api::peer::{Access, Report};
 use env::Moment;
 use prost::Message;
+use replication::Input;
 use replication::start::NewReplica;
 use types::settings::MOVE_BYTES_PER_SECOND;
 use types::{ErrorCode, Fault, GroupId, NodeId, ReplicaId};
@@ -290,6 +291,10 @@ impl Node {
                     tracing::info!(group = group.get(), replica = replica.get(), "replica removed");
                     lock(&self.damaged).remove(&(group, replica));
                     store.remove(group, replica);
+                }
+                // What finds it busy, or no room, is decided again at the next look.
+                HostAction::TakeOver(takeover) => {
+                    let _ = store.input(takeover.group, Input::TakeOver(takeover));
                 }
                 HostAction::ReportLost(..) | HostAction::ReportEstablished(..) => {}
             }

@@ -27,6 +27,8 @@ pub(crate) enum Step {
     Recover,
     /// Logs are cut.
     Cut,
+    /// A survivor goes on alone: the point of no return.
+    TakeOver,
     /// Waits for the parts.
     Parts,
     /// A node leaves the cluster.
@@ -34,7 +36,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [(Step, &'static str); 12] = [
+    const ALL: [(Step, &'static str); 13] = [
         (Step::HandOver, "hand-over"),
         (Step::Settled, "settled"),
         (Step::Add, "add"),
@@ -45,6 +47,7 @@ impl Step {
         (Step::Offline, "offline"),
         (Step::Recover, "recover"),
         (Step::Cut, "cut"),
+        (Step::TakeOver, "take-over"),
         (Step::Parts, "parts"),
         (Step::Leave, "leave"),
     ];
@@ -78,13 +81,16 @@ pub(crate) fn name(kind: &OperationKind) -> &'static str {
         OperationKind::Undrain(_) => "undrain",
         OperationKind::Decommission(_) => "decommission",
         OperationKind::SetReplicas(_) => "set-replicas",
+        OperationKind::RecoverQuorum(_) => "recover-quorum",
     }
 }
 
 /// The steps of an operation on one partition. One that is a part of taking a node offline takes the vote of
 /// the replica that led as well.
 pub(crate) fn partition_steps(kind: &OperationKind, of_offline_node: bool) -> &'static [Step] {
-    use Step::{Add, CatchUp, Cut, Evidence, HandOver, Offline, Parts, Recover, Remove, Settle, Settled};
+    use Step::{
+        Add, CatchUp, Cut, Evidence, HandOver, Offline, Parts, Recover, Remove, Settle, Settled, TakeOver,
+    };
     match kind {
         OperationKind::ChangeLeader(_) if of_offline_node => &[HandOver, Offline, Settle],
         OperationKind::ChangeLeader(_) => &[HandOver, Settled],
@@ -94,6 +100,7 @@ pub(crate) fn partition_steps(kind: &OperationKind, of_offline_node: bool) -> &'
         OperationKind::OfflineReplica(_) => &[HandOver, Offline, Settle],
         OperationKind::RecoverReplica(_) => &[Recover, CatchUp, Evidence],
         OperationKind::Snapshot(_) => &[Cut],
+        OperationKind::RecoverQuorum(_) => &[TakeOver],
         _ => &[Parts],
     }
 }
@@ -110,7 +117,9 @@ pub(crate) fn parent_steps(kind: &OperationKind) -> &'static [Step] {
 pub(crate) fn is_past_return(operation: &OperationRecord) -> bool {
     let mut begun = operation.steps.iter().take(operation.step as usize + 1);
     operation.state() == OperationState::Running
-        && begun.any(|step| [Step::Remove, Step::Leave].iter().any(|last| step.name == last.as_str()))
+        && begun.any(|step| {
+            [Step::Remove, Step::Leave, Step::TakeOver].iter().any(|last| step.name == last.as_str())
+        })
 }
 
 /// The node whose replica an operation makes or brings back.
@@ -157,7 +166,8 @@ pub(crate) fn group(kind: &OperationKind) -> Option<u64> {
         | OperationKind::RemoveReplica(at)
         | OperationKind::OfflineReplica(at)
         | OperationKind::RecoverReplica(at)
-        | OperationKind::Snapshot(at) => Some(at.group),
+        | OperationKind::Snapshot(at)
+        | OperationKind::RecoverQuorum(at) => Some(at.group),
         OperationKind::Migrate(moved) => Some(moved.group),
         _ => None,
     }
@@ -204,6 +214,12 @@ pub(crate) fn what(sight: &Sight<'_>, kind: &OperationKind, single: bool) -> Str
         OperationKind::Undrain(on) => format!("node {} may lead again", on.node),
         OperationKind::Decommission(on) => {
             format!("everything on node {} moves away, then it leaves", on.node)
+        }
+        OperationKind::RecoverQuorum(at) if single => {
+            format!("{} goes on with the replica on node {} alone", subject(at.group), at.node)
+        }
+        OperationKind::RecoverQuorum(_) => {
+            "partitions without a majority go on with one survivor each".into()
         }
         OperationKind::SetReplicas(wish) => {
             let table = sight.catalog.table(wish.table.into()).map(catalog::display_name);

@@ -80,6 +80,10 @@ pub struct ReplicaSeen {
     pub applied: u64,
     /// The last index that it knows to be committed.
     pub commit: u64,
+    /// The last entry of its log: its term, and its index.
+    pub last: (u64, u64),
+    /// The stamp of the last entry that it applied, milliseconds since 1970.
+    pub stamp_ms: u64,
     /// Bytes of its state; while it receives a snapshot, those that have arrived.
     pub bytes: u64,
     /// Why it has stopped, if it has.
@@ -198,6 +202,8 @@ fn replica_seen(node: NodeId, up: bool, report: &ReplicaReport) -> ReplicaSeen {
         term: report.term,
         applied: report.applied,
         commit: report.commit,
+        last: (report.last_term, report.last_index),
+        stamp_ms: report.stamp_ms,
         bytes: report.bytes,
         detail: report.detail.clone(),
         digests: report.digests.iter().map(digest).collect(),

@@ -11,6 +11,7 @@ mod migrate;
 mod offline;
 mod recover;
 mod recover_cluster;
+pub(crate) mod recover_quorum;
 mod remove_replica;
 mod set_replicas;
 mod snapshot;
@@ -24,7 +25,7 @@ use crate::sight::Sight;
 /// A kind's name in a request, and how it is planned.
 type Planner = fn(&Sight<'_>, &OperationRequest) -> Result<Draft, Fault>;
 
-const PLANNERS: [(&str, Planner); 14] = [
+const PLANNERS: [(&str, Planner); 15] = [
     ("change-leader", change_leader::plan),
     ("add-replica", add_replica::plan),
     ("remove-replica", remove_replica::plan),
@@ -34,6 +35,7 @@ const PLANNERS: [(&str, Planner); 14] = [
     ("recover-node", recover::plan_node),
     ("recover-partition", recover::plan_partition),
     ("recover-cluster", recover_cluster::plan),
+    ("recover-quorum", recover_quorum::plan),
     ("drain", drain::plan),
     ("undrain", drain::plan_undrain),
     ("decommission", decommission::plan),

@@ -16,6 +16,7 @@
 mod evidence;
 mod hand_over;
 mod replica;
+mod take_over;
 
 use api::catalog::{CatalogOp, PartitionRecord};
 use api::operation::{Edit, EvidenceRecord, OnNode, OperationKind, OperationRecord, OperationState};
@@ -154,6 +155,7 @@ pub(crate) fn enter(doing: &Doing<'_>, step: Step) -> Result<Vec<Edit>, Stop> {
         Step::Remove => replica::enter_remove(doing, partition),
         Step::Offline => replica::enter_offline(doing, partition),
         Step::Recover => replica::enter_recover(doing, partition),
+        Step::TakeOver => take_over::enter(doing, partition),
         _ => Ok(Vec::new()),
     }
 }
@@ -176,6 +178,7 @@ pub(crate) fn look(doing: &Doing<'_>, step: Step) -> Look {
         Step::Evidence => evidence::look(doing, partition),
         Step::Settle => replica::look_settle(doing, partition),
         Step::Recover => replica::look_recover(doing, partition),
+        Step::TakeOver => take_over::look(doing, partition),
         Step::Cut => look_at_cut(doing, partition),
         // What they change was changed on entry.
         Step::Remove | Step::Offline | Step::Parts | Step::Leave => Look::done(),

@@ -4,8 +4,11 @@
 
 use std::sync::Arc;
 
-use api::catalog::{PartitionRecord, ReplicaRecord, TableRecord};
-use api::operation::{Edit, NodeFlags, OnPartition, OperationRecord, ReplaceRank, ReplicasWish, SetOffline};
+use api::catalog::{PartitionRecord, ReplicaRecord, TableRecord, Takeover};
+use api::operation::{
+    Edit, NodeFlags, OnPartition, OperationRecord, ReplaceRank, ReplicasWish, SetOffline, TakeOver,
+};
+use api::peer::{Member, Membership};
 use types::limits::{META_NODES_MAX, REPLICAS_MAX};
 use types::{ErrorCode, Fault, GroupId, NodeId, TableId};
 
@@ -13,6 +16,10 @@ use super::bad_argument;
 use super::operations::Draft;
 use crate::record::{Record, RecordChange, RecordName};
 use crate::role::Role;
+
+/// A term and a config epoch begin anew above this many bits whenever their group is taken over: no replica of the
+/// old group gets there, one election or change at a time.
+const ERA_BITS: u32 = 32;
 
 impl Draft<'_> {
     fn partition(&mut self, group: u64) -> Result<&mut PartitionRecord, Fault> {
@@ -49,6 +56,13 @@ impl Draft<'_> {
             Edit::SetNode(flags) => self.set_node(*flags),
             Edit::RemoveNode(on) => self.remove_node(NodeId(on.node)),
             Edit::SetReplicas(wish) => self.set_replicas(*wish),
+            Edit::TakeOver(wish) => {
+                let made = self.take_over(*wish)?;
+                for record in updated.iter_mut().filter(|record| record.group == Some(wish.group)) {
+                    record.made_replica = made;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -82,7 +96,9 @@ impl Draft<'_> {
         let holds = |replica: &&ReplicaRecord| {
             replica.id != leaving.replica && replica.established && has_vote(partition, replica.id)
         };
-        if partition.replicas.iter().filter(holds).count() == 0 && has_vote(partition, leaving.replica) {
+        let is_last = partition.replicas.len() == 1;
+        let nobody_holds = partition.replicas.iter().filter(holds).count() == 0;
+        if is_last || (nobody_holds && has_vote(partition, leaving.replica)) {
             let detail = format!("no other replica of group {} is known to hold its data", leaving.group);
             return Err(Fault::new(ErrorCode::Unsafe, detail));
         }
@@ -117,6 +133,55 @@ impl Draft<'_> {
         partition.replicas[rank].led = set.offline && set.led;
         partition.route_epoch += 1;
         Ok(())
+    }
+
+    /// The ids of the old group end with this: whoever returns with one of them finds it replaced. Whether the
+    /// others are lost is for whoever decides to know; the catalog sees to it that what goes on
+    /// cannot be mistaken for what was.
+    fn take_over(&mut self, wish: TakeOver) -> Result<u64, Fault> {
+        if wish.group == GroupId::CATALOG.get() {
+            let detail = "the catalog's own majority cannot be given up by the catalog";
+            return Err(Fault::new(ErrorCode::Unsafe, detail));
+        }
+        let partition = self.partition(wish.group)?;
+        if partition.route_epoch != wish.route_epoch {
+            let detail = format!("group {} has changed since", wish.group);
+            return Err(Fault::new(ErrorCode::PlanOutdated, detail));
+        }
+        let holds = |replica: &ReplicaRecord| replica.id == wish.survivor && replica.established;
+        let Some(place) = partition.replicas.iter().position(holds) else {
+            return Err(no_replica(wish.group, wish.survivor));
+        };
+        if !has_vote(partition, wish.survivor) {
+            let detail = format!("replica {} of group {} has no vote", wish.survivor, wish.group);
+            return Err(Fault::new(ErrorCode::Unsafe, detail));
+        }
+        let known = partition.observed.as_ref().map_or(0, |observed| observed.epoch);
+        let highest = wish.term.max(wish.epoch).max(partition.leader_term).max(known);
+        let begins = ((highest >> ERA_BITS) + 1) << ERA_BITS;
+        for (rank, replica) in partition.replicas.iter_mut().enumerate() {
+            let established = rank == place;
+            *replica = ReplicaRecord {
+                id: partition.next_replica,
+                node: replica.node,
+                established,
+                ..ReplicaRecord::default()
+            };
+            partition.next_replica += 1;
+        }
+        let survivor = partition.replicas[place];
+        let member = Member { replica: survivor.id, node: survivor.node, learner: false };
+        partition.observed = Some(Membership { epoch: begins, members: vec![member] });
+        (partition.leader, partition.leader_term) = (survivor.id, begins);
+        partition.takeover = Some(Takeover {
+            replica: survivor.id,
+            survivor: wish.survivor,
+            term: begins,
+            epoch: begins,
+            node: survivor.node,
+        });
+        partition.route_epoch += 1;
+        Ok(survivor.id)
     }
 
     fn set_node(&mut self, flags: NodeFlags) -> Result<(), Fault> {

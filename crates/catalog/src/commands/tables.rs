@@ -147,6 +147,7 @@ fn born_partition(table: &TableRecord, index: usize, birth: Membership) -> Parti
         leader: 0,
         leader_term: 0,
         birth: Some(birth),
+        takeover: None,
     }
 }
 

@@ -4,7 +4,7 @@ use api::catalog::GroupReplica;
 use api::operation::{
     CatalogEdit, Edit, ExpectedPartition, MoveReplica, NodeFlags, OnNode, OnPartition, OperationChange,
     OperationKind, OperationRecord, OperationState, PermitChange, PermitRecord, ReplaceRank, ReplicasWish,
-    SetOffline, StepRecord,
+    SetOffline, StepRecord, TakeOver,
 };
 use catalog::Catalog;
 
@@ -12,7 +12,7 @@ use crate::words::{Words, parse};
 use crate::world::group_replica;
 
 /// `operate expect=1:2 start=parent,1,2 update=3:5:running add=1@4 remove=1/2>4 offline=1/2 online=1/2 lead=1/2
-/// flags=2:drained+leaving leave=2 replicas=1:5 forget=7`; each list may have several.
+/// flags=2:drained+leaving leave=2 replicas=1:5 takeover=1/2 epoch=3 term=7 forget=7`; each list may have several.
 pub fn change(words: &Words<'_>, catalog: &Catalog) -> OperationChange {
     let mut edits: Vec<Edit> = Vec::new();
     edits.extend(words.list("add").into_iter().map(|text| Edit::AddReplica(on_partition(text))));
@@ -25,6 +25,12 @@ pub fn change(words: &Words<'_>, catalog: &Catalog) -> OperationChange {
     edits.extend(words.list("replicas").into_iter().map(|text| {
         let (table, replicas) = pair(text, ':');
         Edit::SetReplicas(ReplicasWish { table, replicas: replicas as u32 })
+    }));
+    edits.extend(words.list("takeover").into_iter().map(|text| {
+        let GroupReplica { group, replica } = group_replica(text);
+        let value = |name| words.value(name).unwrap_or(0);
+        let (route_epoch, term) = (value("epoch"), value("term"));
+        Edit::TakeOver(TakeOver { group, survivor: replica, route_epoch, term, epoch: 0 })
     }));
     let expected = |text: &str| {
         let (group, route_epoch) = pair(text, ':');

@@ -6,6 +6,7 @@ use types::{ErrorCode, Fault};
 use super::queue::Queue;
 use super::{Executor, Family, Work, cancel, change};
 use crate::kind::{self, Step};
+use crate::operations::recover_quorum::bound;
 use crate::sight::{Sight, replica_of};
 use crate::steps::{self, Outcome, Stop, Wait};
 
@@ -272,6 +273,8 @@ fn described(sight: &Sight<'_>, edit: &Edit) -> Option<String> {
         Edit::SetLeader(leader) => {
             format!("replica {}{} shall lead", leader.replica, node_of(leader.group, leader.replica))
         }
+        // What is given up stays with the record.
+        Edit::TakeOver(wish) => bound(sight, wish.group)?,
         Edit::RemoveNode(on) => format!("node {} leaves the cluster", on.node),
         Edit::SetNode(_) | Edit::SetReplicas(_) => return None,
     })

@@ -65,6 +65,7 @@ impl Group {
 
     /// One thing. Returns what is told to the catalog.
     pub fn step(&mut self, cluster: &Cluster, partition: &PartitionRecord) -> Vec<CatalogOp> {
+        self.take_over(cluster, partition);
         let established = self.host(cluster, partition);
         if !self.is_served(cluster) {
             self.leader = None;
@@ -90,6 +91,19 @@ impl Group {
             }
         }
         words
+    }
+
+    /// A survivor whose node is up goes on alone, under its new id.
+    fn take_over(&mut self, cluster: &Cluster, partition: &PartitionRecord) {
+        let Some(takeover) = &partition.takeover else { return };
+        if !self.able(cluster, takeover.survivor) {
+            return;
+        }
+        let Some(survivor) = self.replicas.remove(&takeover.survivor) else { return };
+        let member = Member { replica: takeover.replica, node: survivor.node, learner: false };
+        self.replicas.insert(takeover.replica, Replica { is_behind: false, ..survivor });
+        self.membership = Membership { epoch: takeover.epoch, members: vec![member] };
+        (self.leader, self.term) = (None, takeover.term);
     }
 
     /// Nodes make what is wished for, and drop what is neither wished for nor a member.
@@ -262,6 +276,9 @@ impl Group {
             applied: if replica.has_data { self.index } else { 0 },
             commit: self.index,
             leader: self.leader.unwrap_or(0),
+            last_index: if replica.is_behind { self.index - 3 } else { self.index },
+            last_term: self.term,
+            stamp_ms: 1_000_000,
             membership: leads.then(|| self.membership.clone()),
             bytes: if replica.has_data { BYTES } else { BYTES / 2 * u64::from(replica.copied) },
             records: 100,

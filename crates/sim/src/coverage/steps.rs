@@ -114,5 +114,6 @@ pub fn kind_name(record: &OperationRecord) -> &'static str {
         Some(OperationKind::Undrain(_)) => "undrain",
         Some(OperationKind::Decommission(_)) => "decommission",
         Some(OperationKind::SetReplicas(_)) => "set-replicas",
+        Some(OperationKind::RecoverQuorum(_)) => "recover-quorum",
     }
 }

@@ -280,6 +280,7 @@ impl Process {
                     self.damaged.remove(&(group, replica));
                     self.input(Input::Remove(group, replica), out);
                 }
+                HostAction::TakeOver(takeover) => self.input(Input::TakeOver(takeover), out),
                 HostAction::ReportLost(..) | HostAction::ReportEstablished(..) => {}
             }
         }
