@@ -96,6 +96,8 @@ fn load(bench: &Bench, addresses: &str, mix: &str, pipeline: u32) -> Result<Load
         &[
             "--addr",
             addresses,
+            "--size",
+            "100",
             "--mix",
             mix,
             "--pipeline",
@@ -115,18 +117,27 @@ fn fill(bench: &Bench, address: &str) -> Result<()> {
 
 /// So many keys, once each.
 pub fn fill_keys(bench: &Bench, addresses: &str, keys: u64) -> Result<()> {
+    fill_with(bench, addresses, keys, &["--size", "100"])
+}
+
+/// MiB of values of 1 KiB that do not compress, each under a key of its own.
+pub fn fill_mib(bench: &Bench, addresses: &str, mib: u64) -> Result<()> {
+    fill_with(bench, addresses, mib * 1024, &["--size", "1024", "--incompressible"])?;
+    eprintln!("  {mib} MiB are written");
+    Ok(())
+}
+
+fn fill_with(bench: &Bench, addresses: &str, keys: u64, values: &[&str]) -> Result<()> {
     let keys = keys.to_string();
-    generate(
-        bench,
-        &["--addr", addresses, "--pipeline", "16", "--requests", &keys, "--keys", &keys, "--in-order"],
-    )?;
+    let order = ["--pipeline", "16", "--requests", &keys, "--keys", &keys, "--in-order"];
+    generate(bench, &[&["--addr", addresses], &order[..], values].concat())?;
     Ok(())
 }
 
 /// Runs the load generator.
 pub fn generate(bench: &Bench, arguments: &[&str]) -> Result<Load> {
     let mut command = Command::new(&bench.skein);
-    command.args(["bench", "kv", "--json", "--connections", "50", "--size", "100"]).args(arguments);
+    command.args(["bench", "kv", "--json", "--connections", "50"]).args(arguments);
     let text = output(&mut command)?;
     let report: serde_json::Value =
         serde_json::from_str(&text).context("the report of the load generator")?;

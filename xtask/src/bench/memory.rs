@@ -20,7 +20,8 @@ pub fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     fill_keys(bench, &addresses, KEYS)?;
     let filled = largest_memory_mib(&cluster)?;
     let (keys, duration) = (KEYS.to_string(), format!("{}s", bench.seconds));
-    generate(bench, &["--addr", &addresses, "--mix", "set", "--duration", &duration, "--keys", &keys])?;
+    let sets = ["--size", "100", "--mix", "set", "--duration", &duration, "--keys", &keys];
+    generate(bench, &[&["--addr", &addresses], &sets[..]].concat())?;
     let memory = largest_memory_mib(&cluster)?;
     Ok(vec![Figure {
         measure: "memory after 1 million keys and the SET bench, per node".into(),

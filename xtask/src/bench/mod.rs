@@ -3,14 +3,19 @@
 //! Every figure starts what it measures, in a temporary directory and on free ports, and stops it again.
 //! Bars are floors that the project set for itself. Nothing here is a test: a busy machine measures low.
 
+mod decommission;
 mod failover;
 mod figure;
 mod idle;
 mod kv;
 mod memory;
+mod migrate;
 mod moves;
+mod operate;
 mod others;
 mod replay;
+mod restart;
+mod returning;
 mod writers;
 
 #[path = "../../../crates/skein/tests/process/support/mod.rs"]
@@ -27,21 +32,27 @@ use figure::{Figure, print};
 /// What to measure.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Which figures; 'kv' is all of them
+    /// Which figures; 'kv' and 'ops' are all of theirs
     #[arg(value_enum, default_value = "kv")]
     figures: Vec<Which>,
     /// Seconds for each throughput
     #[arg(long, value_name = "N", default_value_t = 10)]
     seconds: u32,
     /// Kills of a leader
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     kills: u32,
+    /// Data that operations move; less is a quick look, and no figure
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    size: u64,
+    /// Measure this program instead of a release build of the repository
+    #[arg(long, value_name = "FILE")]
+    skein: Option<PathBuf>,
 }
 
-/// A figure, or all.
+/// A figure, or all of a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Which {
-    /// All figures
+    /// All figures of the key-value cluster
     Kv,
     /// A leader killed: how long its partitions take no write
     Failover,
@@ -57,14 +68,30 @@ enum Which {
     Memory,
     /// A start after kill -9 with a million keys
     Replay,
+    /// All figures of operations
+    Ops,
+    /// A node with 64 partitions killed: how long they take no write
+    Failover64,
+    /// A node that returns after 10 s under load: how long until all is in sync
+    Return,
+    /// An empty partition moved
+    MigrateEmpty,
+    /// A full partition moved, as fast as it goes and at a limit under load
+    Migrate,
+    /// A node with 64 partitions taken away under load
+    Decommission,
+    /// All nodes killed and started again
+    Restart,
 }
 
 /// What every figure is given.
 struct Bench {
-    /// The release build.
+    /// The program that is measured.
     skein: PathBuf,
     seconds: u32,
     kills: u32,
+    /// MiB of values that operations move.
+    size_mib: u64,
 }
 
 /// Measures and prints a table.
@@ -72,25 +99,37 @@ struct Bench {
 /// # Errors
 /// Something that is measured does not start or does not answer.
 pub fn run(options: &Options) -> Result<()> {
-    run_tool(&mut cargo(["build", "--release", "--package", "skein"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let bench = Bench { skein: target.join("release/skein"), seconds: options.seconds, kills: options.kills };
-    let wanted = |which| options.figures.contains(&Which::Kv) || options.figures.contains(&which);
+    let bench = Bench {
+        skein: options.skein.clone().map_or_else(release_build, Ok)?,
+        seconds: options.seconds,
+        kills: options.kills,
+        size_mib: options.size,
+    };
+    let wanted = |wish| options.figures.contains(&wish);
     let mut figures: Vec<Figure> = Vec::new();
-    for (which, name, measure) in FIGURES {
-        if wanted(*which) {
-            eprintln!("measuring: {name}");
-            figures.extend(measure(&bench).with_context(|| (*name).to_owned())?);
+    for (subject, measures) in [(Which::Kv, KV), (Which::Ops, OPS)] {
+        for (which, name, measure) in measures {
+            if wanted(subject) || wanted(*which) {
+                eprintln!("measuring: {name}");
+                figures.extend(measure(&bench).with_context(|| (*name).to_owned())?);
+            }
         }
     }
     print(&figures);
     Ok(())
 }
 
+/// Builds the repository's program.
+fn release_build() -> Result<PathBuf> {
+    run_tool(&mut cargo(["build", "--release", "--package", "skein"]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(target.join("release/skein"))
+}
+
 /// A figure's kind, its name while it is measured, and how.
 type Measure = (Which, &'static str, fn(&Bench) -> Result<Vec<Figure>>);
 
-const FIGURES: &[Measure] = &[
+const KV: &[Measure] = &[
     (Which::Failover, "leaders killed", failover::measure),
     (Which::Moves, "leaders moved", moves::measure),
     (Which::Set, "SET", kv::set),
@@ -98,4 +137,13 @@ const FIGURES: &[Measure] = &[
     (Which::Idle, "idle", idle::measure),
     (Which::Memory, "memory", memory::measure),
     (Which::Replay, "start after kill -9", replay::measure),
+];
+
+const OPS: &[Measure] = &[
+    (Which::Failover64, "nodes with 64 partitions killed", failover::measure_64),
+    (Which::Return, "nodes that return", returning::measure),
+    (Which::MigrateEmpty, "empty partitions moved", migrate::empty),
+    (Which::Migrate, "a full partition moved", migrate::full),
+    (Which::Decommission, "a node taken away", decommission::measure),
+    (Which::Restart, "all nodes killed and started again", restart::measure),
 ];

@@ -37,19 +37,19 @@ pub fn measure(bench: &Bench) -> Result<Vec<Figure>> {
         until("a write after the move", || writers.acknowledged_since(partition.partition, moved));
         slowest.push(writers.take_slowest(partition.partition));
     }
-    let (errors, unknown) = (writers.errors(), writers.unknown());
+    let tally = writers.tally();
     let lost = writers.stop_and_count_lost(&cluster);
     slowest.sort();
     let (median, worst) = (slowest[slowest.len() / 2], slowest[slowest.len() - 1]);
     Ok(vec![Figure {
         measure: format!("planned leader move under load, {MOVES} times: slowest write"),
         value: format!(
-            "median {} ms, worst {} ms, {errors} errors, {unknown} unknown, {lost} lost",
+            "median {} ms, worst {} ms, {lost} lost ({tally})",
             median.as_millis(),
             worst.as_millis()
         ),
         beside: String::new(),
         bar: "<= 200 ms, errors 0".into(),
-        verdict: Verdict::of(worst <= MOVE_MAX && errors + unknown + lost == 0),
+        verdict: Verdict::of(worst <= MOVE_MAX && tally.failures() + lost == 0),
     }])
 }
