@@ -212,6 +212,7 @@ fn what_needs_no_secret_is_open_and_the_rest_is_not() {
     for (method, path) in [
         ("GET", "/v1/status"),
         ("GET", "/v1/nodes"),
+        ("POST", "/v1/nodes"),
         ("GET", "/v1/tables"),
         ("POST", "/v1/tables"),
         ("DELETE", "/v1/tables/default/default"),
@@ -245,6 +246,12 @@ fn routes_translate_to_the_admin_and_back() {
     let (status, body) = server.with_token("POST", "/v1/tables", r#"{"name":"orders"}"#);
     assert!(status == 200 && serde_json::from_str::<Table>(&body).unwrap().name == "orders");
     assert_eq!(server.with_token("DELETE", "/v1/tables/default/orders", ""), (200, "{}".into()));
+    let node = r#"{"node":0,"boot":"7","endpoint":"a:1","redis":"","zankv":"","http":"","version":"0",
+        "feature_level":1,"store":"0"}"#;
+    let (status, body) = server.with_token("POST", "/v1/nodes", node);
+    assert!(status == 200 && serde_json::from_str::<Joined>(&body).unwrap().node == 4, "{body}");
+    let (status, body) = server.with_token("POST", "/v1/nodes", r#"{"node":0}"#);
+    assert!(status == 400 && error(&body).code == "bad-argument", "{body}");
     let (status, body) = server.with_token("POST", "/v1/digest", r#"{"table":"default","partition":0}"#);
     assert!(status == 200 && serde_json::from_str::<DigestReport>(&body).unwrap().equal);
 }

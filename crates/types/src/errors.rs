@@ -59,7 +59,7 @@ codes! {
     TableExists "table-exists" Never "a table of this name exists already" => "choose another name, or drop the table first";
     BadName "bad-name" Never "a name is empty, too long or has a character that is not allowed" => "use letters, digits and underscores, up to 255 of them";
     BadArgument "bad-argument" Never "an argument is outside what is allowed" => "correct the argument that the message names; '--help' after a command lists what it takes";
-    NotEnoughNodes "not-enough-nodes" Never "there are fewer nodes than replicas asked for" => "ask for fewer replicas with --replicas, or add nodes";
+    NotEnoughNodes "not-enough-nodes" Never "there are fewer nodes than replicas asked for" => "ask for fewer replicas, or add a node with 'skein node add'";
     UnknownPartition "unknown-partition" Never "the table has no such partition" => "partitions are numbered from 0; 'skein table show TABLE' says how many there are";
     AlreadyThere "already-there" Never "the node has a replica of the partition already" => "choose another node with --to; 'skein explain partition TABLE N' shows where its replicas are";
     NotThere "not-there" Never "the node has no replica of the partition" => "'skein explain partition TABLE N' shows where its replicas are";

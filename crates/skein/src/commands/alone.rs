@@ -3,7 +3,7 @@
 //! The directory is a node's: `node.toml`, `secret`, `data`. Nothing supervises the process but whoever
 //! starts it; the same command, or `skein server --dir DIR`, starts it again.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use client::{Addresses, Directory, Lookup, PORTS_PER_NODE};
@@ -70,6 +70,31 @@ impl Whereabouts {
     }
 }
 
+/// Checks that the node and the others can reach each other: loopback addresses are for one machine.
+fn within_reach(others: &[Founder], reached: IpAddr) -> Result<(), Fault> {
+    let is_loopback = |endpoint: &str| endpoint.parse().is_ok_and(|at: SocketAddr| at.ip().is_loopback());
+    let detail = if reached.is_loopback() {
+        let far = others.iter().find(|other| !is_loopback(&other.addresses.peer));
+        far.map(|far| {
+            format!(
+                "node {} is at {}, and would look for this one at {reached} of its own machine; say with \
+                 --listen or --advertise where this one is reached",
+                far.id, far.addresses.peer
+            )
+        })
+    } else {
+        let near = others.iter().find(|other| is_loopback(&other.addresses.peer));
+        near.map(|near| {
+            format!(
+                "node {} is reached at {}, from its own machine only; its cluster has to be started with \
+                 --listen at an address that this machine reaches",
+                near.id, near.addresses.peer
+            )
+        })
+    };
+    detail.map_or(Ok(()), |detail| Err(Fault::new(ErrorCode::BadArgument, detail)))
+}
+
 /// Gets an id, and writes what the node is told. The configuration comes last: without it there is no node.
 fn join(arguments: &Server, place: &NodePlace, whereabouts: &Whereabouts) -> Result<(), Fault> {
     let Some(secret_file) = arguments.secret_file.clone() else {
@@ -101,6 +126,7 @@ fn join(arguments: &Server, place: &NodePlace, whereabouts: &Whereabouts) -> Res
             .into(),
     });
     let others: Vec<Founder> = others.collect();
+    within_reach(&others, whereabouts.reached)?;
     let name = client.identity()?.name;
     let joined = ticket.redeem(&client, &reached)?;
     write_atomically(&directory.secret_file(), secret.trim_end(), Readers::Owner)?;
@@ -123,4 +149,23 @@ fn join(arguments: &Server, place: &NodePlace, whereabouts: &Whereabouts) -> Res
     remove_if_there(&ticket_file).map_err(|error| fault(&error, &ticket_file))?;
     say::note(format_args!("joined cluster {} as node {}", file.cluster, file.node));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_cannot_reach_each_other_are_not_joined() {
+        let ip = |text: &str| -> IpAddr { text.parse().expect("an address") };
+        let other = |id, host| Founder { id, joined: false, addresses: Addresses::at(ip(host), 7000).into() };
+        let here = [other(1, "127.0.0.1"), other(2, "::1")];
+        let there = [other(1, "10.0.0.1"), other(2, "10.0.0.2")];
+        assert_eq!(within_reach(&here, ip("127.0.0.1")), Ok(()));
+        assert_eq!(within_reach(&there, ip("10.0.0.3")), Ok(()));
+        let near = within_reach(&here, ip("10.0.0.3")).expect_err("two machines");
+        assert!(near.detail.contains("node 1 is reached at 127.0.0.1:7000"), "{near}");
+        let far = within_reach(&there, ip("127.0.0.1")).expect_err("two machines");
+        assert!(far.detail.contains("--advertise"), "{far}");
+    }
 }

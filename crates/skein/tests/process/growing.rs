@@ -385,3 +385,24 @@ fn a_cluster_of_one_becomes_three_and_its_founder_leaves() {
         assert_eq!(get(&cluster, 2 + key % 3, &format!("key:{key}")).as_deref(), Some("kept"));
     }
 }
+
+#[test]
+fn with_auto_balance_a_new_node_gets_data_by_itself() {
+    let _alone = alone();
+    let cluster = three();
+    let mut connection = cluster.redis(1);
+    for key in 0..200 {
+        let value = incompressible(4096, key);
+        redis::cmd("SET").arg(key).arg(value).query::<()>(&mut connection).expect("written");
+    }
+    assert_eq!(add(&cluster).id, 4);
+    assert_eq!(is_listed(&cluster, 4).replicas, 0);
+    assert!(cluster.run(["config", "set", "auto_balance", "true"]).status.success());
+    let client = cluster.client();
+    until("replicas on the new node", || {
+        let nodes = client.nodes().ok()?;
+        nodes.into_iter().find(|node| node.id == 4 && node.replicas > 0)
+    });
+    let operations = client.operations().expect("operations");
+    assert!(operations.iter().all(|operation| operation.by != "admin"), "{operations:?}");
+}
