@@ -80,8 +80,9 @@ fn takeover(wish: &HostedReplica, group: GroupId, here: ReplicaId) -> Option<Tak
     })
 }
 
-/// Whether a replica that is not wished for may be removed from its node: its group is gone, another replica of
-/// the group is to take its place on the node, or the group has let it go, as far as the catalog was told.
+/// Whether a replica that is not wished for may be removed from its node: its group is gone; another replica of
+/// the group is to take its place on the node, and the other voters are a majority without it; or the group has
+/// let it go, as far as the catalog was told.
 ///
 /// `member_epoch` is the epoch of the membership that the replica knows itself to be in, or 0. The catalog may
 /// know only an older one, from before the replica came: that says nothing.
@@ -92,10 +93,13 @@ pub fn may_go(
     member_epoch: u64,
 ) -> bool {
     let Some(partition) = partition else { return true };
-    if partition.replicas.iter().any(|wish| wish.node == me.get() && wish.id != replica.get()) {
+    let known = partition.observed.as_ref().or(partition.birth.as_ref());
+    let voters = || known.iter().flat_map(|known| &known.members).filter(|member| !member.learner);
+    let others = voters().filter(|voter| voter.replica != replica.get()).count();
+    let is_replaced = partition.replicas.iter().any(|wish| wish.node == me.get() && wish.id != replica.get());
+    if is_replaced && others > voters().count() / 2 {
         return true;
     }
-    let known = partition.observed.as_ref().or(partition.birth.as_ref());
     known.is_some_and(|known| {
         known.epoch >= member_epoch && known.members.iter().all(|member| member.replica != replica.get())
     })

@@ -77,6 +77,12 @@ impl Draft<'_> {
         if let Some(there) = partition.replicas.iter().find(|replica| replica.node == at.node) {
             return Ok(there.id);
         }
+        // A node has one replica of a group: the new one would take the place of one that may have a vote.
+        let known = partition.observed.iter().flat_map(|known| &known.members);
+        if let Some(stray) = known.into_iter().find(|member| member.node == at.node) {
+            let detail = format!("group {} has not let go of replica {} on node {node}", at.group, stray.replica);
+            return Err(Fault::new(ErrorCode::Unsafe, detail));
+        }
         // One more than the most, for as long as a replica moves.
         if partition.replicas.len() > most {
             return Err(bad_argument(format!("group {} has {most} replicas, which is the most", at.group)));

@@ -31,6 +31,11 @@ pub(super) fn enter_add(doing: &Doing<'_>, partition: &PartitionRecord) -> Resul
         return failed(ErrorCode::NodeUnfit, format!("node {node} has left or shall get nothing"));
     }
     needs_leader(sight, partition).map_err(Stop::Waits)?;
+    let members = sight.membership(partition).into_iter().chain(&partition.observed);
+    if members.flat_map(|known| &known.members).any(|member| member.node == node) {
+        let why = format!("{name} has to let go of its old replica on node {node}");
+        return Err(Stop::Waits(Wait::blocked(why, Some(node))));
+    }
     if !sight.is_up(node) {
         return Err(Stop::Waits(Wait::blocked(sight.how_is(node), Some(node))));
     }
