@@ -93,7 +93,12 @@ fn replace(sight: &Sight<'_>, work: &mut Work) {
     }
     let long_dead = |node: u64| {
         let seen = sight.observed.nodes.get(&NodeId(node));
-        seen.is_some_and(|seen| seen.state == NodeState::Down && seen.age.as_millis() >= after_ms)
+        // One that was stopped with a permit is expected back until the permit's time is over.
+        let permit = sight.catalog.permit(NodeId(node));
+        let expected = permit.is_some_and(|permit| sight.observed.wall_ms < permit.until_ms);
+        let is_long_dead =
+            seen.is_some_and(|seen| seen.state == NodeState::Down && seen.age.as_millis() >= after_ms);
+        is_long_dead && !expected
     };
     if !sight.catalog.nodes().any(|node| long_dead(node.id)) {
         return;

@@ -23,7 +23,7 @@ use catalog::Catalog;
 use types::{Fault, GroupId, LogIndex, OperationId, ReplicaId};
 
 use crate::explain;
-use crate::kind::Step;
+use crate::kind::{self, Step};
 use crate::sight::Sight;
 use crate::steps::{self, Doing, Outcome, Stop, Wait};
 use crate::{Observed, automation, show};
@@ -185,6 +185,12 @@ pub(crate) fn waits_for(
     operation: &OperationRecord,
 ) -> Option<Wait> {
     let doing = family.doing(sight, memory, operation)?;
+    if operation.cancelling && !kind::is_past_return(operation) {
+        let partition = doing.partition();
+        let down = partition.and_then(|known| known.replicas.iter().find(|one| !sight.is_up(one.node)));
+        let undone = cancel::undo(sight, operation);
+        return undone.err().map(|why| Wait::blocked(why, down.map(|replica| replica.node)));
+    }
     match operation.state() {
         OperationState::Queued => match queue.turn(sight, operation) {
             Err(wait) => Some(wait),

@@ -3,10 +3,12 @@
 use api::operation::{Edit, EventRecord, OperationKind, OperationRecord, OperationState};
 use types::{ErrorCode, Fault};
 
+use super::memory::InVain;
 use super::queue::Queue;
 use super::{Executor, Family, Work, cancel, change};
 use crate::kind::{self, Step};
 use crate::operations::recover_quorum::bound;
+use crate::show;
 use crate::sight::{Sight, replica_of};
 use crate::steps::{self, Outcome, Stop, Wait};
 
@@ -147,7 +149,7 @@ impl Executor {
 
     fn finish(&mut self, sight: &Sight<'_>, mut course: Course, turn: Turn, work: &mut Work) {
         let now = sight.observed.wall_ms;
-        let fault = match turn {
+        let mut fault = match turn {
             Turn::Write => None,
             Turn::Failed(fault) => Some(fault),
             Turn::Waits(wait) => {
@@ -155,19 +157,24 @@ impl Executor {
                 too_long.then(|| Fault::new(ErrorCode::GaveUp, wait.why))
             }
         };
+        if fault.is_none() && !course.changed {
+            return;
+        }
+        let in_vain = self.memory.writes(&course.record, now);
+        if in_vain > InVain::NotYet {
+            fault
+                .get_or_insert_with(|| Fault::new(ErrorCode::GaveUp, "the catalog does not take its change"));
+        }
         if let Some(fault) = fault {
-            course.edits = fail(sight, &mut course.record, &fault);
-            course.changed = true;
+            course.edits = fail(sight, &mut course.record, &fault, in_vain);
         }
-        if course.changed {
-            for text in course.edits.iter().filter_map(|edit| described(sight, edit)) {
-                note(&mut course.record, now, &text);
-            }
-            work.commands.push(change(course.record, course.edits));
+        for text in course.edits.iter().filter_map(|edit| described(sight, edit)) {
+            note(&mut course.record, now, &text);
         }
+        work.commands.push(change(course.record, course.edits));
     }
 
-    /// Ends a cancelled operation; one with parts once they have ended.
+    /// Undoes and ends an operation that was cancelled or has failed; one with parts once they have ended.
     fn wind_up(
         &mut self,
         sight: &Sight<'_>,
@@ -182,26 +189,41 @@ impl Executor {
             self.memory.waits(operation, &Wait::queued(format!("{left} parts have to end")), now);
             return;
         }
+        let undo = match self.undo(sight, operation) {
+            Err(wait) if !self.memory.waits_for_undo(operation, &wait, now) => return,
+            undo => undo,
+        };
         let mut record = operation.clone();
-        let mut edits = Vec::new();
-        match cancel::undo(sight, operation) {
-            Ok(undo) => {
-                edits = undo;
+        let known = show::fault(operation);
+        let edits = match (undo, known) {
+            (Ok(edits), Some(fault)) => {
+                end_failed(&mut record, &fault, now);
+                edits
+            }
+            (Ok(edits), None) => {
                 record.set_state(OperationState::Cancelled);
                 record.ended_ms = now;
                 let text = if edits.is_empty() { "cancelled" } else { "cancelled, and undone" };
                 note(&mut record, now, text);
+                edits
             }
-            Err(why) => {
-                let wait = Wait::blocked(why.clone(), None);
-                if !self.memory.waits(operation, &wait, now) {
-                    return;
-                }
-                let detail = format!("cancelled, but not undone: {why}");
-                end_failed(&mut record, &Fault::new(ErrorCode::Unsafe, detail), now);
+            (Err(wait), known) => {
+                let fault = known.unwrap_or_else(|| Fault::new(ErrorCode::Unsafe, "cancelled"));
+                let detail = format!("{}; it was not undone: {}", fault.detail, wait.why);
+                end_failed(&mut record, &Fault::new(fault.code, detail), now);
+                Vec::new()
             }
-        }
+        };
         work.commands.push(change(record, edits));
+    }
+
+    /// What undoes an operation, or what stands in the way.
+    fn undo(&mut self, sight: &Sight<'_>, operation: &OperationRecord) -> Result<Vec<Edit>, Wait> {
+        let edits = cancel::undo(sight, operation).map_err(|why| Wait::blocked(why, None))?;
+        match self.memory.writes(operation, sight.observed.wall_ms) {
+            InVain::NotYet => Ok(edits),
+            _ => Err(Wait::blocked("the catalog does not take what undoes it", None)),
+        }
     }
 }
 
@@ -221,25 +243,33 @@ fn close_step(record: &mut OperationRecord, now: u64) -> bool {
     true
 }
 
-/// Ends an operation that cannot be done, with whatever undoes what it has begun.
-fn fail(sight: &Sight<'_>, record: &mut OperationRecord, fault: &Fault) -> Vec<Edit> {
+/// Ends an operation that cannot be done, with whatever undoes what it has begun. What cannot be undone at once
+/// is undone later; until then the operation goes on as one that is cancelled.
+fn fail(sight: &Sight<'_>, record: &mut OperationRecord, fault: &Fault, in_vain: InVain) -> Vec<Edit> {
     let now = sight.observed.wall_ms;
-    let mut fault = fault.clone();
-    let mut edits = Vec::new();
     // What the parts of an operation have done stays, and so does the flag of its node; only a node that
     // cannot leave is a member as before.
     let undoable = match record.kind {
         Some(OperationKind::Decommission(_)) => true,
         _ => record.group.is_some() && !kind::is_past_return(record),
     };
-    if undoable {
-        match cancel::undo(sight, record) {
-            Ok(undo) => edits = undo,
-            Err(why) => fault.detail = format!("{}; and it was not undone: {why}", fault.detail),
+    if !undoable || in_vain == InVain::Always {
+        end_failed(record, fault, now);
+        return Vec::new();
+    }
+    match cancel::undo(sight, record) {
+        Ok(edits) => {
+            end_failed(record, fault, now);
+            edits
+        }
+        Err(why) => {
+            record.cancelling = true;
+            record.fault_code = fault.code.as_str().into();
+            record.fault_detail.clone_from(&fault.detail);
+            note(record, now, &format!("fails: {}; it is undone as soon as it can be: {why}", fault.detail));
+            Vec::new()
         }
     }
-    end_failed(record, &fault, now);
-    edits
 }
 
 fn end_failed(record: &mut OperationRecord, fault: &Fault, now: u64) {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use api::operation::OperationRecord;
+use types::limits::OPERATION_PATIENCE;
 use types::{LogIndex, OperationId};
 
 use super::Directive;
@@ -15,6 +16,9 @@ const REPEAT_MS: u64 = 1_000;
 /// each later one twice as long.
 const DIGEST_MS: u64 = 30_000;
 
+/// So many times a change is written before it is in vain.
+const WRITES_MAX: u32 = 20;
+
 /// See the module's page.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
@@ -22,6 +26,8 @@ pub(crate) struct Memory {
     told: BTreeMap<Directive, u64>,
     digests: BTreeMap<u64, Digest>,
     waiting: BTreeMap<u64, Waiting>,
+    /// The last change of each operation that was written, and did not come about.
+    written: BTreeMap<u64, Written>,
     /// Logs that were cut, by operation: when they were told to.
     cut: BTreeMap<u64, u64>,
     /// When something was last evened out by itself.
@@ -34,6 +40,25 @@ struct Digest {
     index: LogIndex,
     since_ms: u64,
     tries: u32,
+}
+
+/// A change that was written, again and again.
+#[derive(Debug)]
+struct Written {
+    revision: u64,
+    since_ms: u64,
+    times: u32,
+}
+
+/// How often a change of an operation has been written in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum InVain {
+    /// Not often enough to say.
+    NotYet,
+    /// So often that the catalog will not take it: the operation fails instead.
+    Often,
+    /// It does not even fail, because what undoes it is refused as well.
+    Always,
 }
 
 /// What an operation waits for, and since when.
@@ -83,9 +108,36 @@ impl Memory {
         })
     }
 
-    /// Notes what an operation waits for. Whether it has waited too long.
+    /// Notes that a change of an operation is written. One that came about has another revision by the next
+    /// look; the catalog may be without a leader for a while, so both time and number count.
+    pub(crate) fn writes(&mut self, operation: &OperationRecord, now: u64) -> InVain {
+        let revision = operation.revision;
+        let new = || Written { revision, since_ms: now, times: 0 };
+        let written = self.written.entry(operation.id).or_insert_with(new);
+        if written.revision != revision {
+            *written = new();
+        }
+        written.times += 1;
+        let patience = OPERATION_PATIENCE.as_millis() as u64;
+        match written.times {
+            _ if now.abs_diff(written.since_ms) < patience => InVain::NotYet,
+            0..=WRITES_MAX => InVain::NotYet,
+            times if times <= 2 * WRITES_MAX => InVain::Often,
+            _ => InVain::Always,
+        }
+    }
+
+    /// Notes what an operation waits for in its step. Whether it has waited too long.
     pub(crate) fn waits(&mut self, operation: &OperationRecord, wait: &Wait, now: u64) -> bool {
-        let step = operation.step;
+        self.waits_at(operation, operation.step, wait, now)
+    }
+
+    /// The same for one that is to be undone, which is a step after all others.
+    pub(crate) fn waits_for_undo(&mut self, operation: &OperationRecord, wait: &Wait, now: u64) -> bool {
+        self.waits_at(operation, u32::MAX, wait, now)
+    }
+
+    fn waits_at(&mut self, operation: &OperationRecord, step: u32, wait: &Wait, now: u64) -> bool {
         let new = Waiting { step, pace: wait.pace, first_ms: now, since_ms: now };
         let known = self.waiting.entry(operation.id).or_insert(new);
         if known.step != step {
@@ -107,6 +159,7 @@ impl Memory {
         self.told.retain(|_, at| now.abs_diff(*at) < REPEAT_MS);
         self.digests.retain(|id, _| is_active(*id));
         self.waiting.retain(|id, _| is_active(*id));
+        self.written.retain(|id, _| is_active(*id));
         self.cut.retain(|id, _| is_active(*id));
     }
 }

@@ -12,7 +12,7 @@ use api::catalog::{
     Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, EngineKind, HashBy, Label, NewTable, NodeRecord,
     SetSetting,
 };
-use api::operation::OperationRecord;
+use api::operation::{CatalogEdit, Edit, OperationRecord};
 use api::peer::{Member, Membership, Report};
 use catalog::status::{Observation, Observations};
 use catalog::{Catalog, RecordChange};
@@ -41,6 +41,8 @@ pub struct Cluster {
     index: u64,
     /// Commands are said twice, as if the first answer had been lost.
     pub repeats: bool,
+    /// Edits that the catalog refuses, whatever they are about: `add`, `remove`.
+    pub refuses: BTreeSet<String>,
 }
 
 /// What came of a command.
@@ -74,6 +76,11 @@ impl Cluster {
 
     /// Applies a command, twice if answers get lost: the second time it must be refused or do nothing.
     pub fn apply(&mut self, op: CatalogOp) -> Answered {
+        if let CatalogOp::Operate(change) = &op
+            && change.edits.iter().any(|edit| self.is_refused(edit))
+        {
+            return Answered::Refused("as the script says".into());
+        }
         let answered = self.apply_once(op.clone());
         // A command that asks for something new may be carried out twice; the others may not.
         let repeatable = match &op {
@@ -87,6 +94,15 @@ impl Cluster {
             }
         }
         answered
+    }
+
+    fn is_refused(&self, edit: &CatalogEdit) -> bool {
+        let name = match &edit.edit {
+            Some(Edit::AddReplica(_)) => "add",
+            Some(Edit::RemoveReplica(_)) => "remove",
+            _ => return false,
+        };
+        self.refuses.contains(name)
     }
 
     fn apply_once(&mut self, op: CatalogOp) -> Answered {

@@ -12,6 +12,7 @@ use api::operation::PermitChange;
 use catalog::RecordChange;
 use types::{GroupId, NodeId, OperationId};
 
+use crate::groups::Replica;
 use crate::model::{Answered, Cluster, TICK_MS};
 use crate::words::{Words, parse};
 
@@ -89,53 +90,40 @@ impl World {
                 cluster.wall_ms += words.number(0);
                 String::new()
             }
-            "join" => {
-                cluster.join(words.argument(0));
-                String::new()
-            }
-            "down" => {
-                cluster.kill(NodeId(words.number(0)));
-                String::new()
-            }
-            "up" => {
-                cluster.revive(NodeId(words.number(0)));
-                String::new()
-            }
-            "stall" => {
-                cluster.stalled.insert(NodeId(words.number(0)));
-                String::new()
-            }
-            "free" => {
-                cluster.free.insert(NodeId(words.number(0)), words.number(1) << 20);
-                String::new()
-            }
-            "set" => {
-                cluster.set(words.argument(0), words.argument(1));
-                String::new()
-            }
             "drop" => {
                 let name = TableName { namespace: String::new(), name: words.argument(0).into() };
                 self.apply(CatalogOp::DropTable(name))
             }
-            "corrupt" => {
-                let (group, node) = (GroupId(words.number(0)), words.number(1));
-                let group = cluster.groups.get_mut(&group).unwrap();
-                group.replicas.values_mut().filter(|r| r.node == node).for_each(|r| r.is_corrupt = true);
-                String::new()
-            }
-            "behind" => {
-                let (group, node) = (GroupId(words.number(0)), words.number(1));
-                let group = cluster.groups.get_mut(&group).unwrap();
-                group.replicas.values_mut().filter(|r| r.node == node).for_each(|r| r.is_behind = true);
-                String::new()
-            }
+            _ => self.strike(&words),
+        }
+    }
+
+    /// What happens to nodes, disks and replicas. Prints nothing.
+    fn strike(&mut self, words: &Words<'_>) -> String {
+        let cluster = &mut self.cluster;
+        let node = || NodeId(words.number(0));
+        let replicas = |cluster: &mut Cluster, change: fn(&mut Replica)| {
+            let (group, node) = (GroupId(words.number(0)), words.number(1));
+            let group = cluster.groups.get_mut(&group).unwrap();
+            group.replicas.values_mut().filter(|replica| replica.node == node).for_each(change);
+        };
+        match words.verb {
+            "join" => cluster.join(words.argument(0)),
+            "down" => cluster.kill(node()),
+            "up" => cluster.revive(node()),
+            "stall" => drop(cluster.stalled.insert(node())),
+            "free" => drop(cluster.free.insert(node(), words.number(1) << 20)),
+            "set" => cluster.set(words.argument(0), words.argument(1)),
+            "refuse" => cluster.refuses = words.list("edits").into_iter().map(String::from).collect(),
+            "corrupt" => replicas(cluster, |replica| replica.is_corrupt = true),
+            "behind" => replicas(cluster, |replica| replica.is_behind = true),
             "lose" => {
                 let (group, node) = (GroupId(words.number(0)), words.number(1));
                 cluster.groups.get_mut(&group).unwrap().replicas.retain(|_, replica| replica.node != node);
-                String::new()
             }
-            _ => self.ask(&words),
+            _ => return self.ask(words),
         }
+        String::new()
     }
 
     fn ask(&mut self, words: &Words<'_>) -> String {
@@ -174,40 +162,39 @@ impl World {
             "explain-partition" => {
                 explained(&ops::explain_partition(catalog, &observed, GroupId(words.number(0))))
             }
-            "show" => {
-                let Some(operation) = cluster.executor.show(catalog, &observed, id()) else {
-                    return "no such operation\n".into();
-                };
-                let mut out = format!("{} {}: {}", operation.id, operation.kind, operation.state);
-                write!(
-                    out,
-                    ", step '{}', {} of {} bytes",
-                    operation.step, operation.bytes_done, operation.bytes_total
-                )
-                .unwrap();
-                write!(
-                    out,
-                    ", {} of {} parts\n  {}\n",
-                    operation.parts_ended, operation.parts, operation.what
-                )
-                .unwrap();
-                if !operation.waits_for.is_empty() {
-                    writeln!(out, "  waits: {}", operation.waits_for).unwrap();
-                }
-                operation.events.iter().for_each(|event| writeln!(out, "  - {}", event.text).unwrap());
-                for report in operation.evidence {
-                    let hashes: Vec<String> = report
-                        .replicas
-                        .iter()
-                        .map(|r| format!("{}@{} {}", r.replica, r.node, &r.hash[..4]))
-                        .collect();
-                    writeln!(out, "  evidence: equal={} {}", report.equal, hashes.join(", ")).unwrap();
-                }
-                out
-            }
+            "show" => self.show(id()),
             "groups" => self.groups(),
             other => panic!("no command '{other}'"),
         }
+    }
+
+    fn show(&self, id: OperationId) -> String {
+        let Some(operation) = self.cluster.executor.show(&self.cluster.catalog, &self.cluster.observed(), id)
+        else {
+            return "no such operation\n".into();
+        };
+        let mut out = format!("{} {}: {}", operation.id, operation.kind, operation.state);
+        write!(
+            out,
+            ", step '{}', {} of {} bytes",
+            operation.step, operation.bytes_done, operation.bytes_total
+        )
+        .unwrap();
+        write!(out, ", {} of {} parts\n  {}\n", operation.parts_ended, operation.parts, operation.what)
+            .unwrap();
+        if !operation.waits_for.is_empty() {
+            writeln!(out, "  waits: {}", operation.waits_for).unwrap();
+        }
+        operation.events.iter().for_each(|event| writeln!(out, "  - {}", event.text).unwrap());
+        for report in operation.evidence {
+            let hashes: Vec<String> = report
+                .replicas
+                .iter()
+                .map(|r| format!("{}@{} {}", r.replica, r.node, &r.hash[..4]))
+                .collect();
+            writeln!(out, "  evidence: equal={} {}", report.equal, hashes.join(", ")).unwrap();
+        }
+        out
     }
 
     fn plan(&self, request: &OperationRequest) -> String {
