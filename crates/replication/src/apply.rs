@@ -274,6 +274,12 @@ impl Applier {
         if envelope.apply_version > APPLY_VERSION {
             return Err(unreadable(format!("apply version {} is newer", envelope.apply_version)));
         }
+        // What is hashed is everything before this entry, on every replica, whatever else it applies at once.
+        let hashes = envelope.requests.iter().any(|request| request.kind == RequestKind::Digest as i32);
+        let before = Applied { index: at.index.get().saturating_sub(1).into(), term: at.term };
+        if hashes && before > self.state.applied() {
+            self.commit(before)?;
+        }
         let hlc = if mutant!(ClockGoesBack) { envelope.hlc } else { self.facts.hlc.max(envelope.hlc) };
         self.facts.hlc = hlc;
         let chance = if mutant!(ApplyNotDetermined) { tokens.len() as u64 } else { 0 };
@@ -354,13 +360,9 @@ impl Applier {
         Answer::Done(Bytes::copy_from_slice(&id.get().to_be_bytes()))
     }
 
-    /// Commits everything before the digest entry, takes hold of the state, and replies with the index
+    /// Takes hold of the state, in which everything before this entry is committed, and replies with the index
     /// under which the digests of all replicas can be asked for.
     fn digest(&mut self, at: Applied, context: &ApplyContext) -> Result<Bytes, ApplyError> {
-        let before = Applied { index: at.index.get().saturating_sub(1).into(), term: at.term };
-        if before > self.state.applied() {
-            self.commit(before)?;
-        }
         self.digests.push((at.index, self.state.digest(context.hlc)?));
         Ok(Bytes::copy_from_slice(&at.index.get().to_be_bytes()))
     }

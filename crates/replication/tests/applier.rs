@@ -196,3 +196,22 @@ fn the_change_feed_tells_everything_that_a_copy_needs() {
     replica.restart();
     assert_eq!(replica.digest(), before);
 }
+
+#[test]
+fn a_digest_is_the_same_however_the_entries_come_and_whatever_else_is_in_its_entry() {
+    let hash = Request { kind: RequestKind::Digest as i32, ..Default::default() };
+    let entries = |replica: &mut Replica| {
+        let first = replica.entry(vec![data(0, 0, set("key", "before"))]);
+        let second = replica.entry(vec![data(0, 0, set("key", "with it")), hash.clone()]);
+        [first, second].map(|entry| (entry, Vec::new()))
+    };
+    let digest = |replica: &mut Replica| (replica.applier.take_digests().pop().unwrap().1)().unwrap();
+    let mut together = Replica::new();
+    let both = entries(&mut together);
+    together.applier.apply(both.into()).unwrap();
+    let mut one_by_one = Replica::new();
+    for entry in entries(&mut one_by_one) {
+        one_by_one.applier.apply(vec![entry]).unwrap();
+    }
+    assert_eq!(digest(&mut together), digest(&mut one_by_one));
+}
