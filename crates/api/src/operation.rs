@@ -28,7 +28,7 @@ pub struct OperationRecord {
     /// How it is.
     #[prost(enumeration = "OperationState", tag = "4")]
     pub state: i32,
-    /// Its steps, in order; for an operation with parts a single one, which waits for them.
+    /// Its steps, in order; for an operation with parts one that waits for them, and perhaps one after that.
     #[prost(message, repeated, tag = "5")]
     pub steps: Vec<StepRecord>,
     /// The place of the step that it is at; as many as there are steps once all are done.
