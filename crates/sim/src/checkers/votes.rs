@@ -154,6 +154,8 @@ impl Votes {
         let least = begun.saturating_sub(usize::from(by.is_some_and(takes_a_vote)));
         // A plan that tolerates the loss of t more nodes keeps t + 1 voters at the least.
         let least = announced.map_or(least, |announced| least.max(announced as usize + 1).min(begun));
+        // A group follows its wishes when it can: whoever was let go earlier may go only now.
+        known.may_go.values_mut().for_each(|earlier| *earlier = least.min(*earlier));
         known.may_go.insert(replica, least);
         if !known.voters().contains(&replica) {
             return Ok(());
