@@ -40,23 +40,33 @@ pub fn report_every(ready: bool) -> Duration {
 
 /// What others wait for in a node's reports: it is reported at once when it changes.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct News(Vec<(u64, u64, i32, u64, u64, Vec<u64>, usize)>);
+pub struct News(Vec<Standing>);
+
+/// What others wait for of one replica.
+#[derive(Debug, PartialEq, Eq)]
+struct Standing {
+    group: u64,
+    replica: u64,
+    state: i32,
+    term: u64,
+    member_epoch: u64,
+    in_sync: Vec<u64>,
+    last_digest: u64,
+}
 
 impl News {
-    /// Of these reports: who leads in which term, who is a member, who is in sync, and which digests there are.
+    /// Of these reports: who leads in which term, who is a member, who is in sync, and up to where there are digests.
     pub fn of(reports: &[ReplicaReport]) -> Self {
-        let of = |report: &ReplicaReport| {
-            (
-                report.group,
-                report.replica,
-                report.state,
-                report.term,
-                report.member_epoch,
-                report.in_sync.clone(),
-                report.digests.len(),
-            )
+        let standing = |report: &ReplicaReport| Standing {
+            group: report.group,
+            replica: report.replica,
+            state: report.state,
+            term: report.term,
+            member_epoch: report.member_epoch,
+            in_sync: report.in_sync.clone(),
+            last_digest: report.digests.last().map_or(0, |digest| digest.index),
         };
-        Self(reports.iter().map(of).collect())
+        Self(reports.iter().map(standing).collect())
     }
 }
 

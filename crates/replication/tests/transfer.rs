@@ -1,7 +1,5 @@
 //! Snapshots at a limited rate: as many bytes as allowed, and every transfer gets its share.
 
-#![expect(clippy::unwrap_used, reason = "this is a test")]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
