@@ -690,12 +690,12 @@ impl Leaders {
         if let Some(leader) = hinted.or_else(followed).or_else(answered) {
             return Some(leader);
         }
-        let turn = open.attempts as usize;
-        let others: Vec<NodeId> = route.nodes.iter().copied().filter(good).collect();
-        match others.is_empty() {
-            false => others.get(turn % others.len()).copied(),
-            true => route.nodes.first().copied(),
-        }
+        // Around the ring of all of them: in one without the node that was no good, two dead ones may take turns
+        // for ever.
+        let turn = open.attempts as usize % route.nodes.len().max(1);
+        let (before, from) = route.nodes.split_at(turn.min(route.nodes.len()));
+        let next = from.iter().chain(before).copied().find(good);
+        next.or_else(|| route.nodes.first().copied())
     }
 
     /// A node that was taken for the leader is none, or is not reached.

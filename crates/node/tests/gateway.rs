@@ -203,6 +203,25 @@ fn who_was_silent_is_not_asked_again_without_a_reason() {
 }
 
 #[test]
+fn the_only_one_that_is_left_is_found_whichever_it_is() {
+    for left in [1, 2, 3].map(NodeId) {
+        let mut test = Test::new();
+        test.world.leader.set(None);
+        [1, 2, 3].map(NodeId).map(|node| test.disconnect(node));
+        let mut sent = test.call(Access::Read, "a");
+        for attempt in 1.. {
+            let [(to, request)] = &sent[..] else { panic!("{sent:?}") };
+            if *to == left {
+                break;
+            }
+            assert!(attempt < 4, "{left} is never asked");
+            test.refuse(*to, request.id, ErrorCode::NoLeader, 0);
+            sent = test.pass(Duration::from_millis(100));
+        }
+    }
+}
+
+#[test]
 fn writes_that_go_on_together_go_to_one_node() {
     let mut test = Test::new();
     test.write("a");
