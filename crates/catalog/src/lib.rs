@@ -65,6 +65,7 @@ mod check;
 mod commands;
 mod error;
 mod machine;
+pub mod mutants;
 pub mod place;
 mod record;
 mod role;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use api::catalog::PartitionRecord;
 use api::peer::Membership;
-use catalog::{Birth, HostedReplica};
+use catalog::{Birth, HostedReplica, mutant};
 use replication::Takeover;
 use replication::start::NewReplica;
 use types::{GroupId, NodeId, ReplicaId};
@@ -92,7 +92,7 @@ pub fn may_go(
     replica: ReplicaId,
     member_epoch: u64,
 ) -> bool {
-    let Some(partition) = partition else { return true };
+    let Some(partition) = partition.filter(|_| !mutant!(VoterDroppedAtOnce)) else { return true };
     let known = partition.observed.as_ref().or(partition.birth.as_ref());
     let voters = || known.iter().flat_map(|known| &known.members).filter(|member| !member.learner);
     let others = voters().filter(|voter| voter.replica != replica.get()).count();

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use api::catalog::CatalogOp;
 use api::operation::{CatalogEdit, Edit, OperationChange, OperationRecord, OperationState};
-use catalog::Catalog;
+use catalog::{Catalog, mutant};
 use types::{Fault, GroupId, LogIndex, OperationId, ReplicaId};
 
 use crate::explain;
@@ -220,5 +220,9 @@ fn stopped_by(entered: Result<Vec<Edit>, Stop>) -> Option<Wait> {
 /// The command that changes one operation, with its edits.
 fn change(record: OperationRecord, edits: Vec<Edit>) -> CatalogOp {
     let edits = edits.into_iter().map(|edit| CatalogEdit { edit: Some(edit) }).collect();
-    CatalogOp::Operate(OperationChange { update: vec![record], edits, ..Default::default() })
+    let mut change = OperationChange { update: vec![record], edits, ..Default::default() };
+    if mutant!(EditWithoutStep) && !change.edits.is_empty() {
+        change.update.clear();
+    }
+    CatalogOp::Operate(change)
 }

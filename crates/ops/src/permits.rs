@@ -17,8 +17,8 @@ use std::collections::BTreeSet;
 
 use api::admin::{Permit, PermitRequest};
 use api::operation::{PermitChange, PermitRecord};
-use catalog::Catalog;
 use catalog::status::NodeState;
+use catalog::{Catalog, mutant};
 use types::limits::PERMIT_MAX;
 use types::{ErrorCode, Fault, NodeId};
 
@@ -82,7 +82,8 @@ pub(crate) fn harms<'a>(sight: &Sight<'a>, node: NodeId) -> Vec<Harm<'a>> {
 
 /// Nodes on which a permit question does not count, the asked one aside.
 fn counted_as_gone(sight: &Sight<'_>, node: NodeId) -> BTreeSet<NodeId> {
-    let permits = sight.catalog.permits().filter(|permit| !is_over(sight, permit));
+    let counts = |permit: &&PermitRecord| !is_over(sight, permit) && !mutant!(PermitIgnoresHolders);
+    let permits = sight.catalog.permits().filter(counts);
     let holders = permits.map(|permit| NodeId(permit.node));
     holders.chain(sight.missing_nodes()).filter(|other| *other != node).collect()
 }

@@ -23,6 +23,8 @@ use api::operation::{Edit, EvidenceRecord, OnNode, OperationKind, OperationRecor
 use types::limits::{OPERATION_PATIENCE, OPERATION_STALL};
 use types::{ErrorCode, Fault, NodeId};
 
+use catalog::mutant;
+
 use crate::executor::Directive;
 use crate::executor::memory::Memory;
 use crate::kind::{self, Step};
@@ -218,6 +220,9 @@ fn look_at_cut(doing: &Doing<'_>, partition: &PartitionRecord) -> Look {
 }
 
 fn look_at_parts(doing: &Doing<'_>) -> Look {
+    if mutant!(NodeLeavesWithReplicas) && kind::about_node(doing.kind).is_some() {
+        return Look::done();
+    }
     let total = doing.parts.len();
     let ended = doing.parts.iter().filter(|part| part.state().has_ended()).count();
     if ended < total {
@@ -242,6 +247,9 @@ fn look_at_parts(doing: &Doing<'_>) -> Look {
 fn enter_leave(doing: &Doing<'_>) -> Result<Vec<Edit>, Stop> {
     let Some(node) = kind::about_node(doing.kind) else { return Ok(Vec::new()) };
     let sight = doing.sight;
+    if mutant!(NodeLeavesWithReplicas) {
+        return Ok(vec![Edit::RemoveNode(OnNode { node })]);
+    }
     for partition in sight.catalog.partitions() {
         if partition.replicas.iter().any(|replica| replica.node == node) {
             let detail = format!("node {node} still has a replica of {}", sight.name(partition));

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use replication::mutants::{self, Mutant};
-
+use crate::bugs::{self, Bug};
 use crate::coverage::Coverage;
 use crate::hunt;
 use crate::plan::Plan;
@@ -62,8 +61,8 @@ struct Options {
     twice: bool,
     hashes: bool,
     operations: bool,
-    mutants: Option<Vec<Mutant>>,
-    mutant: Option<Mutant>,
+    mutants: Option<Vec<Bug>>,
+    mutant: Option<Bug>,
 }
 
 impl Options {
@@ -95,21 +94,20 @@ impl Options {
         if let Some(which) = &mut options.mutants
             && which.is_empty()
         {
-            which.extend_from_slice(Mutant::ALL);
+            which.extend(Bug::all());
         }
         Ok(options)
     }
 }
 
-fn named(name: &str) -> Result<Mutant, String> {
-    let mut all = Mutant::ALL.iter().copied();
-    all.find(|mutant| format!("{mutant:?}") == name).ok_or_else(|| format!("there is no mutant '{name}'"))
+fn named(name: &str) -> Result<Bug, String> {
+    Bug::named(name).ok_or_else(|| format!("there is no mutant '{name}'"))
 }
 
-fn one(seed: u64, trace: bool, mutant: Option<Mutant>) -> bool {
-    mutants::plant(mutant);
+fn one(seed: u64, trace: bool, mutant: Option<Bug>) -> bool {
+    bugs::plant(mutant);
     let outcome = run::run(seed, trace);
-    mutants::plant(None);
+    bugs::plant(None);
     let scenario = Plan::new(seed).scenario;
     println!("seed {seed} ({scenario:?}): {:.1} s, hash {:016x}", outcome.time as f64 / 1e9, outcome.hash);
     report(seed, &outcome)
@@ -159,11 +157,11 @@ fn many(which: Seeds, from: u64, seeds: u64, twice: bool, hashes: bool) -> bool 
     failed == 0 && !blind
 }
 
-fn hunt(which: &[Mutant], from: u64) -> bool {
+fn hunt(which: &[Bug], from: u64) -> bool {
     let mut escaped = Vec::new();
     println!("{:<24} {:>6}  {:<16} {:>7}", "mutant", "seed", "found by", "seconds");
     hunt::hunt(which, from, |hunted| {
-        let (name, seconds) = (format!("{:?}", hunted.mutant), hunted.took.as_secs_f64());
+        let (name, seconds) = (hunted.mutant.name(), hunted.took.as_secs_f64());
         match &hunted.found {
             Some((seed, violation)) => {
                 println!("{name:<24} {seed:>6}  {:<16} {seconds:>7.1}", violation.checker);

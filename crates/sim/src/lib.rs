@@ -32,7 +32,7 @@
 //!   isolated; a leader that is cut off just after it handed over; a crash while a snapshot is installed.
 //! - **Checkers see causes, not only harm.** A vote that leaves before it is on disk is seen when it leaves
 //!   (`checkers::words`), not in the one run of ten thousand in which two leaders come of it.
-//! - **Silence is tested.** `--mutants` plants the bugs of `replication::mutants` one by one; each must be
+//! - **Silence is tested.** `--mutants` plants the bugs of `bugs` one by one; each must be
 //!   found. A line of the coverage table that is zero fails the run as well.
 //!
 //! # What is not here
@@ -47,6 +47,7 @@
 //!   what it has lost is given up by whoever runs the cluster, as it would have to be in earnest.
 
 pub mod agenda;
+pub mod bugs;
 pub mod checkers;
 pub mod cli;
 pub mod client;

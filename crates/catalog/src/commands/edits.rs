@@ -14,6 +14,7 @@ use types::{ErrorCode, Fault, GroupId, NodeId, TableId};
 
 use super::bad_argument;
 use super::operations::Draft;
+use crate::mutant;
 use crate::record::{Record, RecordChange, RecordName};
 use crate::role::Role;
 
@@ -74,20 +75,24 @@ impl Draft<'_> {
         }
         let most = if role == Role::Meta { META_NODES_MAX } else { REPLICAS_MAX as usize };
         let partition = self.partition(at.group)?;
-        if let Some(there) = partition.replicas.iter().find(|replica| replica.node == at.node) {
+        let there = partition.replicas.iter().find(|replica| replica.node == at.node);
+        if let Some(there) = there.filter(|_| !mutant!(EditRepeated)) {
             return Ok(there.id);
         }
         // A node has one replica of a group: the new one would take the place of one that may have a vote.
         let known = partition.observed.iter().flat_map(|known| &known.members);
-        if let Some(stray) = known.into_iter().find(|member| member.node == at.node) {
-            let detail = format!("group {} has not let go of replica {} on node {node}", at.group, stray.replica);
+        let stray = known.into_iter().find(|member| member.node == at.node);
+        if let Some(stray) = stray.filter(|_| !mutant!(EditRepeated)) {
+            let detail =
+                format!("group {} has not let go of replica {} on node {node}", at.group, stray.replica);
             return Err(Fault::new(ErrorCode::Unsafe, detail));
         }
         // One more than the most, for as long as a replica moves.
         if partition.replicas.len() > most {
             return Err(bad_argument(format!("group {} has {most} replicas, which is the most", at.group)));
         }
-        let id = partition.next_replica;
+        let highest = partition.replicas.iter().map(|replica| replica.id).max().unwrap_or(0);
+        let id = if mutant!(ReplicaIdReused) { highest + 1 } else { partition.next_replica };
         partition.replicas.push(ReplicaRecord { id, node: at.node, ..Default::default() });
         partition.next_replica += 1;
         partition.route_epoch += 1;
@@ -131,7 +136,7 @@ impl Draft<'_> {
         let stays = |replica: &ReplicaRecord| {
             replica.id != set.replica && !replica.offline && has_vote(partition, replica.id)
         };
-        if set.offline && !partition.replicas.iter().any(stays) {
+        if set.offline && !partition.replicas.iter().any(stays) && !mutant!(LastVoterOffline) {
             let detail = format!("group {} has no other replica with a vote", set.group);
             return Err(Fault::new(ErrorCode::Unsafe, detail));
         }
@@ -216,7 +221,8 @@ impl Draft<'_> {
             edited.replicas.iter().any(|replica| replica.node == node.get())
                 || observed.into_iter().any(|member| member.node == node.get())
         };
-        if let Some(partition) = self.catalog.partitions().find(on_node) {
+        let left = self.catalog.partitions().find(on_node).filter(|_| !mutant!(NodeLeavesWithReplicas));
+        if let Some(partition) = left {
             let detail = format!("node {node} still has a replica of group {}", partition.group);
             return Err(Fault::new(ErrorCode::Unsafe, detail));
         }

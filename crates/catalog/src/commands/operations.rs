@@ -13,8 +13,8 @@ use types::limits::{OPERATION_EVENTS_MAX, OPERATIONS_AT_ONCE_MAX, OPERATIONS_KEP
 use types::{ErrorCode, Fault, GroupId, OperationId};
 
 use super::{Decision, put_partition};
-use crate::Catalog;
 use crate::record::{Record, RecordChange, RecordName};
+use crate::{Catalog, mutant};
 
 /// Starts, advances and forgets operations, and edits what they are about.
 pub(super) fn operate(
@@ -81,7 +81,8 @@ impl Draft<'_> {
                 let Some(known) = self.catalog.operation(OperationId(wanted.id)) else {
                     return Err(unknown_operation(wanted.id));
                 };
-                let same = known.revision == wanted.revision && known.group == wanted.group;
+                let is_current = known.revision == wanted.revision || mutant!(RevisionNotChecked);
+                let same = is_current && known.group == wanted.group;
                 if !same || known.state().has_ended() || !seen.insert(wanted.id) {
                     let detail = format!("operation {} has gone on since", wanted.id);
                     return Err(Fault::new(ErrorCode::PlanOutdated, detail));
@@ -104,7 +105,10 @@ impl Draft<'_> {
         let mut ids = Vec::with_capacity(wanted.len());
         let mut parent = 0;
         for record in wanted {
-            let id = self.cluster.next_operation.max(1);
+            let last =
+                self.catalog.operations.keys().next_back().map_or(0, |last| last.get()) + ids.len() as u64;
+            let next = self.cluster.next_operation.max(1);
+            let id = if mutant!(OperationIdReused) { last + 1 } else { next };
             self.cluster.next_operation = id + 1;
             let mut record = OperationRecord { id, revision: 1, ..record.clone() };
             if ids.is_empty() && record.group.is_none() {
@@ -139,7 +143,7 @@ impl Draft<'_> {
         let others = self.catalog.operations().filter(|known| !is_updated(known.id));
         for record in others.chain(updated).filter(|record| record.state() == OperationState::Running) {
             let Some(group) = record.group else { continue };
-            if let Some(other) = running.insert(group, record.id) {
+            if let Some(other) = running.insert(group, record.id).filter(|_| !mutant!(LockNotChecked)) {
                 let detail = format!("operations {other} and {} on group {group}", record.id);
                 return Err(Fault::new(ErrorCode::PartitionBusy, detail));
             }

@@ -1,6 +1,7 @@
 //! From one step to the next.
 
 use api::operation::{Edit, EventRecord, OperationKind, OperationRecord, OperationState};
+use catalog::mutant;
 use types::{ErrorCode, Fault};
 
 use super::memory::InVain;
@@ -182,6 +183,9 @@ impl Executor {
         operation: &OperationRecord,
         work: &mut Work,
     ) {
+        if mutant!(CancelForgotten) {
+            return;
+        }
         let now = sight.observed.wall_ms;
         let parts = family.parts(operation.id);
         let left = parts.iter().filter(|part| !part.state().has_ended()).count();

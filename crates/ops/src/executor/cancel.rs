@@ -4,7 +4,7 @@ use api::catalog::GroupReplica;
 use api::operation::{
     Edit, NodeFlags, OperationChange, OperationKind, OperationRecord, OperationState, ReplaceRank, SetOffline,
 };
-use catalog::Catalog;
+use catalog::{Catalog, mutant};
 use types::{ErrorCode, Fault, NodeId, OperationId};
 
 use super::Family;
@@ -87,7 +87,8 @@ pub(super) fn undo(sight: &Sight<'_>, operation: &OperationRecord) -> Result<Vec
         names.into_iter().any(|known| known.name == step.as_str())
     };
     let mut edits = Vec::new();
-    let made = kind::target_node(kind).filter(|_| operation.made_replica != 0);
+    let made =
+        kind::target_node(kind).filter(|_| operation.made_replica != 0 && !mutant!(UndoForgetsReplica));
     if let Some(made) = made.and_then(|node| replica_on(partition, node)) {
         may_lose_vote_or_never_had(sight, partition, made.id)?;
         if partition.leader == made.id {

@@ -6,6 +6,7 @@
 use api::catalog::PartitionRecord;
 use api::operation::{DigestRecord, EvidenceRecord};
 use api::peer::ReplicaState;
+use catalog::mutant;
 use types::{ErrorCode, LogIndex, ReplicaId};
 
 use super::{Doing, Look, Outcome, Pace, Wait, needs_leader};
@@ -14,6 +15,9 @@ use crate::kind;
 use crate::sight::replica_on;
 
 pub(super) fn look(doing: &Doing<'_>, partition: &PartitionRecord) -> Look {
+    if mutant!(EvidenceIgnored) || mutant!(RemovedBeforeCaughtUp) {
+        return Look::done();
+    }
     let sight = doing.sight;
     let name = sight.name(partition);
     let Some(own) = replica_on(partition, kind::target_node(doing.kind).unwrap_or(0)) else {
@@ -85,7 +89,9 @@ fn compared(
                     .seen(partition.group)
                     .and_then(|seen| seen.leader)
                     .is_some_and(|leader| leader.replica == ReplicaId(replica.id));
-                if replica.id == own || leads || (in_sync && !stopped && sight.is_up(replica.node)) {
+                let waits = leads || (in_sync && !stopped && sight.is_up(replica.node));
+                let is_own = replica.id == own;
+                if is_own && !mutant!(EvidenceWithoutOwn) || !is_own && waits {
                     missing = Some(replica.node);
                 }
             }

@@ -6,6 +6,7 @@
 use api::catalog::{CatalogOp, PartitionRecord, ReplaceReplica, ReplicaRecord};
 use api::operation::{Edit, OnPartition, OperationKind, ReplaceRank, SetOffline};
 use api::peer::ReplicaState;
+use catalog::mutant;
 use types::{ErrorCode, Fault, NodeId};
 
 use super::{Doing, Look, Pace, Stop, Wait, needs_leader};
@@ -72,7 +73,7 @@ pub(super) fn look_catch_up(doing: &Doing<'_>, partition: &PartitionRecord) -> L
         return Look::waits(wait);
     }
     let in_sync = sight.in_sync(partition.group, replica.id);
-    if in_sync && sight.votes(partition, replica.id) {
+    if in_sync && sight.votes(partition, replica.id) || mutant!(RemovedBeforeCaughtUp) {
         return Look::done();
     }
     let place = format!("replica {} of {} on node {node}", replica.id, sight.name(partition));

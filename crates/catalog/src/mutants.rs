@@ -1,0 +1,102 @@
+//! Planted bugs of operations, so that the simulator can prove that its checkers see.
+//!
+//! They lie in this crate, in `ops` and in `node`, and are kept here, below all of them. Without the `mutants`
+//! feature `mutant!(…)` is `false` and the compiler removes it. With it, one mutant at a time can be switched on
+//! for the current thread.
+
+/// The bugs that can be planted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mutant {
+    /// Several operations run on one partition.
+    LockNotChecked,
+    /// A change of an operation counts whatever revision it was made from.
+    RevisionNotChecked,
+    /// A copy is done before the new replica has caught up and has its vote.
+    RemovedBeforeCaughtUp,
+    /// Nobody compares the hashes of replicas.
+    EvidenceIgnored,
+    /// The hash of the operation's own replica is not waited for.
+    EvidenceWithoutOwn,
+    /// What an operation made stays when it is undone.
+    UndoForgetsReplica,
+    /// A step's edits leave without its record.
+    EditWithoutStep,
+    /// An edit that is repeated makes another replica.
+    EditRepeated,
+    /// The permits of other nodes are not counted.
+    PermitIgnoresHolders,
+    /// A node leaves while replicas are on it.
+    NodeLeavesWithReplicas,
+    /// The last voter of a partition can be taken offline.
+    LastVoterOffline,
+    /// A node drops a replica at once when it is no longer wished for, whether it has a vote or not.
+    VoterDroppedAtOnce,
+    /// The id of an operation that was forgotten is given out again.
+    OperationIdReused,
+    /// The id of a replica that is gone is given out again.
+    ReplicaIdReused,
+    /// A node whose replica of the catalog was let go hears nothing of the catalog any more.
+    LetGoHearsNothing,
+    /// A cancelled operation is never wound up.
+    CancelForgotten,
+}
+
+impl Mutant {
+    /// Every mutant.
+    pub const ALL: &'static [Mutant] = &[
+        Mutant::LockNotChecked,
+        Mutant::RevisionNotChecked,
+        Mutant::RemovedBeforeCaughtUp,
+        Mutant::EvidenceIgnored,
+        Mutant::EvidenceWithoutOwn,
+        Mutant::UndoForgetsReplica,
+        Mutant::EditWithoutStep,
+        Mutant::EditRepeated,
+        Mutant::PermitIgnoresHolders,
+        Mutant::NodeLeavesWithReplicas,
+        Mutant::LastVoterOffline,
+        Mutant::VoterDroppedAtOnce,
+        Mutant::OperationIdReused,
+        Mutant::ReplicaIdReused,
+        Mutant::LetGoHearsNothing,
+        Mutant::CancelForgotten,
+    ];
+}
+
+#[cfg(feature = "mutants")]
+mod switch {
+    use super::Mutant;
+    use std::cell::Cell;
+
+    thread_local! {
+        static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Switches one mutant on for this thread, or all off.
+    pub fn plant(mutant: Option<Mutant>) {
+        ACTIVE.set(mutant);
+    }
+
+    /// Whether a mutant is on.
+    pub fn is_planted(mutant: Mutant) -> bool {
+        ACTIVE.get() == Some(mutant)
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub use switch::{is_planted, plant};
+
+/// Whether a mutant is on: never without the `mutants` feature.
+#[cfg(not(feature = "mutants"))]
+pub const fn is_planted(mutant: Mutant) -> bool {
+    let _ = mutant;
+    false
+}
+
+/// Whether a planted bug is on: always `false` without the `mutants` feature.
+#[macro_export]
+macro_rules! mutant {
+    ($name:ident) => {
+        $crate::mutants::is_planted($crate::mutants::Mutant::$name)
+    };
+}

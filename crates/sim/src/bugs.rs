@@ -1,0 +1,46 @@
+//! Planted bugs of all crates, by one name.
+
+use catalog::mutants as laws;
+use replication::mutants as drive;
+
+/// A bug that can be planted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bug {
+    /// In `replication`.
+    Drive(drive::Mutant),
+    /// In `catalog`, `ops` or `node`: seen where operators are at work.
+    Laws(laws::Mutant),
+}
+
+impl Bug {
+    /// Every bug.
+    pub fn all() -> Vec<Bug> {
+        let drive = drive::Mutant::ALL.iter().copied().map(Bug::Drive);
+        drive.chain(laws::Mutant::ALL.iter().copied().map(Bug::Laws)).collect()
+    }
+
+    /// Its name.
+    pub fn name(self) -> String {
+        match self {
+            Bug::Drive(mutant) => format!("{mutant:?}"),
+            Bug::Laws(mutant) => format!("{mutant:?}"),
+        }
+    }
+
+    /// The bug of a name.
+    pub fn named(name: &str) -> Option<Bug> {
+        Bug::all().into_iter().find(|bug| bug.name() == name)
+    }
+}
+
+/// Plants one bug for this thread, or none.
+pub fn plant(bug: Option<Bug>) {
+    drive::plant(match bug {
+        Some(Bug::Drive(mutant)) => Some(mutant),
+        _ => None,
+    });
+    laws::plant(match bug {
+        Some(Bug::Laws(mutant)) => Some(mutant),
+        _ => None,
+    });
+}
