@@ -20,8 +20,9 @@ const EMPTY_MAX: Duration = Duration::from_secs(1);
 const RATE_MIN: f64 = 80.0;
 /// The limit, MiB/s.
 const LIMIT_MIB: u64 = 50;
-/// Light load: the one partition's client writes once in this time.
-const PACE: Duration = Duration::from_millis(5);
+/// Light load: the one partition's client writes once in this time, long enough that no write has to wait for
+/// the one before.
+const PACE: Duration = Duration::from_millis(20);
 /// The bar: the 99th percentile at the limit, as a multiple of that before.
 const SLOWER_MAX: f64 = 3.0;
 
