@@ -58,6 +58,14 @@ fn uneven() -> Cluster {
     cluster
 }
 
+fn with_lost_majority() -> Cluster {
+    let mut cluster = Cluster::new(&["1", "2", "3", "4", "5"], &[1, 4, 5], &["flow:1:3"]);
+    cluster.kill(NodeId(2));
+    cluster.kill(NodeId(3));
+    (0..12).for_each(|_| cluster.tick());
+    cluster
+}
+
 fn kind(kind: &str) -> OperationRequest {
     OperationRequest { kind: kind.into(), ..Default::default() }
 }
@@ -119,5 +127,6 @@ pub fn all() -> Vec<Scenario> {
             five,
             OperationRequest { count: Some(1), ..of_table("set-replicas", &[]) },
         ),
+        scenario("recover-quorum, two dead", with_lost_majority, of_table("recover-quorum", &[])),
     ]
 }
