@@ -350,7 +350,11 @@ pub fn delete_op(session: &mut Session<'_>, arguments: &[&str]) -> Result<Reply,
         }
     };
     for id in ids {
-        session.cluster.forget(id).map_err(|fault| failed(fault.into()))?;
+        match session.cluster.forget(id) {
+            // A part goes together with what it is a part of.
+            Err(fault) if fault.code != ErrorCode::UnknownOperation => return Err(failed(fault.into())),
+            _ => {}
+        }
     }
     Ok(Reply::line("Delete op ok"))
 }

@@ -256,7 +256,7 @@ pub fn info(session: &mut Session<'_>, arguments: &[&str]) -> Result<Reply, Fail
     let found = seen.table(&session.database, arguments[0]).map_err(failed)?;
     let partitions = seen.partitions(found);
     let records: u64 = partitions.iter().map(|partition| partition.records).sum();
-    let size = bytes(partitions.iter().map(|partition| partition.bytes).sum());
+    let size: u64 = partitions.iter().map(|partition| partition.bytes).sum();
     let mut rows = vec![
         ("name", found.name.clone()),
         ("replica_num", found.replicas.to_string()),
@@ -268,8 +268,8 @@ pub fn info(session: &mut Session<'_>, arguments: &[&str]) -> Result<Reply, Fail
     rows.extend([
         ("compress_type", "kNoCompress".to_owned()),
         ("record_cnt", records.to_string()),
-        ("memused", size.clone()),
-        ("diskused", size),
+        ("memused", bytes(if records == 0 { 0 } else { size })),
+        ("diskused", bytes(size)),
         ("partition_key", String::new()),
     ]);
     let heading = vec!["attribute".to_owned(), "value".to_owned()];
