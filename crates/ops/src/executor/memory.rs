@@ -16,6 +16,8 @@ const REPEAT_MS: u64 = 1_000;
 /// each later one twice as long.
 const DIGEST_MS: u64 = 30_000;
 
+/// Between two looks an operation has waited for no longer than this, in milliseconds.
+const LOOK_GAP_MS: u64 = 5_000;
 /// So many times a change is written before it is in vain.
 const WRITES_MAX: u32 = 20;
 
@@ -66,10 +68,12 @@ pub(crate) enum InVain {
 struct Waiting {
     step: u32,
     pace: Pace,
-    /// Since the step began to wait at all.
-    first_ms: u64,
-    /// Since the pace changed last.
-    since_ms: u64,
+    /// When it was looked at last.
+    looked_ms: u64,
+    /// How long the step has waited.
+    in_step_ms: u64,
+    /// How long its pace has been the same.
+    at_pace_ms: u64,
 }
 
 impl Memory {
@@ -138,20 +142,24 @@ impl Memory {
     }
 
     fn waits_at(&mut self, operation: &OperationRecord, step: u32, wait: &Wait, now: u64) -> bool {
-        let new = Waiting { step, pace: wait.pace, first_ms: now, since_ms: now };
-        let known = self.waiting.entry(operation.id).or_insert(new);
+        let new = || Waiting { step, pace: wait.pace, looked_ms: now, in_step_ms: 0, at_pace_ms: 0 };
+        let known = self.waiting.entry(operation.id).or_insert_with(new);
         if known.step != step {
-            *known = Waiting { step, pace: wait.pace, first_ms: now, since_ms: now };
-        } else if known.pace != wait.pace {
-            (known.pace, known.since_ms) = (wait.pace, now);
+            *known = new();
         }
-        wait.pace.limit_ms().is_some_and(|limit| now.abs_diff(known.since_ms) >= limit)
+        // The wall clock may jump, and nobody was looking while the catalog had no leader.
+        let passed = now.saturating_sub(known.looked_ms).min(LOOK_GAP_MS);
+        known.looked_ms = now;
+        known.in_step_ms += passed;
+        known.at_pace_ms = if known.pace == wait.pace { known.at_pace_ms + passed } else { 0 };
+        known.pace = wait.pace;
+        wait.pace.limit_ms().is_some_and(|limit| known.at_pace_ms >= limit)
     }
 
     /// How long an operation's step has waited, in milliseconds.
-    pub(crate) fn waited_ms(&self, operation: &OperationRecord, now: u64) -> u64 {
+    pub(crate) fn waited_ms(&self, operation: &OperationRecord) -> u64 {
         let waiting = self.waiting.get(&operation.id).filter(|waiting| waiting.step == operation.step);
-        waiting.map_or(0, |waiting| now.abs_diff(waiting.first_ms))
+        waiting.map_or(0, |waiting| waiting.in_step_ms)
     }
 
     /// Forgets what nobody needs any more.

@@ -37,7 +37,7 @@ pub(crate) fn explain(sight: &Sight<'_>, memory: &Memory, id: OperationId) -> Re
         let Some(blocker) = blocker(sight, part, &wait) else { continue };
         if blockers.len() < BLOCKERS_MAX { blockers.push(blocker) } else { others += 1 }
     }
-    let mut facts = facts(sight, memory, &family, operation);
+    let mut facts = facts(memory, &family, operation);
     if others > 0 {
         facts.push(format!("{others} more parts are blocked"));
     }
@@ -104,18 +104,13 @@ fn blocker(sight: &Sight<'_>, operation: &OperationRecord, wait: &Wait) -> Optio
     })
 }
 
-fn facts(
-    sight: &Sight<'_>,
-    memory: &Memory,
-    family: &Family<'_>,
-    operation: &OperationRecord,
-) -> Vec<String> {
+fn facts(memory: &Memory, family: &Family<'_>, operation: &OperationRecord) -> Vec<String> {
     let mut facts = Vec::new();
     if let Some(step) = Step::of(operation).filter(|_| operation.state() == OperationState::Running) {
         let (at, of) = (operation.step + 1, operation.steps.len());
         facts.push(format!("it is at step {at} of {of}, '{}'", step.as_str()));
     }
-    let waited = memory.waited_ms(operation, sight.observed.wall_ms);
+    let waited = memory.waited_ms(operation);
     if waited >= 1000 {
         facts.push(format!("it has waited for {} s in this step", waited / 1000));
     }

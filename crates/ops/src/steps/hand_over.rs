@@ -98,7 +98,7 @@ fn elect(doing: &Doing<'_>, partition: &PartitionRecord, fixed: Option<u64>, awa
         let why = format!("{} has no leader, and no replica that could lead", sight.name(partition));
         return Look::waits(Wait::blocked(why, away));
     };
-    let waited = doing.memory.waited_ms(doing.operation, sight.observed.wall_ms);
+    let waited = doing.memory.waited_ms(doing.operation);
     let turn = (waited / ELECTION_MS) % count;
     let candidate = candidates[turn as usize];
     let why = format!("{} has no leader: replica {candidate} has to be elected", sight.name(partition));
