@@ -74,6 +74,8 @@ pub struct Group {
     /// Committed entries on their way to apply.
     handover: Handover,
     durable: LogIndex,
+    /// Where the membership in force was applied.
+    membership_at: LogIndex,
     /// Numbers of `Ready`s that wait for the log, and the last index each wrote.
     writes: VecDeque<(u64, Option<u64>)>,
     written: u64,
@@ -137,6 +139,7 @@ impl Group {
             applied: start.applied,
             handover: Handover::new(start.applied.index.get(), options.apply_bytes_max),
             durable: start.applied.index,
+            membership_at: start.applied.index,
             writes: VecDeque::new(),
             written: log_last.index.get(),
             received: None,
@@ -331,6 +334,7 @@ impl Group {
                 .apply_conf_change(&change.to_raft())
                 .expect("the change was applied to the same membership, which allowed it");
             self.raft.mut_store().set_membership(membership);
+            self.membership_at = outcome.applied.index;
             self.set_election_timeout();
         }
         self.observe_clock(outcome.hlc);
@@ -418,13 +422,20 @@ impl Group {
             applied: self.applied.index.get(),
             commit: raft.raft_log.committed,
             leader: raft.leader_id,
-            membership: self.leads().then(|| membership.clone()),
+            membership: (self.leads() && !self.would_forget_that_it_is_alone()).then(|| membership.clone()),
             member_epoch: if is_member { membership.epoch } else { 0 },
             in_sync: self.in_sync(),
             last_index: self.raft.store().last().index.get(),
             last_term: self.raft.store().last().term.get(),
             ..Default::default()
         }
+    }
+
+    /// Of two voters one has left, and a crash would make this one wait for its vote again: until what is applied
+    /// is durable nobody is told, so that the other stays for as long.
+    fn would_forget_that_it_is_alone(&self) -> bool {
+        let voters = membership::voters(self.raft.store().membership()).count();
+        voters == 1 && self.durable < self.membership_at
     }
 
     /// Notes who is in sync. Returns whether that is news.
