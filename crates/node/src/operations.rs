@@ -167,8 +167,8 @@ impl Node {
     /// # Errors
     /// `BadArgument`: there is no such setting.
     pub fn setting(&self, name: &str) -> Result<SettingValue, Fault> {
-        let setting = Setting::named(name)
-            .ok_or_else(|| Fault::new(ErrorCode::BadArgument, Setting::unknown(name)))?;
+        let setting =
+            Setting::named(name).ok_or_else(|| Fault::new(ErrorCode::BadArgument, Setting::unknown(name)))?;
         Ok(setting_value(&self.watch.latest(), setting))
     }
 

@@ -39,7 +39,8 @@ impl RouteTable {
             && let Some(membership) = bootstrap.and_then(|bootstrap| bootstrap.membership.as_ref())
         {
             let nodes = membership.members.iter().map(|member| NodeId(member.node)).collect();
-            let route = GroupRoute { generation: Generation(1), route_epoch: RouteEpoch(1), nodes, manual: false };
+            let route =
+                GroupRoute { generation: Generation(1), route_epoch: RouteEpoch(1), nodes, manual: false };
             groups.insert(GroupId::CATALOG, route);
         }
         let tables = catalog

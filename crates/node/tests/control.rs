@@ -195,6 +195,35 @@ fn replicas_are_told_when_it_changes_and_now_and_then() {
 }
 
 #[test]
+fn a_starting_node_leaves_elections_to_others_until_its_copy_knows_this_run() {
+    let mut world = World::new();
+    let (replica, node) = world.replica(1);
+    let follower = ReplicaReport { group: GROUP.get(), replica: replica.get(), ..Default::default() };
+    let known = world.catalog.node(node).unwrap().clone();
+    world.apply(CatalogOp::RegisterNode(NodeRecord { boot: known.boot + 1, ..known.clone() }));
+    let told = |decision: Decision| -> Vec<Campaign> {
+        let when = |input: &Input| match input {
+            Input::Campaign { when, .. } => Some(*when),
+            _ => None,
+        };
+        decision.inputs.iter().filter_map(when).collect()
+    };
+    let at = |seconds: u64| Moment((1 + seconds) * 1_000_000_000);
+    let mut control = Control::default();
+    let mut look =
+        |world: &World, seconds| told(world.step(&mut control, node, follower.clone(), at(seconds)));
+    assert_eq!(look(&world, 0), [Campaign::OnlyIfAsked], "what was given up meanwhile is not known yet");
+    assert_eq!(look(&world, 9), [Campaign::OnlyIfAsked]);
+    assert_eq!(look(&world, 10), [Campaign::AsUsual], "a table does not wait for the catalog for ever");
+    let mut control = Control::default();
+    let mut look =
+        |world: &World, seconds| told(world.step(&mut control, node, follower.clone(), at(seconds)));
+    assert_eq!(look(&world, 0), [Campaign::OnlyIfAsked]);
+    world.apply(CatalogOp::RegisterNode(known));
+    assert_eq!(look(&world, 1), [Campaign::AsUsual]);
+}
+
+#[test]
 fn a_leader_tells_that_it_leads_once_for_each_term() {
     let mut world = World::new();
     let (replica, node) = world.replica(0);
@@ -222,7 +251,12 @@ fn a_replica_that_is_offline_shall_stay_without_a_vote() {
     let (replica, node) = world.replica(0);
     world.leads(replica.get(), 6);
     let second = world.replica(1).0;
-    world.edit(Edit::SetOffline(SetOffline { group: GROUP.get(), replica: second.get(), offline: true, led: false }));
+    world.edit(Edit::SetOffline(SetOffline {
+        group: GROUP.get(),
+        replica: second.get(),
+        offline: true,
+        led: false,
+    }));
     let decision = world.step(&mut Control::default(), node, world.leader(6), Moment(0));
     let wish = decision.inputs.iter().find_map(|input| match input {
         Input::Wish { replicas, .. } => Some(replicas.clone()),
