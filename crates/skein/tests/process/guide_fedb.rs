@@ -605,3 +605,43 @@ fn offsets_count_writes_and_are_equal_at_rest() {
         rows.iter().filter(|row| row["pid"] == "0").all(|row| row["record_cnt"] == "8").then_some(())
     });
 }
+
+#[test]
+fn replicas_come_and_go_and_ops_are_forgotten() {
+    let _alone = alone();
+    let guide = Guide::start();
+    let endpoint = guide.endpoint(".31");
+    assert_eq!(guide.said(&format!("delreplica flow 0-1 {endpoint}")), "DelReplica ok\n");
+    guide.ops_are_done();
+    let without: Vec<&str> = WHOLE.into_iter().filter(|row| !row.contains(".31")).collect();
+    guide.becomes(QUICKLY, &without);
+    let gone = guide.refused(&format!("recovertable flow 0 {endpoint}"));
+    assert_eq!(gone, "Fail to recover table. error msg:pid does not exist");
+    assert_eq!(guide.said(&format!("addreplica flow 0,1 {endpoint}")), "AddReplica ok\n");
+    guide.ops_are_done();
+    guide.becomes(QUICKLY, &WHOLE);
+    let there = guide.refused(&format!("addreplica flow 1 {endpoint}"));
+    assert_eq!(there, format!("Fail to addreplica. error msg:pid 1 is exist in {endpoint}"));
+    guide.digests_are_equal();
+
+    assert_eq!(guide.said("makesnapshot flow 0"), "MakeSnapshot ok\n");
+    let ops = guide.ops_are_done();
+    let types: Vec<&str> = ops.iter().filter_map(|op| op.split(' ').next()).collect();
+    for op_type in ["kAddReplicaOP", "kDelReplicaOP", "kMakeSnapshotOP"] {
+        assert!(types.contains(&op_type), "{ops:?}");
+    }
+    let last = guide.table("showopstatus flow 0").last().expect("a row")["op_id"].clone();
+    let ended = "Cancel op failed, error msg: op status is not kDoing or kInited";
+    assert_eq!(guide.refused(&format!("cancelop {last}")), ended);
+    assert_eq!(guide.said(&format!("deleteop {last}")), "Delete op ok\n");
+    let unknown = "Delete op failed, error msg: op id does not exist";
+    assert_eq!(guide.refused(&format!("deleteop {last}")), unknown);
+    assert_eq!(guide.said("deleteop done"), "Delete op ok\n");
+    assert!(guide.ops().is_empty(), "{:?}", guide.ops());
+
+    // What the field's tools look for, and nothing else.
+    let output = guide.fedb(&format!("updatetablealive flow * {endpoint} no"));
+    assert!(output.status.success() && output.stdout.ends_with(b"\nupdate ok\n"), "{}", words(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing was changed"), "{}", words(&output));
+    assert_eq!(guide.shown(), WHOLE);
+}
