@@ -6,6 +6,7 @@ mod damage;
 mod growing;
 mod guide_fedb;
 mod load;
+mod lost_majority;
 mod operations;
 mod power;
 mod restarts;

@@ -25,7 +25,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// Where test clusters look for ports: below what the system hands out by itself.
 const PORTS: std::ops::Range<u32> = 10_000..30_000;
 /// Ports of the largest test cluster.
-const PORTS_PER_CLUSTER: u32 = 50;
+const PORTS_PER_CLUSTER: u32 = 60;
 
 /// What a cluster shall be.
 #[derive(Clone, Debug)]
