@@ -39,7 +39,7 @@ fn acts() -> impl Strategy<Value = Act> {
 }
 
 fn requests() -> impl Strategy<Value = OperationRequest> {
-    const KINDS: [&str; 14] = [
+    const KINDS: [&str; 15] = [
         "change-leader",
         "add-replica",
         "remove-replica",
@@ -54,6 +54,7 @@ fn requests() -> impl Strategy<Value = OperationRequest> {
         "decommission",
         "balance",
         "set-replicas",
+        "recover-quorum",
     ];
     let node = || 1..6u64;
     (
