@@ -68,13 +68,13 @@ pub fn recover_quorum(arguments: &RecoverQuorum) -> Result<Exit, Fault> {
             ask("\nthis gives up acknowledged writes; type the cluster's name to do it: ")
         }
         None => {
-            let detail = "recover-quorum gives up acknowledged writes: --name NAME, the cluster's name";
+            let detail = "this gives up acknowledged writes; say the cluster's name with --name NAME";
             return Err(Fault::new(ErrorCode::NeedsConsent, detail));
         }
     };
     if typed != name {
-        say::note(format_args!("nothing was changed: the cluster is called '{name}', not '{typed}'"));
-        return Ok(exit::REFUSED);
+        let detail = format!("the cluster is called '{name}', not '{typed}'; nothing was changed");
+        return Err(Fault::new(ErrorCode::NeedsConsent, detail));
     }
     let wish = StartOperation { request, planned: Some(plan.catalog_version), by: None };
     start(&client, &wish, arguments.wait, &arguments.find, form)

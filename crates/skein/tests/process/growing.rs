@@ -211,6 +211,15 @@ impl Load {
     }
 }
 
+/// Ends a load, also when what goes on meanwhile has failed.
+struct EndOf<'a>(&'a Load);
+
+impl Drop for EndOf<'_> {
+    fn drop(&mut self) {
+        self.0.over.store(true, Ordering::Relaxed);
+    }
+}
+
 /// An operation that must end well.
 fn operate(cluster: &Cluster, arguments: &[&str]) -> Operation {
     let output = cluster.run([arguments, &["--yes", "--wait", "--json"]].concat());
@@ -232,6 +241,7 @@ fn a_node_is_added_filled_and_taken_away_and_no_request_fails() {
     let cluster = three();
     let load = Load::default();
     std::thread::scope(|scope| {
+        let _ends = EndOf(&load);
         for client in 0..6 {
             let (cluster, load) = (&cluster, &load);
             scope.spawn(move || load.run(cluster, client));
@@ -247,7 +257,6 @@ fn a_node_is_added_filled_and_taken_away_and_no_request_fails() {
         operate(&cluster, &["op", "decommission", "4"]);
         until("a node that ended by itself", || (!cluster.is_running(4)).then_some(()));
         load.goes_on(1_000);
-        load.over.store(true, Ordering::Relaxed);
     });
     let failures = load.failures.into_inner().expect("no client panicked");
     let answered = load.answered.into_inner();
