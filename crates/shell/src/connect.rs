@@ -85,17 +85,30 @@ fn by_use(status: &Status, leader: &NodeStatus) -> Vec<String> {
     nodes.into_iter().map(|node| node.http.clone()).collect()
 }
 
-/// Refuses a cluster that is not the one that was named.
+/// Refuses a cluster that is not the one that was named, by its name or its id. A node that joined from
+/// elsewhere was not told the name, so others are asked until one knows it.
 ///
 /// # Errors
-/// `WrongCluster`, saying what it is called.
-pub fn check_name(client: &Client, wanted: &str) -> Result<(), Fault> {
+/// `WrongCluster`, saying what it is called; what the node at the address says.
+pub fn check_name(client: &Client, lookup: &Lookup, wanted: &str) -> Result<(), Fault> {
     let wanted = wanted.trim_matches('/');
-    let identity = client.identity()?;
-    if wanted.is_empty() || wanted == identity.name || wanted == identity.cluster {
+    let first = client.identity()?;
+    if wanted.is_empty() || wanted == first.name || wanted == first.cluster {
         return Ok(());
     }
-    let name = if identity.name.is_empty() { &identity.cluster } else { &identity.name };
+    let others = || {
+        let nodes = client.status().map(|status| status.nodes).unwrap_or_default().into_iter();
+        let name = |node: NodeStatus| {
+            let other = Lookup { addresses: vec![node.http], ..lookup.clone() }.client().ok()?;
+            Some(other.identity().ok()?.name)
+        };
+        nodes.filter_map(name).find(|name| !name.is_empty()).unwrap_or_default()
+    };
+    let name = if first.name.is_empty() { others() } else { first.name };
+    if name == wanted {
+        return Ok(());
+    }
+    let name = if name.is_empty() { first.cluster } else { name };
     let detail =
         format!("the cluster at {} is called '{name}', not '{wanted}'", client.addresses().join(","));
     Err(Fault::new(ErrorCode::WrongCluster, detail))

@@ -98,7 +98,7 @@ pub fn run(program: Program, arguments: &[String], streams: &mut Streams<'_>) ->
     }
     let (client, names_leader) = connected(&flags).map_err(|(words, fault)| streams.fail(words, &fault))?;
     if !flags.zk_root_path.is_empty() {
-        connect::check_name(&client, &flags.zk_root_path)
+        connect::check_name(&client, &flags.lookup, &flags.zk_root_path)
             .map_err(|fault| streams.fail("get children failed", &fault))?;
     }
     let found = connect::to_leader(&client, &flags.lookup)
