@@ -159,10 +159,15 @@ impl Catalog {
         self.nodes().map(|node| (NodeId(node.id), node.endpoint.clone())).collect()
     }
 
-    /// The nodes that shall replicate the catalog: whom to ask for a newer copy.
+    /// The nodes that replicate the catalog: whom to ask for a newer copy, and who may lead it.
     pub fn catalog_nodes(&self) -> Vec<NodeId> {
-        let route = self.catalog_route();
-        route.into_iter().flat_map(|route| route.replicas).map(|(_, node)| node).collect()
+        self.partition(GroupId::CATALOG).map(nodes_of).unwrap_or_default()
+    }
+
+    /// The nodes on which a group may be led: those of the replicas wished for, the likeliest leader first, then
+    /// those that its members have not let go yet. One of them may lead until the others can.
+    pub fn group_nodes(&self, group: GroupId) -> Vec<NodeId> {
+        self.partition(group).map(nodes_of).unwrap_or_default()
     }
 
     fn route_of(&self, table: &TableRecord) -> Option<TableRoute> {
@@ -186,6 +191,16 @@ pub fn display_name(table: &TableRecord) -> String {
         return table.name.clone();
     }
     format!("{}:{}", table.namespace, table.name)
+}
+
+fn nodes_of(partition: &PartitionRecord) -> Vec<NodeId> {
+    let mut nodes: Vec<NodeId> = partition.replicas.iter().map(|replica| NodeId(replica.node)).collect();
+    for member in partition.observed.iter().flat_map(|observed| &observed.members) {
+        if !nodes.contains(&NodeId(member.node)) {
+            nodes.push(NodeId(member.node));
+        }
+    }
+    nodes
 }
 
 fn partition_route(partition: &PartitionRecord) -> PartitionRoute {

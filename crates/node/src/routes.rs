@@ -29,7 +29,7 @@ impl RouteTable {
                 let route = GroupRoute {
                     generation: Generation(partition.generation),
                     route_epoch: RouteEpoch(partition.route_epoch),
-                    nodes: partition.replicas.iter().map(|replica| NodeId(replica.node)).collect(),
+                    nodes: catalog.group_nodes(GroupId(partition.group)),
                     manual: manual && partition.group != GroupId::CATALOG.get(),
                 };
                 (GroupId(partition.group), route)
