@@ -106,7 +106,11 @@ fn of_operation<'a>(
 /// Whoever leaves must not take the majority of the others with it.
 pub(super) fn enter_remove(doing: &Doing<'_>, partition: &PartitionRecord) -> Result<Vec<Edit>, Stop> {
     let node = doing.source_node().unwrap_or(0);
-    let Some(replica) = replica_on(partition, node) else { return Ok(Vec::new()) };
+    let Some(replica) = replica_on(partition, node) else {
+        // It has moved while the operation waited for its turn: whoever wanted one less still has too many.
+        let detail = format!("{} on node {node}", doing.sight.name(partition));
+        return Err(Stop::Failed(Fault::new(ErrorCode::NotThere, detail)));
+    };
     may_go(doing, partition, replica)?;
     let successor = kind::target_node(doing.kind).and_then(|node| replica_on(partition, node));
     let successor = successor.map_or(0, |replica| replica.id);
