@@ -17,6 +17,8 @@ use crate::random::Random;
 pub enum Command {
     /// Plans an operation of this kind, and starts it, at once or after so many nanoseconds.
     Operate(&'static str, u64),
+    /// Exactly this operation, once, whether it is refused or not: for stories.
+    Ask(Wish),
     /// Cancels an operation that has not ended.
     Cancel,
     /// Forgets one that has ended.
@@ -29,6 +31,19 @@ pub enum Command {
     Release(NodeId),
     /// Adds a node.
     Join,
+}
+
+/// An operation on the first partition of a table, for stories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Its kind.
+    pub kind: &'static str,
+    /// The table.
+    pub table: &'static str,
+    /// The node that something leaves; 0: none, or whichever has a replica.
+    pub from: u64,
+    /// The node that something goes to; 0: none, or whichever has none.
+    pub to: u64,
 }
 
 /// Kinds of operations that can be asked for; the more often one stands here, the more often it is.
@@ -103,6 +118,25 @@ impl Chooser<'_> {
                 request.count = Some(self.random.between(2, 5) as u32);
             }
             _ => self.about_partitions(&mut request, senseless),
+        }
+        request
+    }
+
+    /// The wish of a story.
+    pub fn exact(&mut self, wish: Wish) -> OperationRequest {
+        let mut request = OperationRequest { kind: wish.kind.into(), ..Default::default() };
+        let record = self.catalog.find(wish.table);
+        let first = record.and_then(|record| record.groups.first());
+        let Some(partition) = first.and_then(|id| self.catalog.partition(GroupId(*id))).cloned() else {
+            return request;
+        };
+        (request.table, request.partitions) = (Some(wish.table.into()), vec![0]);
+        let or = |node: u64, any: Option<u64>| if node == 0 { any } else { Some(node) };
+        if ["remove-replica", "migrate"].contains(&wish.kind) {
+            request.from = or(wish.from, self.host(&partition));
+        }
+        if ["add-replica", "migrate"].contains(&wish.kind) {
+            request.to = or(wish.to, self.stranger(&partition));
         }
         request
     }

@@ -1,6 +1,7 @@
 //! What the simulator once found, as small stories. Each failed before the bug was mended.
 
 use sim::faults::Fault;
+use sim::operator::{Command, Wish};
 use sim::plan::{MILLI, Plan, SECOND};
 use sim::world::{Outcome, World};
 
@@ -57,5 +58,84 @@ fn a_node_without_a_replica_of_the_catalog_is_sent_one() {
         (plan.nodes, plan.metas) = (5, 3);
         plan.clocks = vec![(1_000_000, 0); plan.nodes];
         plan.faults = vec![(20 * SECOND, Fault::PowerCut(4, SECOND)), (30 * SECOND, Fault::Kill(3, SECOND))];
+    });
+}
+
+fn ask(kind: &'static str, table: &'static str, from: u64, to: u64) -> Command {
+    Command::Ask(Wish { kind, table, from, to })
+}
+
+/// How many operations failed.
+fn failed(outcomes: &[Outcome]) -> u64 {
+    let lines = outcomes.iter().flat_map(|outcome| outcome.coverage.lines());
+    lines.filter(|(line, _)| line == "any operation: failed").map(|(_, count)| count).sum()
+}
+
+/// A replica of the catalog that the others had let go heard nothing any more, not even that it may go: it stayed
+/// for ever, and its node had an old catalog.
+#[test]
+fn a_node_whose_replica_of_the_catalog_moved_away_hears_of_it() {
+    tell("moved catalog", |plan| {
+        (plan.nodes, plan.metas) = (4, 3);
+        plan.clocks = vec![(1_000_000, 0); plan.nodes];
+        plan.commands = vec![(10 * SECOND, ask("migrate", "catalog", 1, 4))];
+        plan.faults = vec![(20 * SECOND, Fault::Kill(0, SECOND))];
+    });
+}
+
+/// A replica that led again followed the wish of its last term, and removed a voter that had come meanwhile.
+#[test]
+fn whoever_leads_again_does_not_follow_an_old_wish() {
+    tell("old wish", |plan| {
+        (plan.nodes, plan.metas) = (5, 3);
+        plan.clocks = vec![(1_000_000, 0); plan.nodes];
+        plan.commands =
+            (5..20).map(|second| (2 * second * SECOND, ask("migrate", "default", 0, 0))).collect();
+        plan.faults = (40..160).map(|quarter| (quarter * SECOND / 4, Fault::Transfer)).collect();
+    });
+}
+
+/// An operation that adds a replica was cancelled and asked for again: the node dropped the old replica for the
+/// new one at once, while it still was one of two voters, and the group was stuck.
+#[test]
+fn a_voter_is_not_pushed_off_its_node_by_the_next_replica() {
+    tell("pushed off", |plan| {
+        plan.replicas = 1;
+        plan.commands = (0..8)
+            .flat_map(|round| {
+                let at = (10 + 4 * round) * SECOND;
+                let add = ask("add-replica", "default", 0, 0);
+                [(at, add), (at + 700 * MILLI, Command::Cancel), (at + 900 * MILLI, add)]
+            })
+            .collect();
+    });
+}
+
+/// Replicas that applied more at once hashed writes of the digest's own entry as well: under load the evidence of
+/// equal replicas differed.
+#[test]
+fn evidence_is_equal_under_load() {
+    let outcomes = tell("evidence", |plan| {
+        plan.clients = 30;
+        plan.apply_bytes_max = types::limits::APPLY_BYTES_MAX;
+        plan.commands =
+            (5..25).map(|second| (2 * second * SECOND, ask("recover-partition", "default", 0, 0))).collect();
+        plan.faults = (10..24)
+            .map(|n| (2 * n * SECOND, Fault::SlowApply(n as usize % 3, 90 * MILLI, SECOND)))
+            .collect();
+    });
+    assert_eq!(failed(&outcomes), 0);
+}
+
+/// The last other voter was removed as soon as the leader said so. After a crash the leader had forgotten, and
+/// waited for its vote.
+#[test]
+fn one_of_two_voters_that_stays_alone_does_not_forget_it() {
+    tell("alone", |plan| {
+        plan.replicas = 2;
+        plan.flush_interval = 3 * SECOND;
+        plan.commands = vec![(10 * SECOND, ask("remove-replica", "default", 0, 0))];
+        let power = |at| (at, Fault::StopAll { power: true, within: SECOND });
+        plan.faults = vec![power(10 * SECOND + 600 * MILLI), power(12 * SECOND)];
     });
 }

@@ -74,7 +74,8 @@ impl Votes {
         }
         let old = std::mem::replace(&mut known.membership, membership.clone());
         let voters = known.voters();
-        let lost = old.members.iter().filter(|member| !member.learner).map(|member| ReplicaId(member.replica));
+        let lost =
+            old.members.iter().filter(|member| !member.learner).map(|member| ReplicaId(member.replica));
         for replica in lost.filter(|replica| !voters.contains(replica)) {
             self.checked += 1;
             let change = || format!("group {group} was {} and is {}", shown(&old), shown(membership));
@@ -134,8 +135,7 @@ impl Votes {
                 continue;
             };
             let known = self.groups.get(&GroupId(group));
-            let staying =
-                || known.map_or(0, |known| known.staying(transition.before, GroupId(group)).len());
+            let staying = || known.map_or(0, |known| known.staying(transition.before, GroupId(group)).len());
             self.begun.entry(OperationId(operation.id)).or_insert_with(staying);
         }
     }

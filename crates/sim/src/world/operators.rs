@@ -73,6 +73,15 @@ impl World {
         };
         let chosen = match command {
             Command::Operate(kind, late) => return self.operate(place, number, kind, late),
+            Command::Ask(wish) => {
+                let planned = self.choose(place, |chooser, process| {
+                    let request = chooser.exact(wish);
+                    process.plan_operation(&request)
+                });
+                let Some(Ok(planned)) = planned else { return };
+                let then = Then::Announced(planned.plan.lowest_fault_tolerance);
+                return self.say(place, number, CatalogOp::Operate(planned.start), then);
+            }
             Command::Cancel => self.cancel_something(place),
             Command::Forget => self.forget_something(place),
             Command::Set => self.set_something(place),
@@ -309,8 +318,8 @@ impl World {
             process.explain_everything();
         }
         let first = now < self.plan.heal_at + 3 * SECOND / 2;
-        // Whoever has lost a machine for good must say who leads in its place.
-        if first && (self.random.permille(500) || self.nodes.iter().any(|node| node.lost)) {
+        // In manual mode a group whose leader of record lacks entries of another waits for a person.
+        if first && self.random.permille(500) || now >= self.plan.heal_at + PATIENCE {
             let op = set(settings::AUTO_FAILOVER.name, "true");
             self.with(place, |process, out| process.change_catalog(op, Purpose::Operator, out));
         }
