@@ -251,7 +251,7 @@ pub struct PartitionRecord {
 /// A survivor of a lost majority goes on alone, under a new id.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct Takeover {
-    /// The id under which it goes on.
+    /// The id under which it goes on. Lower ids are of the old group.
     #[prost(uint64, tag = "1")]
     pub replica: u64,
     /// The id that it had.
@@ -266,6 +266,19 @@ pub struct Takeover {
     /// Its node.
     #[prost(uint64, tag = "5")]
     pub node: u64,
+}
+
+impl PartitionRecord {
+    /// Whether a replica is of a group that was given up: it shall lead nothing any more.
+    pub fn has_given_up(&self, replica: u64) -> bool {
+        self.takeover.is_some_and(|takeover| replica < takeover.replica)
+    }
+
+    /// Whether the survivor of a group that was given up has yet to lead. Until then nothing of the old group is
+    /// removed: it may be all that there is.
+    pub fn awaits_survivor(&self) -> bool {
+        self.takeover.is_some_and(|takeover| self.leader_term <= takeover.term)
+    }
 }
 
 /// A replica wished for.

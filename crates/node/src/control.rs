@@ -245,12 +245,15 @@ impl Control {
 /// When a replica that hears of no leader begins an election.
 ///
 /// While no other replica may take over by itself, only the leader of record does; the catalog's own group
-/// always elects. A group that the catalog does not know waits until it does.
+/// always elects. A group that the catalog does not know waits until it does, and one that was given up for good.
 pub fn campaign(catalog: &Catalog, me: NodeId, group: GroupId, replica: ReplicaId) -> Campaign {
     if group == GroupId::CATALOG {
         return Campaign::AsUsual;
     }
     let Some(partition) = catalog.partition(group) else { return Campaign::OnlyIfAsked };
+    if partition.has_given_up(replica.get()) {
+        return Campaign::OnlyIfAsked;
+    }
     if leader_of_record(partition) == Some(replica) {
         return Campaign::AsUsual;
     }

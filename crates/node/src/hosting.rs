@@ -93,6 +93,9 @@ pub fn may_go(
     member_epoch: u64,
 ) -> bool {
     let Some(partition) = partition.filter(|_| !mutant!(VoterDroppedAtOnce)) else { return true };
+    if partition.has_given_up(replica.get()) {
+        return !partition.awaits_survivor();
+    }
     let known = partition.observed.as_ref().or(partition.birth.as_ref());
     let voters = || known.iter().flat_map(|known| &known.members).filter(|member| !member.learner);
     let others = voters().filter(|voter| voter.replica != replica.get()).count();
@@ -162,6 +165,12 @@ mod tests {
         partition.replicas.push(api::catalog::ReplicaRecord { id: 4, node: 3, ..Default::default() });
         assert!(third(&partition, 5), "another one takes its place");
         assert!(may_go(None, NodeId(3), ReplicaId(3), 5), "the table was dropped");
+        let takeover =
+            api::catalog::Takeover { replica: 5, survivor: 1, term: 1 << 32, ..Default::default() };
+        (partition.takeover, partition.leader_term) = (Some(takeover), 1 << 32);
+        assert!(!third(&partition, 5), "the survivor does not lead yet");
+        partition.leader_term += 1;
+        assert!(third(&partition, 5));
     }
 
     #[test]

@@ -170,14 +170,12 @@ impl Draft<'_> {
         let known = partition.observed.as_ref().map_or(0, |observed| observed.epoch);
         let highest = wish.term.max(wish.epoch).max(partition.leader_term).max(known);
         let begins = ((highest >> ERA_BITS) + 1) << ERA_BITS;
-        for (rank, replica) in partition.replicas.iter_mut().enumerate() {
+        // The survivor first: whoever has a lower id is of the old group.
+        let others = (0..partition.replicas.len()).filter(|rank| *rank != place);
+        for rank in std::iter::once(place).chain(others) {
+            let (id, node) = (partition.next_replica, partition.replicas[rank].node);
             let established = rank == place;
-            *replica = ReplicaRecord {
-                id: partition.next_replica,
-                node: replica.node,
-                established,
-                ..ReplicaRecord::default()
-            };
+            partition.replicas[rank] = ReplicaRecord { id, node, established, ..ReplicaRecord::default() };
             partition.next_replica += 1;
         }
         let survivor = partition.replicas[place];
