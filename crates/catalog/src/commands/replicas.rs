@@ -96,14 +96,10 @@ pub(super) fn replace(
         return Err(bad_argument(detail));
     }
     let mut partition = partition.clone();
-    partition.replicas[rank] = ReplicaRecord {
-        id: partition.next_replica,
-        node: partition.replicas[rank].node,
-        founding: false,
-        established: false,
-        offline: false,
-        led: false,
-    };
+    // One that was taken offline by command stays so.
+    let lost = partition.replicas[rank];
+    partition.replicas[rank] =
+        ReplicaRecord { id: partition.next_replica, founding: false, established: false, ..lost };
     partition.next_replica += 1;
     partition.route_epoch += 1;
     Ok(Decision::ok(cluster, vec![put_partition(partition)]))
