@@ -102,6 +102,13 @@ impl Votes {
             }
             CatalogOp::Operate(change) => {
                 for edit in change.edits.iter().filter_map(|edit| edit.edit.as_ref()) {
+                    if let Edit::TakeOver(wish) = edit {
+                        // Whoever had a vote is given up, by command.
+                        let group = GroupId(wish.group);
+                        let voters = self.groups.get(&group).map(Group::voters).unwrap_or_default();
+                        voters.into_iter().for_each(|voter| self.give_up(transition, group, voter));
+                        continue;
+                    }
                     let (group, replica) = match edit {
                         Edit::RemoveReplica(leaving) => (leaving.group, leaving.replica),
                         Edit::SetOffline(set) if set.offline => (set.group, set.replica),

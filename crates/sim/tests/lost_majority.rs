@@ -1,0 +1,62 @@
+//! A lost majority, as stories: two followers are gone for longer than anybody waits, and their leader goes on alone.
+//!
+//! Whoever led has everything that was acknowledged, so in these stories nothing may be lost, and all checkers hold.
+
+use sim::faults::Fault;
+use sim::operator::{Command, Wish};
+use sim::plan::{MILLI, Plan, SECOND};
+use sim::world::World;
+
+/// Seeds of each story.
+const SEEDS: u64 = 5;
+
+fn tell(name: &str, story: impl Fn(&mut Plan)) {
+    for seed in 0..SEEDS {
+        let mut plan = Plan::calm(seed);
+        (plan.nodes, plan.metas) = (5, 5);
+        plan.clocks = vec![(1_000_000, 0); plan.nodes];
+        (plan.partitions, plan.replicas) = (1, 3);
+        let wish = Wish { kind: "recover-quorum", table: "default", from: 0, to: 0 };
+        // Refused until the lost count as down.
+        plan.commands = (11..20).map(|second| (second * SECOND, Command::Ask(wish))).collect();
+        story(&mut plan);
+        let outcome = World::new(plan, false).run();
+        if let Some(violation) = outcome.violation {
+            panic!("{name}, seed {seed}: {violation}");
+        }
+        let lines = outcome.coverage.lines();
+        let taken_over = lines.iter().find(|(line, _)| line == "recover-quorum: take-over");
+        assert!(taken_over.is_some_and(|(_, count)| *count == 1), "{name}, seed {seed}: {taken_over:?}");
+    }
+}
+
+#[test]
+fn the_leader_goes_on_alone_and_the_others_come_back() {
+    tell("others return", |plan| {
+        plan.faults =
+            vec![(10 * SECOND, Fault::Kill(1, 20 * SECOND)), (10 * SECOND, Fault::Kill(2, 20 * SECOND))];
+    });
+}
+
+#[test]
+fn the_survivor_loses_power_on_the_way() {
+    tell("power cut", |plan| {
+        plan.faults = vec![
+            (10 * SECOND, Fault::Kill(1, 20 * SECOND)),
+            (10 * SECOND, Fault::Kill(2, 20 * SECOND)),
+            (17 * SECOND, Fault::PowerCut(0, SECOND)),
+        ];
+    });
+}
+
+#[test]
+fn the_lost_come_back_in_the_very_moment() {
+    // They were down for as long as it takes to count as lost; then they start beside the survivor, with an old
+    // catalog and a majority of what was.
+    for more in [0, 100, 200, 300, 500, 800] {
+        let down = 6 * SECOND + more * MILLI;
+        tell("at once", |plan| {
+            plan.faults = vec![(10 * SECOND, Fault::Kill(1, down)), (10 * SECOND, Fault::Kill(2, down))];
+        });
+    }
+}
