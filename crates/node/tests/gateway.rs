@@ -207,7 +207,7 @@ fn the_only_one_that_is_left_is_found_whichever_it_is() {
     for left in [1, 2, 3].map(NodeId) {
         let mut test = Test::new();
         test.world.leader.set(None);
-        [1, 2, 3].map(NodeId).map(|node| test.disconnect(node));
+        (1..=3).map(NodeId).for_each(|node| test.disconnect(node));
         let mut sent = test.call(Access::Read, "a");
         for attempt in 1.. {
             let [(to, request)] = &sent[..] else { panic!("{sent:?}") };

@@ -35,6 +35,8 @@
 //!    replica comes back under a new id, which Raft has made no promise to.
 //! 7. **Bounded**: queues, batches, windows, transfers and retention have limits with names
 //!    (`types::limits`, [`retention`]).
+//! 8. **A lost majority is given up by name only**: a survivor goes on alone under a new id, in terms and epochs
+//!    that no replica of the old group can reach ([`takeover`]).
 //!
 //! # Caveats
 //!
