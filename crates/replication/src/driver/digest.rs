@@ -42,6 +42,8 @@ impl Waiting {
 }
 
 pub(super) fn run_digests(core: &Core) {
+    // All replicas of a partition are hashed at once, maybe on one machine: writes go first.
+    env::stand_back();
     let (mut commands, mut waiting) = (Vec::new(), Waiting::default());
     loop {
         let wait = if waiting.0.is_empty() { WAIT } else { Duration::ZERO };
