@@ -216,7 +216,7 @@ impl Checks {
 
     /// A plan has announced what these operations would leave.
     pub fn announce(&mut self, operations: &[u64], tolerance: u32) {
-        self.laws.votes.announce(operations, tolerance);
+        self.laws.announce(operations, tolerance);
     }
 
     /// A replica is gone.

@@ -9,6 +9,15 @@ use sim::world::{Outcome, World};
 const SEEDS: u64 = 10;
 
 fn tell(name: &str, story: impl Fn(&mut Plan)) -> Vec<Outcome> {
+    tell_often(name, SEEDS, story)
+}
+
+/// A story in which operators are at work, which takes longer.
+fn tell_operated(name: &str, story: impl Fn(&mut Plan)) -> Vec<Outcome> {
+    tell_often(name, SEEDS / 3, story)
+}
+
+fn tell_often(name: &str, seeds: u64, story: impl Fn(&mut Plan)) -> Vec<Outcome> {
     let one = |seed| {
         let mut plan = Plan::calm(seed);
         story(&mut plan);
@@ -18,7 +27,7 @@ fn tell(name: &str, story: impl Fn(&mut Plan)) -> Vec<Outcome> {
         }
         outcome
     };
-    (0..SEEDS).map(one).collect()
+    (0..seeds).map(one).collect()
 }
 
 /// While a leader is paused its node is silent, and the others have elected another within a second. Gateways
@@ -75,7 +84,7 @@ fn failed(outcomes: &[Outcome]) -> u64 {
 /// for ever, and its node had an old catalog.
 #[test]
 fn a_node_whose_replica_of_the_catalog_moved_away_hears_of_it() {
-    tell("moved catalog", |plan| {
+    tell_operated("moved catalog", |plan| {
         (plan.nodes, plan.metas) = (4, 3);
         plan.clocks = vec![(1_000_000, 0); plan.nodes];
         plan.commands = vec![(10 * SECOND, ask("migrate", "catalog", 1, 4))];
@@ -86,7 +95,7 @@ fn a_node_whose_replica_of_the_catalog_moved_away_hears_of_it() {
 /// A replica that led again followed the wish of its last term, and removed a voter that had come meanwhile.
 #[test]
 fn whoever_leads_again_does_not_follow_an_old_wish() {
-    tell("old wish", |plan| {
+    tell_operated("old wish", |plan| {
         (plan.nodes, plan.metas) = (5, 3);
         plan.clocks = vec![(1_000_000, 0); plan.nodes];
         plan.commands =
@@ -99,7 +108,7 @@ fn whoever_leads_again_does_not_follow_an_old_wish() {
 /// new one at once, while it still was one of two voters, and the group was stuck.
 #[test]
 fn a_voter_is_not_pushed_off_its_node_by_the_next_replica() {
-    tell("pushed off", |plan| {
+    tell_operated("pushed off", |plan| {
         plan.replicas = 1;
         plan.commands = (0..8)
             .flat_map(|round| {
@@ -115,7 +124,7 @@ fn a_voter_is_not_pushed_off_its_node_by_the_next_replica() {
 /// equal replicas differed.
 #[test]
 fn evidence_is_equal_under_load() {
-    let outcomes = tell("evidence", |plan| {
+    let outcomes = tell_operated("evidence", |plan| {
         plan.clients = 30;
         plan.apply_bytes_max = types::limits::APPLY_BYTES_MAX;
         plan.commands =
@@ -131,7 +140,7 @@ fn evidence_is_equal_under_load() {
 /// waited for its vote.
 #[test]
 fn one_of_two_voters_that_stays_alone_does_not_forget_it() {
-    tell("alone", |plan| {
+    tell_operated("alone", |plan| {
         plan.replicas = 2;
         plan.flush_interval = 3 * SECOND;
         plan.commands = vec![(10 * SECOND, ask("remove-replica", "default", 0, 0))];

@@ -12,7 +12,7 @@ use catalog::Catalog;
 use engine::ApplyContext;
 use prost::Message;
 use types::settings::AUTO_FAILOVER;
-use types::{ErrorCode, GroupId, ReplicaId};
+use types::{ErrorCode, GroupId, OperationId, ReplicaId};
 
 use super::departures::Departures;
 use super::evidence::Evidence;
@@ -77,6 +77,19 @@ impl Laws {
     /// The catalog as of the last command that any node carried out.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// A plan has announced what these operations would leave. It says nothing of a partition that another
+    /// operation changes first.
+    pub fn announce(&mut self, operations: &[u64], tolerance: u32) {
+        let is_first = |id: &&u64| {
+            let group = self.catalog.operation(OperationId(**id)).and_then(|operation| operation.group);
+            let others =
+                self.catalog.operations().filter(|other| other.id < **id && !other.state().has_ended());
+            group.is_some() && others.into_iter().all(|other| other.group != group)
+        };
+        let first: Vec<u64> = operations.iter().filter(is_first).copied().collect();
+        self.votes.announce(&first, tolerance);
     }
 
     /// Whether no replica was to take over by itself at some moment.
