@@ -426,4 +426,7 @@ pub struct PermitChange {
     /// The node whose permit ends.
     #[prost(uint64, tag = "3")]
     pub release: u64,
+    /// Partitions that the answer looked at, as it saw them: if one has changed, nothing is granted.
+    #[prost(message, repeated, tag = "4")]
+    pub expect: Vec<ExpectedPartition>,
 }

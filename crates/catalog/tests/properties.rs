@@ -73,7 +73,7 @@ fn any_op() -> impl Strategy<Value = CatalogOp> {
         2 => (0..7u64, 0..7u64, prop::collection::vec(1..7u64, 0..2)).prop_map(|(node, release, seen)| {
             let grant = (node > 0).then(|| PermitRecord { node, until_ms: 7, ..Default::default() });
             let release = if grant.is_some() { 0 } else { release };
-            CatalogOp::Permit(PermitChange { grant, seen, release })
+            CatalogOp::Permit(PermitChange { grant, seen, release, ..Default::default() })
         }),
         4 => group_replica().prop_map(|GroupReplica { group, replica }| {
             CatalogOp::ReplaceReplica(ReplaceReplica { group, replica, reason: "lost".into() })

@@ -16,7 +16,8 @@
 use std::collections::BTreeSet;
 
 use api::admin::{Permit, PermitRequest};
-use api::operation::{PermitChange, PermitRecord};
+use api::catalog::PartitionRecord;
+use api::operation::{ExpectedPartition, PermitChange, PermitRecord};
 use catalog::status::NodeState;
 use catalog::{Catalog, mutant};
 use types::limits::PERMIT_MAX;
@@ -66,7 +67,12 @@ pub fn may_stop(
     let grant =
         PermitRecord { node: node.get(), holder: holder.clone(), granted_ms: observed.wall_ms, until_ms };
     let seen = catalog.permits().map(|permit| permit.node).filter(|other| *other != node.get()).collect();
-    let change = PermitChange { grant: (!wish.only_ask).then_some(grant), seen, release: 0 };
+    let expected = |partition: &PartitionRecord| ExpectedPartition {
+        group: partition.group,
+        route_epoch: partition.route_epoch,
+    };
+    let expect = catalog.partitions().map(expected).collect();
+    let change = PermitChange { grant: (!wish.only_ask).then_some(grant), seen, expect, release: 0 };
     let until_ms = if wish.only_ask { 0 } else { until_ms };
     Ok((change, Permit { node: node.get(), holder, until_ms, notes: notes(&sight, node) }))
 }

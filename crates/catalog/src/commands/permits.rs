@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use api::catalog::ClusterRecord;
 use api::operation::PermitChange;
-use types::{ErrorCode, Fault, NodeId};
+use types::{ErrorCode, Fault, GroupId, NodeId};
 
 use super::{Decision, bad_argument};
 use crate::Catalog;
@@ -21,6 +21,14 @@ pub(super) fn permit(
         changes.push(RecordChange::Remove(RecordName::Permit(NodeId(change.release))));
     }
     if let Some(grant) = &change.grant {
+        let outdated = change.expect.iter().find(|expected| {
+            let is = catalog.partition(GroupId(expected.group)).map(|partition| partition.route_epoch);
+            is != Some(expected.route_epoch)
+        });
+        if let Some(outdated) = outdated {
+            let detail = format!("group {} is not as the answer saw it", outdated.group);
+            return Err(Fault::new(ErrorCode::PlanOutdated, detail));
+        }
         if !catalog.nodes.contains_key(&NodeId(grant.node)) {
             return Err(bad_argument(format!("there is no node {}", grant.node)));
         }

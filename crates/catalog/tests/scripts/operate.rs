@@ -62,6 +62,7 @@ pub fn permit(words: &Words<'_>) -> PermitChange {
         grant,
         seen: words.list("seen").into_iter().map(parse).collect(),
         release: words.value("release").unwrap_or(0),
+        ..Default::default()
     }
 }
 
