@@ -17,6 +17,7 @@
 //!      │     one step of one thread is one event   lost), clocks (drift and jump)
 //!      ├── Network                                 order within a connection; delay, stall, break
 //!      ├── Clients ── history ──┐
+//!      ├── Operators: operations, permits, settings; in one seed of three
 //!      └── Strikes and repairs  │
 //!               │               ▼
 //!               └──► Checks: promises that are watched all the time, and at the end
@@ -32,6 +33,9 @@
 //!   isolated; a leader that is cut off just after it handed over; a crash while a snapshot is installed.
 //! - **Checkers see causes, not only harm.** A vote that leaves before it is on disk is seen when it leaves
 //!   (`checkers::words`), not in the one run of ten thousand in which two leaders come of it.
+//! - **Operations are followed command by command.** Where operators are at work, the node that leads the catalog
+//!   runs `node::operate`, and dies next to the steps of operations. The checkers see each command of the catalog
+//!   as its state machine is given it (`process::tap`), and judge what it changed (`checkers::laws`).
 //! - **Silence is tested.** `--mutants` plants the bugs of `bugs` one by one; each must be
 //!   found. A line of the coverage table that is zero fails the run as well.
 //!
