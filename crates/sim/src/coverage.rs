@@ -80,7 +80,6 @@ coverage! {
     digests_compared "digests compared at equal positions";
     catalog_copies "catalog copies sent to nodes without a replica of it";
     commands_accepted "commands of operators accepted";
-    nothing_to_do "plans of operators that found nothing to do";
     plans_refused "commands of operators refused when planned";
     commands_refused "commands of operators refused by the catalog";
     commands_repeated "commands of operators repeated, because the answer was lost";

@@ -93,7 +93,7 @@ impl Outside {
     /// The leader of the catalog is about to make a step of an operation: now and then it dies right before it
     /// is committed, or right after.
     pub fn step_begins(&mut self, place: Place, change: &OperationChange) {
-        let Some(record) = change.update.first() else { return };
+        let Some(record) = change.update.first().or(change.start.first()) else { return };
         if !self.random.permille(self.crashes_at_steps) {
             return;
         }

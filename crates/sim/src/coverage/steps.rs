@@ -6,7 +6,7 @@ use api::operation::{OperationKind, OperationRecord, OperationState};
 
 /// The kinds of operations and what each of them passes, in order. `change-leader` has other steps as a part of
 /// taking a node offline.
-const KINDS: [(&str, &[&str]); 16] = [
+const KINDS: [(&str, &[&str]); 15] = [
     ("change-leader", &["hand-over", "settled", "offline", "settle", "done"]),
     ("add-replica", &["add", "catch-up", "evidence", "done"]),
     ("remove-replica", &["hand-over", "remove", "done"]),
@@ -19,11 +19,10 @@ const KINDS: [(&str, &[&str]); 16] = [
     ("recover-cluster", &["parts", "done"]),
     ("balance", &["parts", "done"]),
     ("drain", &["parts", "done"]),
-    ("undrain", &["parts", "done"]),
+    ("undrain", &["done"]),
     ("decommission", &["parts", "leave", "done"]),
     ("set-replicas", &["parts", "done"]),
     // Only in stories: what it gives up is not known to the checkers.
-    ("recover-quorum", &["take-over", "done"]),
 ];
 
 /// Ends and turns that any operation can take.

@@ -139,9 +139,6 @@ impl World {
                 write!(f, "operator {number}: {request:?} → {outcome:?}")
             });
             match planned {
-                Ok(planned) if planned.start.start.is_empty() && planned.start.edits.is_empty() => {
-                    self.out.coverage.nothing_to_do += 1;
-                }
                 Ok(planned) => {
                     let tolerance = planned.plan.lowest_fault_tolerance;
                     let (op, then) = (CatalogOp::Operate(planned.start), Then::Announced(tolerance));
@@ -228,6 +225,9 @@ impl World {
         let Some(process) = self.nodes[place].process.as_ref() else { return };
         let node = (place, process.run());
         self.operators.waiting.push(Waiting { number, node, op: op.clone(), then });
+        if let CatalogOp::Operate(change) = &op {
+            self.out.step_begins(place, change);
+        }
         self.with(place, |process, out| process.change_catalog(op, Purpose::Command(number), out));
     }
 
