@@ -27,6 +27,13 @@ Exit code 0: nothing found (with --mutants: everything found). 1: otherwise. 2: 
 /// After so many seeds everything must have happened.
 const COVERED_AFTER: u64 = 1000;
 
+/// What never happens where operators are at work: no disk lies there.
+const LYING: [&str; 3] = [
+    "power cuts of a disk whose syncs lie",
+    "logs found damaged at start",
+    "replicas given up because their disk lied",
+];
+
 /// Runs the simulator as the arguments say. Returns the exit code.
 pub fn main(arguments: &[String]) -> i32 {
     let options = match Options::parse(arguments) {
@@ -147,7 +154,8 @@ fn many(which: Seeds, from: u64, seeds: u64, twice: bool, hashes: bool) -> bool 
     let mut blind = false;
     for (what, count) in total.lines() {
         println!("{count:>12}  {what}");
-        blind |= count == 0 && seeds >= COVERED_AFTER;
+        let can_be = which == Seeds::All || !LYING.contains(&what.as_str());
+        blind |= count == 0 && seeds >= COVERED_AFTER && can_be;
     }
     if blind {
         println!("some of this never happened: the seeds prove less than they should");
