@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use api::peer::RaftMessage;
 use env::Moment;
 use types::{ErrorCode, Fault, GroupId, NodeId, limits};
 use wal::LogStore;
@@ -202,110 +203,82 @@ impl Worker {
                 // Also for one that was stopped or damaged: its log and state must go.
                 self.effects.push(Effect::Removed(group, replica));
             }
-            Input::Message(from, message) => {
-                let id = GroupId(message.group);
-                self.clocks.hear(from, message.wall_millis);
-                self.with(id, |group, _, counters| {
-                    if let Err(error) = group.step(from, message) {
-                        counters.messages_refused += 1;
-                        tracing::debug!(group = id.get(), from = from.get(), %error, "message refused");
-                    }
-                    true
-                });
-            }
+            Input::Message(from, message) => self.message(from, message),
             Input::Unreachable(node) => self.unreachable(node),
-            Input::Propose { group: id, token, request } => {
-                if !self.with(id, |group, out, _| {
-                    group.propose(token, request, out);
-                    true
-                }) {
+            Input::Propose { group, token, request } => {
+                if !self.touch(group, |group, out, _| group.propose(token, request, out)) {
                     self.not_here(token);
                 }
             }
-            Input::Read { group: id, token } => {
-                if !self.with(id, |group, out, _| {
-                    group.read(token, out);
-                    true
-                }) {
+            Input::Read { group, token } => {
+                if !self.touch(group, |group, out, _| group.read(token, out)) {
                     self.not_here(token);
                 }
             }
             Input::TakeOver(takeover) => self.take_over(takeover),
-            Input::Persisted { group: id, number } => {
-                if self.taken_over(id, number) {
-                    return;
+            Input::Persisted { group, number } => {
+                if !self.taken_over(group, number) {
+                    self.touch(group, |group, out, _| group.persisted(number, out));
                 }
-                self.with(id, |group, out, _| {
-                    group.persisted(number, out);
-                    true
-                });
             }
             Input::Applied(outcome) => {
-                self.with(outcome.group, |group, _, counters| {
-                    group.on_applied(outcome, counters);
-                    true
-                });
+                self.touch(outcome.group, |group, _, counters| group.on_applied(outcome, counters));
             }
-            Input::StateDurable { group: id, index } => {
-                self.with(id, |group, _, _| {
-                    group.state_durable(index);
-                    false
-                });
+            Input::StateDurable { group, index } => self.tell(group, |group| group.state_durable(index)),
+            Input::SnapshotTaken { group, to, meta } => {
+                self.touch(group, |group, _, _| group.snapshot_taken(to.get(), meta));
             }
-            Input::SnapshotTaken { group: id, to, meta } => {
-                self.with(id, |group, _, _| {
-                    group.snapshot_taken(to.get(), meta);
-                    true
-                });
-            }
-            Input::SnapshotSent { group: id, to, arrived } => {
-                self.with(id, |group, _, counters| {
+            Input::SnapshotSent { group, to, arrived } => {
+                self.touch(group, |group, _, counters| {
                     counters.snapshots_sent += u64::from(arrived);
                     group.snapshot_sent(to.get(), arrived);
-                    true
                 });
             }
             Input::SnapshotReceived { from, state, message } => {
                 let id = GroupId(message.group);
-                let here = self.with(id, |group, out, _| {
-                    group.snapshot_received(from, state, message, out);
-                    true
-                });
-                if !here {
+                if !self.touch(id, |group, out, _| group.snapshot_received(from, state, message, out)) {
                     self.effects.push(Effect::Discard { group: id, state });
                 }
             }
-            Input::Wish { group: id, replicas, epoch } => {
-                self.with(id, |group, _, _| {
-                    group.set_wish(replicas, epoch);
-                    true
-                });
+            Input::Wish { group, replicas, epoch } => {
+                self.touch(group, |group, _, _| group.set_wish(replicas, epoch));
             }
-            Input::Campaign { group: id, when } => {
-                self.with(id, |group, _, _| {
-                    group.set_campaign(when);
-                    false
-                });
+            Input::Campaign { group, when } => self.tell(group, |group| group.set_campaign(when)),
+            Input::CutNow(group) => {
+                self.touch(group, |group, _, _| group.cut_now());
             }
-            Input::CutNow(id) => {
-                self.with(id, |group, _, _| {
-                    group.cut_now();
-                    true
-                });
-            }
-            Input::Hold { group: id, name, hold } => {
-                self.with(id, |group, _, _| {
-                    group.hold(&name, hold);
-                    false
-                });
-            }
-            Input::Transfer { group: id, to } => {
-                self.with(id, |group, _, _| {
-                    group.transfer(to);
-                    true
-                });
+            Input::Hold { group, name, hold } => self.tell(group, |group| group.hold(&name, hold)),
+            Input::Transfer { group, to } => {
+                self.touch(group, |group, _, _| group.transfer(to));
             }
         }
+    }
+
+    fn message(&mut self, from: NodeId, message: RaftMessage) {
+        let id = GroupId(message.group);
+        self.clocks.hear(from, message.wall_millis);
+        self.touch(id, |group, _, counters| {
+            if let Err(error) = group.step(from, message) {
+                counters.messages_refused += 1;
+                tracing::debug!(group = id.get(), from = from.get(), %error, "message refused");
+            }
+        });
+    }
+
+    /// Lets a group work and say at the end of the turn what it has become. Returns whether it is here.
+    fn touch(&mut self, id: GroupId, work: impl FnOnce(&mut Group, &mut Vec<Effect>, &mut Counters)) -> bool {
+        self.with(id, |group, effects, counters| {
+            work(group, effects, counters);
+            true
+        })
+    }
+
+    /// Tells a group something that by itself changes nothing outside.
+    fn tell(&mut self, id: GroupId, work: impl FnOnce(&mut Group)) {
+        self.with(id, |group, _, _| {
+            work(group);
+            false
+        });
     }
 
     /// Ends the turn: returns everything that is to be done outside, in order.
