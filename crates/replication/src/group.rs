@@ -293,12 +293,14 @@ impl Group {
         Ok(())
     }
 
-    /// The connection to a node broke: its replicas get no optimistic appends until they answer again.
+    /// The connection to a node broke: until they answer again, its replicas get no optimistic appends, and no vote
+    /// is given or taken that would need them.
     pub fn unreachable(&mut self, node: NodeId) {
         if self.leads() {
             let members = self.raft.store().membership().members.clone();
             for member in members.iter().filter(|member| member.node == node.get()) {
                 self.raft.report_unreachable(member.replica);
+                self.leader.rounds.cut_off(member.replica.into());
             }
         }
     }

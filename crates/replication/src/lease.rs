@@ -29,7 +29,7 @@ use types::{ReplicaId, limits};
 use crate::membership;
 
 /// A follower that has heard nothing for this long is not counted as live: several heartbeats were lost,
-/// or it is gone. Only reports, log cuts and promotions look at it, no quorum.
+/// or it is gone. Only reports, log cuts and changes of the membership look at it, no quorum.
 const LIVE: Duration = Duration::from_millis(1500);
 
 /// Most rounds remembered: two election timeouts' worth. Older ones are of no use to anybody.
@@ -43,6 +43,8 @@ pub struct Rounds {
     heard: BTreeMap<u64, u64>,
     /// When the last round that a follower has heard was sent.
     heard_at: BTreeMap<u64, Moment>,
+    /// Followers whose connection broke, and the last round that had begun by then.
+    cut_off: BTreeMap<u64, u64>,
     confirmed: Option<(u64, Moment)>,
     released: bool,
 }
@@ -73,11 +75,25 @@ impl Rounds {
             let at = self.heard_at.entry(from.get()).or_default();
             *at = (*at).max(sent);
         }
+        if self.cut_off.get(&from.get()).is_some_and(|before| round > *before) {
+            self.cut_off.remove(&from.get());
+        }
+    }
+
+    /// The connection to a follower broke. What it heard before does not say that it is still there.
+    pub fn cut_off(&mut self, replica: ReplicaId) {
+        self.cut_off.insert(replica.get(), self.last);
     }
 
     /// Whether a follower has heard a round of the last [`LIVE`].
     pub fn is_live(&self, replica: ReplicaId, now: Moment) -> bool {
         self.heard_at.get(&replica.get()).is_some_and(|at| now.since(*at) < LIVE)
+    }
+
+    /// Whether a follower [is live](Self::is_live) and has answered since its connection broke last. Votes are given
+    /// to, and left with, those that answer: a node that died a moment ago may have lost its disk.
+    pub fn answers(&self, replica: ReplicaId, now: Moment) -> bool {
+        self.is_live(replica, now) && !self.cut_off.contains_key(&replica.get())
     }
 
     /// Followers may vote for others from now on.
@@ -182,6 +198,21 @@ mod tests {
         rounds.hear(ReplicaId(2), round);
         assert!(rounds.is_live(ReplicaId(2), at(1500)));
         assert!(!rounds.is_live(ReplicaId(2), at(1700)));
+    }
+
+    #[test]
+    fn a_follower_that_was_cut_off_answers_when_it_has_heard_a_round_that_began_later() {
+        let mut rounds = Rounds::default();
+        let before = rounds.begin(at(100));
+        rounds.hear(ReplicaId(2), before);
+        assert!(rounds.answers(ReplicaId(2), at(200)));
+        rounds.cut_off(ReplicaId(2));
+        rounds.hear(ReplicaId(2), before);
+        assert!(rounds.is_live(ReplicaId(2), at(200)) && !rounds.answers(ReplicaId(2), at(200)));
+        let later = rounds.begin(at(300));
+        assert!(!rounds.answers(ReplicaId(2), at(300)));
+        rounds.hear(ReplicaId(2), later);
+        assert!(rounds.answers(ReplicaId(2), at(300)));
     }
 
     #[test]

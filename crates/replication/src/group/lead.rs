@@ -354,7 +354,7 @@ impl Group {
         let last = self.raft.raft.raft_log.last_index();
         let caught_up = |replica: ReplicaId| {
             self.raft.raft.prs().get(replica.get()).is_some_and(|progress| {
-                self.is_live(replica.get())
+                self.leader.rounds.answers(replica, self.now)
                     && progress.matched > 0
                     && progress.matched + LEARNER_LAG_MAX >= last
             })
