@@ -85,7 +85,8 @@ fn takeover(wish: &HostedReplica, group: GroupId, here: ReplicaId) -> Option<Tak
 /// let it go, as far as the catalog was told.
 ///
 /// `member_epoch` is the epoch of the membership that the replica knows itself to be in, or 0. The catalog may
-/// know only an older one, from before the replica came: that says nothing.
+/// know only an older one: that says nothing of a replica that came since, nor that a voter that is not wished for
+/// still has its vote.
 pub fn may_go(
     partition: Option<&PartitionRecord>,
     me: NodeId,
@@ -98,14 +99,15 @@ pub fn may_go(
     }
     let known = partition.observed.as_ref().or(partition.birth.as_ref());
     let voters = || known.iter().flat_map(|known| &known.members).filter(|member| !member.learner);
-    let others = voters().filter(|voter| voter.replica != replica.get()).count();
+    let is_wished = |id: u64| partition.replicas.iter().any(|wish| wish.id == id);
+    let is_new = known.is_some_and(|known| known.epoch >= member_epoch);
+    let others = voters().filter(|voter| voter.replica != replica.get());
+    let others = others.filter(|voter| is_new || is_wished(voter.replica)).count();
     let is_replaced = partition.replicas.iter().any(|wish| wish.node == me.get() && wish.id != replica.get());
     if is_replaced && others > voters().count() / 2 {
         return true;
     }
-    known.is_some_and(|known| {
-        known.epoch >= member_epoch && known.members.iter().all(|member| member.replica != replica.get())
-    })
+    is_new && known.is_some_and(|known| known.members.iter().all(|member| member.replica != replica.get()))
 }
 
 fn new_replica(wish: &HostedReplica) -> NewReplica {
@@ -164,6 +166,10 @@ mod tests {
         assert!(!third(&partition, 5), "the catalog does not know yet that it became a member again");
         partition.replicas.push(api::catalog::ReplicaRecord { id: 4, node: 3, ..Default::default() });
         assert!(third(&partition, 5), "another one takes its place");
+        partition.observed = Some(membership(4, &[1, 3, 5]));
+        partition.replicas.remove(1);
+        assert!(third(&partition, 4), "5 is still a voter, and is not wished for");
+        assert!(!third(&partition, 5), "5 may have lost its vote since");
         assert!(may_go(None, NodeId(3), ReplicaId(3), 5), "the table was dropped");
         let takeover =
             api::catalog::Takeover { replica: 5, survivor: 1, term: 1 << 32, ..Default::default() };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::catalog::{
     ClusterRecord, Established, ObservedMembership, PartitionRecord, ReplaceReplica, ReplicaRecord,
 };
-use api::peer::Membership;
+use api::peer::{Member, Membership};
 use types::{Fault, GroupId};
 
 use super::{Decision, bad_argument, put_partition, shown};
@@ -107,18 +107,20 @@ pub(super) fn replace(
 
 /// How many voters besides one are known to hold the group's data, and how many decide. A replica that was
 /// only wished for, or is still without a vote, holds nothing yet that anybody may rely on.
+///
+/// One that an operation lets go counts as long as it is a voter in what a leader told: its group keeps it until the
+/// others are a quorum without it, so each would wait for the other for ever. One that was lost is not wished for
+/// either, but has its successor on its node.
 fn survivors(partition: &PartitionRecord, besides: u64) -> (usize, usize) {
     let membership = partition.observed.as_ref().or(partition.birth.as_ref());
-    let voters: Vec<u64> = membership
-        .into_iter()
-        .flat_map(|membership| &membership.members)
-        .filter(|member| !member.learner)
-        .map(|member| member.replica)
-        .collect();
-    let holds = |replica: &&ReplicaRecord| {
-        replica.established && replica.id != besides && voters.contains(&replica.id)
+    let voters = || membership.iter().flat_map(|known| &known.members).filter(|member| !member.learner);
+    let has_wish_on = |node: u64| partition.replicas.iter().any(|wish| wish.node == node);
+    let holds = |voter: &&Member| match partition.replicas.iter().find(|wish| wish.id == voter.replica) {
+        Some(wish) => wish.established,
+        None => partition.observed.is_some() && !has_wish_on(voter.node),
     };
-    (partition.replicas.iter().filter(holds).count(), voters.len() / 2 + 1)
+    let survivors = voters().filter(|voter| voter.replica != besides).filter(holds).count();
+    (survivors, voters().count() / 2 + 1)
 }
 
 /// Word of a dropped group comes late and means nothing; a group that never was is a mistake.
