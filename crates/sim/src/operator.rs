@@ -33,14 +33,14 @@ pub enum Command {
     Join,
 }
 
-/// An operation on the first partition of a table, for stories.
+/// An operation on the first partition of a table, or on a node, for stories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {
     /// Its kind.
     pub kind: &'static str,
     /// The table.
     pub table: &'static str,
-    /// The node that something leaves; 0: none, or whichever has a replica.
+    /// The node that something leaves, or that the operation is about; 0: none, or whichever has a replica.
     pub from: u64,
     /// The node that something goes to; 0: none, or whichever has none.
     pub to: u64,
@@ -125,6 +125,10 @@ impl Chooser<'_> {
     /// The wish of a story.
     pub fn exact(&mut self, wish: Wish) -> OperationRequest {
         let mut request = OperationRequest { kind: wish.kind.into(), ..Default::default() };
+        if ["offline-node", "recover-node"].contains(&wish.kind) {
+            request.node = Some(wish.from);
+            return request;
+        }
         let record = self.catalog.find(wish.table);
         let first = record.and_then(|record| record.groups.first());
         let Some(partition) = first.and_then(|id| self.catalog.partition(GroupId(*id))).cloned() else {

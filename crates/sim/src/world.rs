@@ -362,7 +362,9 @@ impl World {
             return;
         }
         if now > self.plan.heal_at + WELL_WITHIN {
-            let reason = well.err().unwrap_or_else(|| format!("{} operations", self.history.len()));
+            // A replica that lags may only be on its way; whoever is not in its place is the cause.
+            let reason = liveness::check_places(&self.nodes).err().or(well.err());
+            let reason = reason.unwrap_or_else(|| format!("{} operations", self.history.len()));
             let open: Vec<String> = self.open_operations();
             let detail =
                 format!("not well {} s after the last fault: {reason}; {open:?}", WELL_WITHIN / SECOND);

@@ -148,3 +148,34 @@ fn one_of_two_voters_that_stays_alone_does_not_forget_it() {
         plan.faults = vec![power(10 * SECOND + 600 * MILLI), power(12 * SECOND)];
     });
 }
+
+/// A voter counted as live for more than a second after its node had died and lost its state. Meanwhile another one
+/// was let go, and the two that stayed were no majority any more. Once the group waited for the dead one instead, that
+/// one was not replaced, because the catalog did not count the vote that was to go.
+#[test]
+fn a_vote_does_not_go_while_another_voter_is_dead() {
+    tell_operated("dead voter", |plan| {
+        let at = |round: u64, more: u64| (10 + 12 * round) * SECOND + more * MILLI;
+        plan.faults = (0..3).map(|round| (at(round, 0), Fault::Harm(1, 300 * MILLI))).collect();
+        plan.commands = (0..3)
+            .flat_map(|round| {
+                let remove = (at(round, 100 + 400 * round), ask("remove-replica", "default", 3, 0));
+                [remove, (at(round, 7000), ask("add-replica", "default", 0, 3))]
+            })
+            .collect();
+    });
+}
+
+/// A learner whose node had just died and lost its state got its vote back, and the only voter could do nothing
+/// without it.
+#[test]
+fn a_dead_learner_gets_no_vote() {
+    tell_operated("dead learner", |plan| {
+        plan.replicas = 2;
+        plan.commands = vec![
+            (10 * SECOND, ask("offline-node", "", 2, 0)),
+            (15 * SECOND + 200 * MILLI, ask("recover-node", "", 2, 0)),
+        ];
+        plan.faults = vec![(15 * SECOND, Fault::Harm(1, 2 * SECOND))];
+    });
+}
