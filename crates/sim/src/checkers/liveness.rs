@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use catalog::Catalog;
+use replication::group::Group;
 use types::{GroupId, NodeId, ReplicaId};
 
 use super::memberships::shown;
+use crate::process::Process;
 use crate::world::Node;
 
 /// Whether everything is well.
@@ -54,13 +56,9 @@ fn check_groups(nodes: &[Node], catalog: &Catalog, all_applied: bool) -> Result<
 
 fn check_group(nodes: &[Node], catalog: &Catalog, group: GroupId, all_applied: bool) -> Result<(), String> {
     let wish = catalog.wish(group).ok_or_else(|| format!("group {group} is gone"))?;
-    let leader = nodes
-        .iter()
-        .filter_map(|node| node.process.as_ref())
-        .filter_map(|process| Some((process.worker().group(group)?, process)))
-        .filter(|(running, _)| running.leads())
-        .max_by_key(|(running, _)| running.term());
-    let Some((leader, process)) = leader else { return Err(format!("group {group} has no leader")) };
+    let Some((process, leader)) = leader_of(nodes, group) else {
+        return Err(format!("group {group} has no leader"));
+    };
     let membership = process.applier(group).map(|applier| applier.membership().clone()).unwrap_or_default();
     let members: Vec<(ReplicaId, NodeId, bool)> = membership
         .members
@@ -97,13 +95,24 @@ fn check_group(nodes: &[Node], catalog: &Catalog, group: GroupId, all_applied: b
     Ok(())
 }
 
-/// Whether every group on a node has a majority without it, and three voters at the least.
+/// The process that leads a group in the latest term, and its replica.
+fn leader_of(nodes: &[Node], group: GroupId) -> Option<(&Process, &Group)> {
+    let processes = nodes.iter().filter_map(|node| node.process.as_ref());
+    processes
+        .filter_map(|process| Some((process, process.worker().group(group)?)))
+        .filter(|(_, running)| running.leads())
+        .max_by_key(|(_, running)| running.term())
+}
+
+/// Whether every group on a node has a majority without it, and three voters at the least. Its leader knows who votes;
+/// the catalog hears of a vote that went only a moment later.
 pub fn can_do_without(nodes: &[Node], place: usize) -> bool {
     let Ok(catalog) = newest_catalog(nodes) else { return false };
     let mut partitions = catalog.partitions();
     partitions.all(|partition| {
-        let voters = partition.observed.as_ref().or(partition.birth.as_ref());
-        let voters = || voters.iter().flat_map(|known| &known.members).filter(|member| !member.learner);
+        let Some((leader, _)) = leader_of(nodes, GroupId(partition.group)) else { return false };
+        let Some(applier) = leader.applier(GroupId(partition.group)) else { return false };
+        let voters = || applier.membership().members.iter().filter(|member| !member.learner);
         voters().count() >= 3 || voters().all(|voter| voter.node != place as u64 + 1)
     })
 }
