@@ -35,6 +35,8 @@ pub struct NodeSeen {
     pub free_bytes: Option<u64>,
     /// The run of its process that reported last; 0 if none has.
     pub boot: u64,
+    /// The version of the catalog that it worked with when it reported; 0 if it has not.
+    pub catalog_version: u64,
 }
 
 /// A group as it was seen.
@@ -187,6 +189,7 @@ fn node_seen(catalog: &Catalog, observations: &Observations, node: NodeId) -> No
         used_bytes: report.map_or(0, |report| report.replicas.iter().map(|replica| replica.bytes).sum()),
         free_bytes: report.filter(|report| report.disk_bytes > 0).map(|report| report.free_bytes),
         boot: report.map_or(0, |report| report.boot),
+        catalog_version: report.map_or(0, |report| report.catalog_version),
     }
 }
 

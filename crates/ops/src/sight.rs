@@ -91,6 +91,13 @@ impl<'a> Sight<'a> {
         self.observed.is_up(NodeId(node))
     }
 
+    /// Whether its last report is of a node that knew the catalog as it is: what such a report does not name is not
+    /// there. An older one may be from before a replica was made.
+    pub(crate) fn knows_the_catalog(&self, node: u64) -> bool {
+        let seen = self.observed.nodes.get(&NodeId(node));
+        seen.is_some_and(|seen| seen.catalog_version >= self.catalog.version().get())
+    }
+
     /// It was told to stay out, or to lead nothing.
     pub(crate) fn shall_not_lead(&self, node: u64) -> bool {
         let flags = self.catalog.flags(NodeId(node));

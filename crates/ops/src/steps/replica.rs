@@ -194,10 +194,14 @@ pub(super) fn look_recover(doing: &Doing<'_>, partition: &PartitionRecord) -> Lo
         return Look::done();
     }
     let why = format!("replica {} of {} is lost on node {node}", replica.id, sight.name(partition));
+    let wait = Wait::blocked(why, Some(node));
+    if !sight.knows_the_catalog(node) {
+        return Look::waits(wait);
+    }
     let replace = CatalogOp::ReplaceReplica(ReplaceReplica {
         group: partition.group,
         replica: replica.id,
         reason: "it is missing on its node".into(),
     });
-    Look { commands: vec![replace], ..Look::waits(Wait::blocked(why, Some(node))) }
+    Look { commands: vec![replace], ..Look::waits(wait) }
 }

@@ -182,6 +182,7 @@ impl Cluster {
             let mut report = Report {
                 node: node.id,
                 boot: node.boot,
+                catalog_version: self.catalog.version().get(),
                 free_bytes: free.unwrap_or(0),
                 disk_bytes: free.map_or(0, |free| free + 1_000_000_000),
                 ..Default::default()

@@ -356,9 +356,10 @@ impl World {
         true
     }
 
-    /// Somebody replaces a replica that is well, by one with a new id on the same node.
+    /// Somebody replaces a replica that is well, by one with a new id on the same node. What it has is gone with it, so
+    /// the others must have a majority without it; while votes move they may not.
     fn replace_some_replica(&mut self, place: Place) -> bool {
-        if !self.can_spare(place) {
+        if !self.can_spare(place) || !liveness::can_do_without(&self.nodes, place) {
             return false;
         }
         let Some(process) = &self.nodes[place].process else { return false };
