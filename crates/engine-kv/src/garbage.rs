@@ -1,6 +1,6 @@
-//! Removes what FLUSH left behind, a few records with each commit.
+//! Removes what FLUSH left behind and the parts of dead collections, a few records with each commit.
 //!
-//! Old epochs are invisible, so when their records go is nobody's business: replicas may differ in it,
+//! Old epochs and dead collections are invisible, so when their records go is nobody's business: replicas may differ in it,
 //! and digests and snapshots leave them out. Folding the work into commits keeps one writer per state
 //! and needs no thread. A state that gets no commits of its own gets some for the purpose: leaders look for
 //! expired keys every second, are told of garbage by the same look (`scan::expired_page`), and send a request
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use engine::EngineError;
 use engine::records::{Batch, Records};
 
-use crate::layout::{DATA, EXPIRY, Facts, epoch_start};
+use crate::layout::{self, DATA, DEAD, EXPIRY, Facts, PART, epoch_start};
 
 /// Most records that one commit removes besides its own work: some 100 µs.
 pub(crate) const RECORDS_PER_COMMIT: usize = 256;
@@ -22,9 +22,12 @@ pub(crate) const RECORDS_PER_COMMIT: usize = 256;
 pub(crate) const RECORDS_PER_SWEEP: usize = 4096;
 
 /// Where the removal is.
-#[derive(Default)]
 pub(crate) struct Collector {
     round: Option<Round>,
+    /// There may be dead collections. An opened state looks once.
+    has_dead: bool,
+    /// The last part of a dead collection that was removed, for the reason given at [`Round::after`].
+    after_part: Option<Bytes>,
     /// The next commit is a sweep's.
     sweeping: bool,
 }
@@ -38,7 +41,18 @@ struct Round {
     after: Option<Bytes>,
 }
 
+impl Default for Collector {
+    fn default() -> Self {
+        Self { round: None, has_dead: true, after_part: None, sweeping: false }
+    }
+}
+
 impl Collector {
+    /// A collection has died.
+    pub(crate) fn has_new_dead(&mut self) {
+        self.has_dead = true;
+    }
+
     /// The next commit may take longer.
     pub(crate) fn sweep(&mut self) {
         self.sweeping = true;
@@ -51,16 +65,54 @@ impl Collector {
         facts: &mut Facts,
         batch: &mut Batch,
     ) -> Result<(), EngineError> {
-        let pieces = if std::mem::take(&mut self.sweeping) { RECORDS_PER_SWEEP } else { RECORDS_PER_COMMIT };
-        if facts.oldest_epoch == facts.epoch {
-            return Ok(());
+        let mut pieces =
+            if std::mem::take(&mut self.sweeping) { RECORDS_PER_SWEEP } else { RECORDS_PER_COMMIT };
+        if facts.oldest_epoch != facts.epoch {
+            let round = self.round.get_or_insert(Round { end: facts.epoch, after: None });
+            if round.advance(records, facts.oldest_epoch, &mut pieces, batch)? {
+                facts.oldest_epoch = round.end;
+                self.round = None;
+            }
         }
-        let round = self.round.get_or_insert(Round { end: facts.epoch, after: None });
-        if round.advance(records, facts.oldest_epoch, pieces, batch)? {
-            facts.oldest_epoch = round.end;
-            self.round = None;
+        if self.has_dead && pieces > 0 {
+            self.has_dead = !self.remove_parts(records, facts.epoch, pieces, batch)?;
         }
         Ok(())
+    }
+
+    /// Removes some parts of the dead collections of an epoch that were committed as such before; whether
+    /// nothing is left. One that dies in this commit is for the next.
+    fn remove_parts(
+        &mut self,
+        records: &dyn Records,
+        epoch: u32,
+        mut left: usize,
+        batch: &mut Batch,
+    ) -> Result<bool, EngineError> {
+        let view = records.view();
+        let (begin, end) = (epoch_start(DEAD, epoch), epoch_start(DEAD, epoch + 1));
+        for dead in view.range(Bound::Included(&begin), Bound::Excluded(&end), false) {
+            let (dead_key, _) = dead?;
+            let number = layout::collection_of(&dead_key)?;
+            let (begin, end) = (layout::part_key(epoch, number, &[]), layout::parts_end(epoch, number));
+            let from = match &self.after_part {
+                Some(after) if after[..] >= begin[..] && after[..] < end[..] => Bound::Excluded(&after[..]),
+                _ => Bound::Included(&begin[..]),
+            };
+            for part in view.range(from, Bound::Excluded(&end), false) {
+                if left == 0 {
+                    return Ok(false);
+                }
+                left -= 1;
+                let (key, _) = part?;
+                batch.remove(key.clone());
+                self.after_part = Some(key);
+            }
+            batch.remove(dead_key);
+        }
+        self.after_part = None;
+        // What died in this commit is not in the view.
+        Ok(!batch.writes.iter().any(|(key, value)| key[0] == DEAD && value.is_some()))
     }
 }
 
@@ -70,21 +122,21 @@ impl Round {
         &mut self,
         records: &dyn Records,
         oldest_epoch: u32,
-        mut left: usize,
+        left: &mut usize,
         batch: &mut Batch,
     ) -> Result<bool, EngineError> {
         let view = records.view();
-        for kind in [DATA, EXPIRY] {
+        for kind in [PART, DEAD, DATA, EXPIRY] {
             let (begin, end) = (epoch_start(kind, oldest_epoch), epoch_start(kind, self.end));
             let from = match &self.after {
                 Some(after) if after[..] >= begin[..] => Bound::Excluded(&after[..]),
                 _ => Bound::Included(&begin[..]),
             };
             for record in view.range(from, Bound::Excluded(&end), false) {
-                if left == 0 {
+                if *left == 0 {
                     return Ok(false);
                 }
-                left -= 1;
+                *left -= 1;
                 let (key, _) = record?;
                 batch.remove(key.clone());
                 self.after = Some(key);

@@ -3,6 +3,7 @@
 use api::kv::{Condition, Copy, Expire, Expiry, ExpiryKind, Keys, KvError, Rename};
 use engine::ApplyContext;
 
+use crate::collection;
 use crate::reply;
 use crate::staging::{Slot, Staging};
 use crate::state::{Outcome, Stop};
@@ -131,7 +132,7 @@ pub(crate) fn rename(staging: &mut Staging, context: &ApplyContext, rename: &Ren
         return Ok(reply::flag(false));
     }
     let header = Header { version: context.hlc, ..stored.header };
-    staging.remove(context, &from);
+    staging.detach(context, &from);
     staging.put(context, &to, header, &[&stored.body]);
     Ok(done)
 }
@@ -147,8 +148,8 @@ pub(crate) fn copy(staging: &mut Staging, context: &ApplyContext, copy: &Copy) -
     if to.found.is_some() && !copy.replace {
         return Ok(reply::flag(false));
     }
-    let header = Header { version: context.hlc, ..stored.header };
-    staging.put(context, &to, header, &[&stored.body]);
+    let header = collection::duplicate(staging, context, stored, &to)?;
+    staging.put(context, &to, Header { version: context.hlc, ..header }, &[&stored.body]);
     Ok(reply::flag(true))
 }
 

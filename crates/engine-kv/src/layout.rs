@@ -8,6 +8,8 @@ use types::hash;
 pub(crate) const SYSTEM: u8 = 0x10;
 /// First byte of the parts of collections.
 pub(crate) const PART: u8 = 0x20;
+/// First byte of the numbers of dead collections, whose parts wait for removal.
+pub(crate) const DEAD: u8 = 0x28;
 /// First byte of keys' records.
 pub(crate) const DATA: u8 = 0x30;
 /// First byte of the expiry index.
@@ -23,8 +25,10 @@ pub(crate) const EPOCH_END: u32 = u32::MAX;
 const DATA_PREFIX_BYTES: usize = 1 + 4 + POSITION_BYTES;
 /// Bytes of an expiry record's key before the user's key: tag, epoch, deadline.
 const EXPIRY_PREFIX_BYTES: usize = 1 + 4 + 8;
+/// Bytes of a part's key before its sub-key: tag, epoch, collection.
+pub(crate) const PART_PREFIX_BYTES: usize = 1 + 4 + 8;
 /// 42 bits, rounded up to bytes.
-const POSITION_BYTES: usize = 6;
+pub(crate) const POSITION_BYTES: usize = 6;
 
 /// The format version of the facts, and with it of the whole state.
 const FORMAT: u8 = 1;
@@ -52,6 +56,45 @@ pub(crate) fn data_start(epoch: u32, position: u64) -> [u8; DATA_PREFIX_BYTES] {
     bytes[1..5].copy_from_slice(&epoch.to_be_bytes());
     bytes[5..].copy_from_slice(&position.to_be_bytes()[8 - POSITION_BYTES..]);
     bytes
+}
+
+/// A position as it stands in keys.
+pub(crate) fn position_bytes(position: u64) -> [u8; POSITION_BYTES] {
+    let [_, _, bytes @ ..] = position.to_be_bytes();
+    bytes
+}
+
+/// The record key of a part of a collection.
+pub(crate) fn part_key(epoch: u32, collection: u64, sub_key: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(PART_PREFIX_BYTES + sub_key.len());
+    bytes.put_slice(&collection_key(PART, epoch, collection));
+    bytes.put_slice(sub_key);
+    bytes.freeze()
+}
+
+/// Where the parts of a collection end.
+pub(crate) fn parts_end(epoch: u32, collection: u64) -> Bytes {
+    // Numbers are given out from 0 up, one at a time: there is always a next one.
+    Bytes::copy_from_slice(&collection_key(PART, epoch, collection.saturating_add(1)))
+}
+
+/// The record key that says that a collection is dead.
+pub(crate) fn dead_key(epoch: u32, collection: u64) -> Bytes {
+    Bytes::copy_from_slice(&collection_key(DEAD, epoch, collection))
+}
+
+fn collection_key(kind: u8, epoch: u32, collection: u64) -> [u8; PART_PREFIX_BYTES] {
+    let mut bytes = [0; PART_PREFIX_BYTES];
+    bytes[0] = kind;
+    bytes[1..5].copy_from_slice(&epoch.to_be_bytes());
+    bytes[5..].copy_from_slice(&collection.to_be_bytes());
+    bytes
+}
+
+/// The collection in the key of a part or of a dead one's record.
+pub(crate) fn collection_of(record_key: &[u8]) -> Result<u64, EngineError> {
+    let bytes = record_key.get(5..PART_PREFIX_BYTES).and_then(|bytes| bytes.try_into().ok());
+    bytes.map(u64::from_be_bytes).ok_or_else(short_key)
 }
 
 /// The position and the user's key of a data record.
@@ -187,7 +230,7 @@ mod tests {
         assert!(data_start(0, (1 << 42) - 1) < data_start(1, 0));
         assert!(data_start(7, 255) < data_start(7, 256));
         assert!(expiry_key(1, 255, b"z") < expiry_key(1, 256, b"a"));
-        let kinds = [SYSTEM, PART, DATA, EXPIRY, FACTS[0]];
+        let kinds = [SYSTEM, PART, DEAD, DATA, EXPIRY, FACTS[0]];
         assert!(kinds.is_sorted(), "the facts must come last");
     }
 

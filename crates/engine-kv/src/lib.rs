@@ -7,7 +7,8 @@
 //!
 //! ```text
 //!          0x10 │ name                                              system records (replication's)
-//!          0x20 │ collection epoch u64 │ sub-key                    parts of hashes, lists, sets …
+//!          0x20 │ data epoch u32 │ collection u64 │ sub-key        parts of hashes, lists, sets …
+//!          0x28 │ data epoch u32 │ collection u64                  dead collections; empty
 //!          0x30 │ data epoch u32 │ position 6 bytes │ key           one per key: header and value
 //!          0x40 │ data epoch u32 │ deadline u64, ms │ key           one per key that expires; empty
 //!          0x7f │                                                   the engine's own facts
@@ -20,7 +21,8 @@
 //!
 //! The **data epoch** makes FLUSH cheap: the next epoch has no records. What is left of older epochs is
 //! garbage, invisible to everything, and removed a few records at a time together with later commits
-//! (see `garbage`).
+//! (see `garbage`). The same happens to the parts of a collection whose key was removed or overwritten: the
+//! record of the key goes at once, and the collection's number is noted as dead (see `collection`).
 //!
 //! The **facts** record has the greatest key: a snapshot is written in key order, so a state without it
 //! is one that was never completed, and opening it says that it is missing.
@@ -30,19 +32,19 @@
 //! ```text
 //!   0        1      2       3                11
 //!   ├────────┼──────┼───────┼────────────────┼──────────────┬─────────────────────┬──────────
-//!   │ format │ type │ flags │ version, HLC   │ expiry ms    │ collection epoch    │ body …
+//!   │ format │ type │ flags │ version, HLC   │ expiry ms    │ collection number   │ body …
 //!   │ 1      │      │       │ u64            │ u64 (flag 1) │ u64 (flag 2)        │
 //!   └────────┴──────┴───────┴────────────────┴──────────────┴─────────────────────┴──────────
 //!   type 1 string: the body is the string
-//!        2 hash, 3 list, 4 set, 5 sorted set, 6 bitmap: reserved; their parts lie under the collection
-//!        epoch, so that removing a collection is removing this one record
+//!        2 hash, 3 list, 4 set, 5 sorted set, 6 bitmap: the body begins with the number of elements, u64;
+//!        the parts lie under the collection's number
 //! ```
 //!
 //! # The facts
 //!
 //! ```text
 //!   format u8 = 1 │ applied index u64 │ applied term u64 │ data epoch u32 │ oldest epoch u32
-//!                 │ records u64 │ next collection epoch u64
+//!                 │ records u64 │ next collection number u64
 //! ```
 //!
 //! They are written in every commit, in the same batch as the data: position, system records and data
@@ -61,20 +63,30 @@
 //! the data epoch; a commit that changes it locks readers out for the moment of the switch.
 
 mod big;
+mod bits;
+mod collection;
 mod digest;
 mod engine;
 mod garbage;
+mod generic;
+mod hashes;
+mod hyperloglog;
 mod keys;
 mod layout;
+mod lists;
 mod long_double;
+mod look;
 mod number;
 mod reader;
 mod reply;
 mod scan;
+mod sets;
 mod snapshot;
+mod sorted;
 mod staging;
 mod state;
 mod strings;
+mod transaction;
 mod value;
 
 pub use engine::KvEngine;

@@ -1,23 +1,23 @@
 //! Reads, from any thread and beside commits.
 //!
-//! A single key is read straight from the records. More than one key is read from a view, so that a
-//! commit is seen whole or not at all.
+//! One string is read straight from the records. Everything else is read from a view, so that a commit is
+//! seen whole or not at all.
 
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
 use api::kv::{GetRange, Keys, KvAnswer, KvError, KvOp, KvReply, KvRequest, Maybe, RandomKey, Ttl, Values};
 use bytes::Bytes;
-use engine::records::{Records, View};
+use engine::records::Records;
 use engine::{EngineError, Reader};
 use prost::Message;
 use types::Hlc;
 use types::limits::{KEY_BYTES_MAX, POSITION_BITS};
 
-use crate::layout::{self, Facts};
+use crate::look::{Committed, Look};
 use crate::state::{Outcome, Shared, Stop, settle};
 use crate::strings::string_of;
 use crate::value::{Kind, Stored};
-use crate::{reply, scan};
+use crate::{bits, generic, hashes, hyperloglog, layout, lists, reply, scan, sets, sorted};
 
 /// Reads one state.
 pub(crate) struct KvReader {
@@ -29,8 +29,9 @@ impl Reader for KvReader {
     fn read(&self, request: &[u8], now: Hlc) -> Result<Bytes, EngineError> {
         let op = KvRequest::decode(request).ok().and_then(|request| request.op);
         settle(match op {
-            Some(op) => self.answer(&op, now),
-            None => Err(Stop::Refused(KvError::Unsupported)),
+            Some(KvOp::Get(key)) => self.get(&key.key, now),
+            Some(op) if !op.is_write() => answer(&self.committed(now), &op),
+            _ => Err(Stop::Refused(KvError::Unsupported)),
         })
     }
 }
@@ -40,112 +41,26 @@ impl KvReader {
         Self { records, shared }
     }
 
-    fn answer(&self, op: &KvOp, now: Hlc) -> Outcome {
-        match op {
-            KvOp::Get(key) => match self.live(&key.key, now)? {
-                Some(stored) => Ok(reply::value(string_of(&stored)?)),
-                None => Ok(reply::nil()),
-            },
-            KvOp::MGet(keys) => self.get_many(keys, now),
-            KvOp::Exists(keys) => self.exists(keys, now),
-            KvOp::StrLen(key) => match self.live(&key.key, now)? {
-                Some(stored) => Ok(reply::integer(string_of(&stored)?.len() as i64)),
-                None => Ok(reply::integer(0)),
-            },
-            KvOp::GetRange(range) => self.get_range(range, now),
-            KvOp::Ttl(ttl) => self.ttl(ttl, now),
-            KvOp::Type(key) => match self.live(&key.key, now)? {
-                Some(stored) => Ok(reply::value(stored.header.kind.name().as_bytes())),
-                None => Ok(reply::nil()),
-            },
-            KvOp::Scan(scan) => {
-                let (view, epoch) = self.view();
-                Ok(encode(KvAnswer::Page(scan::page(&*view, epoch, scan, now)?)))
-            }
-            KvOp::DbSize(_) => self.size(),
-            KvOp::RandomKey(random) => self.random_key(random, now),
-            _ => Err(Stop::Refused(KvError::Unsupported)),
-        }
-    }
-
-    fn get_many(&self, keys: &Keys, now: Hlc) -> Outcome {
-        let mut values = Vec::with_capacity(keys.keys.len());
-        let (view, epoch) = self.view();
-        for key in &keys.keys {
-            let found = live_in(&*view, epoch, key, now)?;
-            let string = found.filter(|stored| stored.header.kind == Kind::String);
-            values.push(Maybe { value: string.map(|stored| stored.body) });
-        }
-        Ok(encode(KvAnswer::Values(Values { values })))
-    }
-
-    fn exists(&self, keys: &Keys, now: Hlc) -> Outcome {
-        if let [key] = &keys.keys[..] {
-            return Ok(reply::flag(self.live(key, now)?.is_some()));
-        }
-        let (view, epoch) = self.view();
-        let mut count = 0;
-        for key in &keys.keys {
-            count += i64::from(live_in(&*view, epoch, key, now)?.is_some());
-        }
-        Ok(reply::integer(count))
-    }
-
-    /// Part of a string, by the rules of `getrangeCommand` in Redis.
-    fn get_range(&self, range: &GetRange, now: Hlc) -> Outcome {
-        let Some(stored) = self.live(&range.key, now)? else { return Ok(reply::value(&[])) };
-        let body = string_of(&stored)?;
-        let length = body.len() as i64;
-        let (start, end) = (range.start, range.end);
-        if start < 0 && end < 0 && start > end {
-            return Ok(reply::value(&[]));
-        }
-        let from_end = |place: i64| if place < 0 { place.saturating_add(length).max(0) } else { place };
-        let (start, end) = (from_end(start), from_end(end).min(length - 1));
-        if start > end || length == 0 {
-            return Ok(reply::value(&[]));
-        }
-        Ok(reply::value(&body[start as usize..=end as usize]))
-    }
-
-    fn ttl(&self, ttl: &Ttl, now: Hlc) -> Outcome {
-        let millis = match self.live(&ttl.key, now)?.map(|stored| stored.header.expiry_millis) {
-            None => -2,
-            Some(None) => -1,
-            Some(Some(deadline)) if ttl.absolute => deadline as i64,
-            // What is live has not passed its deadline.
-            Some(Some(deadline)) => deadline.saturating_sub(now.millis()) as i64,
-        };
-        Ok(reply::integer(millis))
-    }
-
-    fn size(&self) -> Outcome {
-        let facts = self.records.get(layout::FACTS)?;
-        let facts = facts.ok_or_else(|| EngineError::Damaged("the facts record is gone".into()))?;
-        Ok(reply::integer(Facts::decode(&facts)?.records as i64))
-    }
-
-    fn random_key(&self, random: &RandomKey, now: Hlc) -> Outcome {
-        let (view, epoch) = self.view();
-        let start = random.position & ((1 << POSITION_BITS) - 1);
-        Ok(reply::maybe(scan::first_live_from(&*view, epoch, start, now)?.as_ref()))
-    }
-
-    /// The value of one key, if it lives.
-    fn live(&self, key: &[u8], now: Hlc) -> Result<Option<Stored>, EngineError> {
+    /// `GET`, without a view. A value of parts needs one.
+    fn get(&self, key: &Bytes, now: Hlc) -> Outcome {
         if key.len() > KEY_BYTES_MAX {
-            return Ok(None);
+            return Ok(reply::nil());
         }
         let epoch = self.epoch();
         let bytes = self.records.get(&layout::data_key(*epoch, key))?;
         drop(epoch);
-        decode_live(bytes, now)
+        let stored = bytes.map(Stored::decode).transpose()?.filter(|stored| !stored.header.is_expired(now));
+        match stored {
+            None => Ok(reply::nil()),
+            Some(stored) if stored.header.kind == Kind::String => Ok(reply::value(&stored.body)),
+            Some(_) => get(&self.committed(now), key),
+        }
     }
 
     /// A view of the records, with the epoch that belongs to it.
-    fn view(&self) -> (Arc<dyn View>, u32) {
+    fn committed(&self, now: Hlc) -> Committed {
         let epoch = self.epoch();
-        (self.records.view(), *epoch)
+        Committed { view: self.records.view(), epoch: *epoch, now }
     }
 
     fn epoch(&self) -> RwLockReadGuard<'_, u32> {
@@ -153,18 +68,97 @@ impl KvReader {
     }
 }
 
-fn live_in(view: &dyn View, epoch: u32, key: &[u8], now: Hlc) -> Result<Option<Stored>, EngineError> {
-    if key.len() > KEY_BYTES_MAX {
-        return Ok(None);
+/// Answers a read.
+pub(crate) fn answer(look: &dyn Look, op: &KvOp) -> Outcome {
+    match op {
+        KvOp::Get(key) => get(look, &key.key),
+        KvOp::MGet(keys) => get_many(look, keys),
+        KvOp::Exists(keys) => exists(look, keys),
+        KvOp::StrLen(key) => match look.live(&key.key)? {
+            Some(stored) => Ok(reply::integer(string_of(look, &stored)?.len() as i64)),
+            None => Ok(reply::integer(0)),
+        },
+        KvOp::GetRange(range) => get_range(look, range),
+        KvOp::Ttl(ttl) => time_to_live(look, ttl),
+        KvOp::Type(key) => match look.live(&key.key)? {
+            Some(stored) => Ok(reply::value(stored.header.kind.name().as_bytes())),
+            None => Ok(reply::nil()),
+        },
+        KvOp::Scan(scan) => Ok(encode(KvAnswer::Page(scan::page(look, scan)?))),
+        KvOp::DbSize(_) => Ok(reply::integer(look.facts()?.records as i64)),
+        KvOp::RandomKey(random) => random_key(look, random),
+        KvOp::Hash(request) => hashes::read(look, request),
+        KvOp::List(request) => lists::read(look, request),
+        KvOp::Sets(request) => sets::read(look, request),
+        KvOp::Sorted(request) => sorted::read(look, request),
+        KvOp::Bits(request) => bits::read(look, request),
+        KvOp::HyperLogLog(request) => hyperloglog::read(look, request),
+        KvOp::Generic(request) => generic::read(look, request),
+        _ => Err(Stop::Refused(KvError::Unsupported)),
     }
-    decode_live(view.get(&layout::data_key(epoch, key))?, now)
 }
 
-fn decode_live(bytes: Option<Bytes>, now: Hlc) -> Result<Option<Stored>, EngineError> {
-    let stored = bytes.map(Stored::decode).transpose()?;
-    Ok(stored.filter(|stored| !stored.header.is_expired(now)))
+fn get(look: &dyn Look, key: &Bytes) -> Outcome {
+    match look.live(key)? {
+        Some(stored) => Ok(reply::value(&string_of(look, &stored)?)),
+        None => Ok(reply::nil()),
+    }
 }
 
-fn encode(answer: KvAnswer) -> Bytes {
+fn get_many(look: &dyn Look, keys: &Keys) -> Outcome {
+    let mut values = Vec::with_capacity(keys.keys.len());
+    for key in &keys.keys {
+        let value = match look.live(key)? {
+            Some(stored) if stored.header.kind.is_string() => Some(string_of(look, &stored)?),
+            _ => None,
+        };
+        values.push(Maybe { value });
+    }
+    Ok(encode(KvAnswer::Values(Values { values })))
+}
+
+fn exists(look: &dyn Look, keys: &Keys) -> Outcome {
+    let mut count = 0;
+    for key in &keys.keys {
+        count += i64::from(look.live(key)?.is_some());
+    }
+    Ok(reply::integer(count))
+}
+
+/// Part of a string, by the rules of `getrangeCommand` in Redis.
+fn get_range(look: &dyn Look, range: &GetRange) -> Outcome {
+    let Some(stored) = look.live(&range.key)? else { return Ok(reply::value(&[])) };
+    let body = string_of(look, &stored)?;
+    let length = body.len() as i64;
+    let (start, end) = (range.start, range.end);
+    if start < 0 && end < 0 && start > end {
+        return Ok(reply::value(&[]));
+    }
+    let from_end = |place: i64| if place < 0 { place.saturating_add(length).max(0) } else { place };
+    let (start, end) = (from_end(start), from_end(end).min(length - 1));
+    if start > end || length == 0 {
+        return Ok(reply::value(&[]));
+    }
+    Ok(reply::value(&body[start as usize..=end as usize]))
+}
+
+fn time_to_live(look: &dyn Look, ttl: &Ttl) -> Outcome {
+    let millis = match look.live(&ttl.key)?.map(|stored| stored.header.expiry_millis) {
+        None => -2,
+        Some(None) => -1,
+        Some(Some(deadline)) if ttl.absolute => deadline as i64,
+        // What is live has not passed its deadline.
+        Some(Some(deadline)) => deadline.saturating_sub(look.now().millis()) as i64,
+    };
+    Ok(reply::integer(millis))
+}
+
+fn random_key(look: &dyn Look, random: &RandomKey) -> Outcome {
+    let start = random.position & ((1 << POSITION_BITS) - 1);
+    Ok(reply::maybe(scan::first_live_from(look, start)?.as_ref()))
+}
+
+/// A reply's bytes.
+pub(crate) fn encode(answer: KvAnswer) -> Bytes {
     KvReply::new(answer).encode_to_vec().into()
 }

@@ -5,11 +5,12 @@ use std::ops::Bound;
 use api::kv::{Page, Scan};
 use bytes::Bytes;
 use engine::EngineError;
-use engine::records::{Record, View};
+use engine::records::Record;
 use types::limits::POSITION_BITS;
 use types::{Hlc, glob};
 
-use crate::layout::{self, DATA, EXPIRY, FACTS, Facts};
+use crate::layout::{self, DATA, DEAD, EXPIRY};
+use crate::look::Look;
 use crate::value::Header;
 
 /// Most keys that one page looks at, whatever the request asks for: a page takes milliseconds.
@@ -18,22 +19,18 @@ const PAGE_KEYS_MAX: u64 = 16 * 1024;
 const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// One page of keys.
-pub(crate) fn page(view: &dyn View, epoch: u32, scan: &Scan, now: Hlc) -> Result<Page, EngineError> {
-    if scan.expired { expired_page(view, epoch, scan, now) } else { live_page(view, epoch, scan, now) }
+pub(crate) fn page(look: &dyn Look, scan: &Scan) -> Result<Page, EngineError> {
+    if scan.expired { expired_page(look, scan) } else { live_page(look, scan) }
 }
 
 /// The first key at or after a position that lives, going round at the end.
-pub(crate) fn first_live_from(
-    view: &dyn View,
-    epoch: u32,
-    position: u64,
-    now: Hlc,
-) -> Result<Option<Bytes>, EngineError> {
+pub(crate) fn first_live_from(look: &dyn Look, position: u64) -> Result<Option<Bytes>, EngineError> {
+    let (epoch, now) = (look.epoch(), look.now());
     let (begin, end) = (layout::data_start(epoch, 0), layout::epoch_start(DATA, epoch + 1));
     let middle = layout::data_start(epoch, position);
     let halves = [(&middle[..], &end[..]), (&begin[..], &middle[..])];
     for (from, to) in halves {
-        for record in view.range(Bound::Included(from), Bound::Excluded(to), false) {
+        for record in look.range(Bound::Included(from), Bound::Excluded(to), false) {
             let (record_key, value) = record?;
             if !Header::decode(&value)?.0.is_expired(now) {
                 return Ok(Some(layout::split_data_key(&record_key)?.1));
@@ -44,7 +41,8 @@ pub(crate) fn first_live_from(
 }
 
 /// Keys from a position on; a page ends only between two positions.
-fn live_page(view: &dyn View, epoch: u32, scan: &Scan, now: Hlc) -> Result<Page, EngineError> {
+fn live_page(look: &dyn Look, scan: &Scan) -> Result<Page, EngineError> {
+    let (epoch, now) = (look.epoch(), look.now());
     if scan.position >> POSITION_BITS != 0 {
         return Ok(Page { keys: Vec::new(), next: None });
     }
@@ -52,7 +50,7 @@ fn live_page(view: &dyn View, epoch: u32, scan: &Scan, now: Hlc) -> Result<Page,
     let mut budget = Budget::new(scan.count);
     let mut keys = Vec::new();
     let mut last = None;
-    for record in view.range(Bound::Included(&from), Bound::Excluded(&to), false) {
+    for record in look.range(Bound::Included(&from), Bound::Excluded(&to), false) {
         let (record_key, value) = record?;
         let (position, key) = layout::split_data_key(&record_key)?;
         if budget.is_spent() && last != Some(position) {
@@ -68,12 +66,13 @@ fn live_page(view: &dyn View, epoch: u32, scan: &Scan, now: Hlc) -> Result<Page,
 }
 
 /// Keys that have expired, soonest first. `next` only says whether there is more to remove, which includes
-/// what a FLUSH left behind: what a page named is removed before the next page is asked for.
-fn expired_page(view: &dyn View, epoch: u32, scan: &Scan, now: Hlc) -> Result<Page, EngineError> {
+/// what a FLUSH left behind: what a page named is removed before the next page is asked for. Dead collections count as well.
+fn expired_page(look: &dyn Look, scan: &Scan) -> Result<Page, EngineError> {
+    let (epoch, now) = (look.epoch(), look.now());
     let (from, to) = (layout::epoch_start(EXPIRY, epoch), layout::expiry_start(epoch, now.millis()));
     let mut budget = Budget::new(scan.count);
     let mut keys = Vec::new();
-    for record in view.range(Bound::Included(&from), Bound::Excluded(&to), false) {
+    for record in look.range(Bound::Included(&from), Bound::Excluded(&to), false) {
         let (record_key, _): Record = record?;
         if budget.is_spent() {
             return Ok(Page { keys, next: Some(0) });
@@ -82,8 +81,10 @@ fn expired_page(view: &dyn View, epoch: u32, scan: &Scan, now: Hlc) -> Result<Pa
         budget.spend(key.len());
         keys.push(key);
     }
-    let facts = view.get(FACTS)?.map(|facts| Facts::decode(&facts)).transpose()?;
-    let has_garbage = facts.is_some_and(|facts| facts.oldest_epoch < facts.epoch);
+    let facts = look.facts()?;
+    let (begin, end) = (layout::epoch_start(DEAD, epoch), layout::epoch_start(DEAD, epoch + 1));
+    let mut dead = look.range(Bound::Included(&begin), Bound::Excluded(&end), false);
+    let has_garbage = facts.oldest_epoch < facts.epoch || dead.next().transpose()?.is_some();
     Ok(Page { keys, next: has_garbage.then_some(0) })
 }
 

@@ -17,7 +17,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use engine::records::{Record, Records, View};
 use engine::{EngineError, SnapshotSink, SnapshotSource, StateMachine};
 
-use crate::layout::{self, DATA, EXPIRY, FACTS, Facts, PART, SYSTEM};
+use crate::layout::{self, DATA, DEAD, EXPIRY, FACTS, Facts, PART, SYSTEM};
 use crate::state::{KvState, Shared};
 use crate::value::Header;
 
@@ -46,14 +46,14 @@ impl KvSnapshot {
     }
 
     /// The start of the stretch of records that a key lies in or before, and its end.
-    fn stretches(&self) -> [(Bytes, Bytes); 3] {
+    fn stretches(&self) -> [(Bytes, Bytes); 5] {
         let of = |kind| {
             let start = layout::epoch_start(kind, self.facts.epoch);
             let end = layout::epoch_start(kind, self.facts.epoch + 1);
             (Bytes::copy_from_slice(&start), Bytes::copy_from_slice(&end))
         };
-        let everything = (Bytes::from_static(&[SYSTEM]), Bytes::from_static(&[DATA]));
-        [everything, of(DATA), of(EXPIRY)]
+        let system = (Bytes::from_static(&[SYSTEM]), Bytes::from_static(&[PART]));
+        [system, of(PART), of(DEAD), of(DATA), of(EXPIRY)]
     }
 }
 
@@ -128,7 +128,11 @@ impl KvSink {
             return Err(bad("keys do not ascend"));
         }
         match key[0] {
-            SYSTEM | PART => {}
+            SYSTEM => {}
+            PART | DEAD => {
+                layout::collection_of(&key).map_err(|_| bad("a key is too short"))?;
+                self.check_epoch(&key)?;
+            }
             DATA => {
                 Header::decode(&value).map_err(|_| bad("a value does not fit"))?;
                 layout::split_data_key(&key).map_err(|_| bad("a key is too short"))?;

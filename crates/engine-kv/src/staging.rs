@@ -8,15 +8,21 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::records::{Batch, Records};
+use engine::records::{Batch, Records, is_empty_range};
 use engine::{ApplyContext, Change, EngineError};
 
 use crate::layout::{self, EPOCH_END, Facts};
+use crate::look::{LazyView, Look, RecordsInOrder, merged};
 use crate::value::{Header, Kind, Stored};
+use types::Hlc;
 
 /// Staged writes of one state.
 pub(crate) struct Staging {
     records: Arc<dyn Records>,
+    /// What is committed, for those who read many records.
+    view: LazyView,
+    /// Whether a collection died since this was last asked.
+    has_new_dead: bool,
     /// The facts as they will be after the commit.
     pub(crate) facts: Facts,
     writes: BTreeMap<Bytes, Option<Bytes>>,
@@ -41,7 +47,8 @@ impl Slot {
 impl Staging {
     /// Nothing staged over these records.
     pub(crate) fn new(records: Arc<dyn Records>, facts: Facts) -> Self {
-        Self { records, facts, writes: BTreeMap::new(), changes: Vec::new() }
+        let view = LazyView::default();
+        Self { records, view, has_new_dead: false, facts, writes: BTreeMap::new(), changes: Vec::new() }
     }
 
     /// Looks a key up for writing. A value that has expired is removed, as in Redis.
@@ -82,6 +89,7 @@ impl Staging {
         if slot.found.is_none() {
             self.facts.records += 1;
         }
+        self.bury(slot, header.collection);
         self.move_deadline(slot, header.expiry_millis);
         let bytes = header.encode(body);
         self.record_change(context, &slot.key, Some(&bytes));
@@ -90,6 +98,12 @@ impl Staging {
 
     /// Removes what the slot holds; nothing if it is empty.
     pub(crate) fn remove(&mut self, context: &ApplyContext, slot: &Slot) {
+        self.bury(slot, None);
+        self.detach(context, slot);
+    }
+
+    /// Removes the record of a key whose parts, if it has any, live on under another key.
+    pub(crate) fn detach(&mut self, context: &ApplyContext, slot: &Slot) {
         if slot.found.is_none() {
             return;
         }
@@ -97,6 +111,39 @@ impl Staging {
         self.move_deadline(slot, None);
         self.record_change(context, &slot.key, None);
         self.writes.insert(slot.record_key.clone(), None);
+    }
+
+    /// Stages a part of a collection, or its removal.
+    pub(crate) fn put_part(
+        &mut self,
+        context: &ApplyContext,
+        key: &Bytes,
+        record_key: Bytes,
+        sub_key: &[u8],
+        value: Option<Bytes>,
+    ) {
+        if context.wants_changes {
+            let sub_key = Bytes::copy_from_slice(sub_key);
+            self.changes.push(Change { hlc: context.hlc, key: key.clone(), sub_key, value: value.clone() });
+        }
+        self.writes.insert(record_key, value);
+    }
+
+    /// The number for a new collection.
+    pub(crate) fn next_collection(&mut self) -> u64 {
+        let number = self.facts.next_collection;
+        self.facts.next_collection += 1;
+        number
+    }
+
+    /// What is staged over what is committed, at the moment of an entry.
+    pub(crate) fn look(&self, context: &ApplyContext) -> Staged<'_> {
+        Staged { staging: self, now: context.hlc }
+    }
+
+    /// Whether a collection died since the last call.
+    pub(crate) fn take_new_dead(&mut self) -> bool {
+        std::mem::take(&mut self.has_new_dead)
     }
 
     /// Removes everything: the next epoch is empty. The change feed names every key, because a reader of
@@ -119,8 +166,18 @@ impl Staging {
 
     /// Ends the staging: the batch of its writes, and the changes.
     pub(crate) fn take(&mut self) -> (Batch, Vec<Change>) {
+        self.view.forget();
         let writes = std::mem::take(&mut self.writes).into_iter().collect();
         (Batch { writes }, std::mem::take(&mut self.changes))
+    }
+
+    /// Notes the collection that a slot holds as dead, unless it is the one that stays.
+    fn bury(&mut self, slot: &Slot, stays: Option<u64>) {
+        let held = slot.found.as_ref().and_then(|stored| stored.header.collection);
+        if let Some(number) = held.filter(|_| held != stays) {
+            self.has_new_dead = true;
+            self.writes.insert(layout::dead_key(self.facts.epoch, number), Some(Bytes::new()));
+        }
     }
 
     fn move_deadline(&mut self, slot: &Slot, after: Option<u64>) {
@@ -165,5 +222,42 @@ impl Staging {
         record_keys.extend(staged.filter(|(_, value)| value.is_some()).map(|(key, _)| key.clone()));
         record_keys.sort_unstable();
         record_keys.iter().map(|key| Ok(layout::split_data_key(key)?.1)).collect()
+    }
+}
+
+/// What is staged over what is committed.
+pub(crate) struct Staged<'a> {
+    staging: &'a Staging,
+    now: Hlc,
+}
+
+impl Look for Staged<'_> {
+    fn get(&self, record_key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        match self.staging.writes.get(record_key) {
+            Some(staged) => Ok(staged.clone()),
+            None => self.staging.records.get(record_key),
+        }
+    }
+
+    fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, reverse: bool) -> RecordsInOrder<'_> {
+        if is_empty_range(from, to) {
+            return Box::new(std::iter::empty());
+        }
+        let view = self.staging.view.get(|| self.staging.records.view());
+        let stored = view.range(from, to, reverse);
+        let staged = self.staging.writes.range::<[u8], _>((from, to));
+        if reverse { merged(stored, staged.rev(), true) } else { merged(stored, staged, false) }
+    }
+
+    fn facts(&self) -> Result<Facts, EngineError> {
+        Ok(self.staging.facts)
+    }
+
+    fn epoch(&self) -> u32 {
+        self.staging.facts.epoch
+    }
+
+    fn now(&self) -> Hlc {
+        self.now
     }
 }

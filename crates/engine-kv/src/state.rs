@@ -19,7 +19,10 @@ use crate::layout::{self, Facts};
 use crate::reader::KvReader;
 use crate::snapshot::KvSnapshot;
 use crate::staging::Staging;
-use crate::{digest, keys, reply, strings};
+use crate::{
+    bits, digest, generic, hashes, hyperloglog, keys, lists, reader, reply, sets, sorted, strings,
+    transaction,
+};
 
 /// How a request ends early.
 pub(crate) enum Stop {
@@ -99,17 +102,20 @@ impl StateMachine for KvState {
     }
 
     fn stage(&mut self, context: &ApplyContext, request: &[u8]) -> Result<Bytes, EngineError> {
-        let op = KvRequest::decode(request).ok().and_then(|request| request.op);
+        let mut op = KvRequest::decode(request).ok().and_then(|request| request.op);
         if matches!(op, Some(KvOp::RemoveExpired(_))) {
             self.collector.sweep();
         }
-        settle(match op {
-            Some(op) if op.is_write() => write(&mut self.staging, context, &op),
+        settle(match &mut op {
+            Some(op) if op.is_write() => check_keys(op).and_then(|()| write(&mut self.staging, context, op)),
             _ => Err(Stop::Refused(KvError::Unsupported)),
         })
     }
 
     fn commit(&mut self, applied: Applied, system: &[SystemChange]) -> Result<Vec<Change>, EngineError> {
+        if self.staging.take_new_dead() {
+            self.collector.has_new_dead();
+        }
         let (mut batch, changes) = self.staging.take();
         let mut facts = Facts { applied, ..self.staging.facts };
         self.collector.collect(&*self.records, &mut facts, &mut batch)?;
@@ -149,8 +155,7 @@ impl StateMachine for KvState {
 }
 
 /// Executes one write.
-fn write(staging: &mut Staging, context: &ApplyContext, op: &KvOp) -> Outcome {
-    check_keys(op)?;
+pub(crate) fn write(staging: &mut Staging, context: &ApplyContext, op: &KvOp) -> Outcome {
     match op {
         KvOp::Set(set) => strings::set(staging, context, set),
         KvOp::MSet(set) => strings::set_many(staging, context, set),
@@ -169,35 +174,22 @@ fn write(staging: &mut Staging, context: &ApplyContext, op: &KvOp) -> Outcome {
             staging.flush(context)?;
             Ok(reply::ok())
         }
-        KvOp::Get(_)
-        | KvOp::MGet(_)
-        | KvOp::Exists(_)
-        | KvOp::StrLen(_)
-        | KvOp::GetRange(_)
-        | KvOp::Ttl(_)
-        | KvOp::Type(_)
-        | KvOp::Scan(_)
-        | KvOp::DbSize(_)
-        | KvOp::RandomKey(_) => Err(Stop::Refused(KvError::Unsupported)),
+        KvOp::Hash(request) => hashes::write(staging, context, request),
+        KvOp::List(request) => lists::write(staging, context, request),
+        KvOp::Sets(request) => sets::write(staging, context, request),
+        KvOp::Sorted(request) => sorted::write(staging, context, request),
+        KvOp::Bits(request) => bits::write(staging, context, request),
+        KvOp::HyperLogLog(request) => hyperloglog::write(staging, context, request),
+        KvOp::Generic(request) => generic::write(staging, context, request),
+        KvOp::Transaction(transaction) => transaction::execute(staging, context, transaction),
+        // Reads of a transaction.
+        _ => reader::answer(&staging.look(context), op),
     }
 }
 
 /// Refuses keys that are longer than the store may be given. Faces refuse them before, with better words.
-fn check_keys(op: &KvOp) -> Result<(), Stop> {
-    let fits = |key: &Bytes| key.len() <= KEY_BYTES_MAX;
-    let all_fit = match op {
-        KvOp::Set(set) => fits(&set.key),
-        KvOp::MSet(set) => set.pairs.iter().all(|pair| fits(&pair.key)),
-        KvOp::GetDel(key) => fits(&key.key),
-        KvOp::GetEx(get) => fits(&get.key),
-        KvOp::Append(pair) | KvOp::IncrByFloat(pair) => fits(&pair.key),
-        KvOp::SetRange(set) => fits(&set.key),
-        KvOp::IncrBy(add) => fits(&add.key),
-        KvOp::Del(keys) | KvOp::RemoveExpired(keys) => keys.keys.iter().all(fits),
-        KvOp::Expire(expire) => fits(&expire.key),
-        KvOp::Rename(rename) => fits(&rename.from) && fits(&rename.to),
-        KvOp::Copy(copy) => fits(&copy.from) && fits(&copy.to),
-        _ => true,
-    };
-    if all_fit { Ok(()) } else { Err(Stop::Refused(KvError::TooLong)) }
+fn check_keys(op: &mut KvOp) -> Result<(), Stop> {
+    op.visit_keys(&mut |key| {
+        if key.len() <= KEY_BYTES_MAX { Ok(()) } else { Err(Stop::Refused(KvError::TooLong)) }
+    })
 }

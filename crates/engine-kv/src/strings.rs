@@ -5,8 +5,10 @@ use bytes::Bytes;
 use engine::ApplyContext;
 use types::limits::VALUE_BYTES_MAX;
 
+use crate::bits;
 use crate::keys::{self, Deadline};
 use crate::long_double::LongDouble;
+use crate::look::Look;
 use crate::number::parse_integer;
 use crate::reply;
 use crate::staging::{Slot, Staging};
@@ -20,7 +22,7 @@ pub(crate) fn set(staging: &mut Staging, context: &ApplyContext, set: &Set) -> O
     let deadline = string_deadline(context, set.expiry)?;
     let slot = staging.slot(context, &set.key)?;
     let old = match (set.return_old, &slot.found) {
-        (true, Some(stored)) => Some(string_of(stored)?),
+        (true, Some(stored)) => Some(string_of(&staging.look(context), stored)?),
         _ => None,
     };
     let stored = match set.condition() {
@@ -38,7 +40,7 @@ pub(crate) fn set(staging: &mut Staging, context: &ApplyContext, set: &Set) -> O
         }
     }
     Ok(match (set.return_old, stored) {
-        (true, _) => reply::maybe(old),
+        (true, _) => reply::maybe(old.as_ref()),
         (false, true) => reply::ok(),
         (false, false) => reply::nil(),
     })
@@ -67,7 +69,7 @@ pub(crate) fn set_many(staging: &mut Staging, context: &ApplyContext, set: &MSet
 pub(crate) fn get_del(staging: &mut Staging, context: &ApplyContext, key: &Bytes) -> Outcome {
     let slot = staging.slot(context, key)?;
     let Some(stored) = &slot.found else { return Ok(reply::nil()) };
-    let reply = reply::value(string_of(stored)?);
+    let reply = reply::value(&string_of(&staging.look(context), stored)?);
     staging.remove(context, &slot);
     Ok(reply)
 }
@@ -76,26 +78,26 @@ pub(crate) fn get_del(staging: &mut Staging, context: &ApplyContext, key: &Bytes
 pub(crate) fn get_ex(staging: &mut Staging, context: &ApplyContext, get: &GetEx) -> Outcome {
     let slot = staging.slot(context, &get.key)?;
     let Some(stored) = &slot.found else { return Ok(reply::nil()) };
-    let body = string_of(stored)?;
+    let body = string_of(&staging.look(context), stored)?;
     let deadline = string_deadline(context, get.expiry)?.unwrap_or(Deadline::Keep);
     keys::set_deadline(staging, context, &slot, deadline);
-    Ok(reply::value(body))
+    Ok(reply::value(&body))
 }
 
 /// `APPEND`.
 pub(crate) fn append(staging: &mut Staging, context: &ApplyContext, pair: &Pair) -> Outcome {
     let slot = staging.slot(context, &pair.key)?;
-    let old = body_of(&slot)?;
+    let old = body_of(staging, context, &slot)?;
     let length = old.len() as u64 + pair.value.len() as u64;
     check_length(length)?;
-    staging.put_string(context, &slot, slot.expiry_millis(), &[old, &pair.value]);
+    staging.put_string(context, &slot, slot.expiry_millis(), &[&old, &pair.value]);
     Ok(reply::integer(length as i64))
 }
 
 /// `SETRANGE`.
 pub(crate) fn set_range(staging: &mut Staging, context: &ApplyContext, set: &SetRange) -> Outcome {
     let slot = staging.slot(context, &set.key)?;
-    let old = body_of(&slot)?;
+    let old = body_of(staging, context, &slot)?;
     if set.value.is_empty() {
         // Nothing to write: an absent key is not made.
         return Ok(reply::integer(old.len() as i64));
@@ -115,7 +117,10 @@ pub(crate) fn set_range(staging: &mut Staging, context: &ApplyContext, set: &Set
 pub(crate) fn incr_by(staging: &mut Staging, context: &ApplyContext, add: &IncrBy) -> Outcome {
     let slot = staging.slot(context, &add.key)?;
     let old = match &slot.found {
-        Some(stored) => parse_integer(string_of(stored)?).ok_or(Stop::Refused(KvError::NotInteger))?,
+        Some(stored) => {
+            let body = string_of(&staging.look(context), stored)?;
+            parse_integer(&body).ok_or(Stop::Refused(KvError::NotInteger))?
+        }
         None => 0,
     };
     let sum = old.checked_add(add.delta).ok_or(Stop::Refused(KvError::Overflow))?;
@@ -128,7 +133,7 @@ pub(crate) fn incr_by_float(staging: &mut Staging, context: &ApplyContext, pair:
     let not_float = Stop::Refused(KvError::NotFloat);
     let slot = staging.slot(context, &pair.key)?;
     let old = match &slot.found {
-        Some(stored) => LongDouble::parse(string_of(stored)?).ok_or(not_float)?,
+        Some(stored) => LongDouble::parse(&string_of(&staging.look(context), stored)?).ok_or(not_float)?,
         None => LongDouble::ZERO,
     };
     let delta = LongDouble::parse(&pair.value).ok_or(Stop::Refused(KvError::NotFloat))?;
@@ -139,19 +144,23 @@ pub(crate) fn incr_by_float(staging: &mut Staging, context: &ApplyContext, pair:
 }
 
 /// The bytes of a value that must be a string.
-pub(crate) fn string_of(stored: &Stored) -> Result<&Bytes, Stop> {
+pub(crate) fn string_of(look: &dyn Look, stored: &Stored) -> Result<Bytes, Stop> {
     match stored.header.kind {
-        Kind::String => Ok(&stored.body),
+        Kind::String => Ok(stored.body.clone()),
+        Kind::Bitmap => bits::assembled(look, stored),
         _ => Err(Stop::Refused(KvError::WrongType)),
     }
 }
 
 /// The string in a slot; empty if there is none.
-fn body_of(slot: &Slot) -> Result<&[u8], Stop> {
-    slot.found.as_ref().map_or(Ok(&[]), |stored| string_of(stored).map(|body| &body[..]))
+pub(crate) fn body_of(staging: &Staging, context: &ApplyContext, slot: &Slot) -> Result<Bytes, Stop> {
+    match &slot.found {
+        Some(stored) => string_of(&staging.look(context), stored),
+        None => Ok(Bytes::new()),
+    }
 }
 
-fn check_length(bytes: u64) -> Result<(), Stop> {
+pub(crate) fn check_length(bytes: u64) -> Result<(), Stop> {
     if bytes > VALUE_BYTES_MAX as u64 { Err(Stop::Refused(KvError::TooLong)) } else { Ok(()) }
 }
 

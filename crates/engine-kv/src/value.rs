@@ -40,6 +40,11 @@ impl Kind {
         }
     }
 
+    /// Whether it is a string to Redis.
+    pub const fn is_string(self) -> bool {
+        matches!(self, Kind::String | Kind::Bitmap)
+    }
+
     fn of(byte: u8) -> Option<Self> {
         let kinds = [Kind::String, Kind::Hash, Kind::List, Kind::Set, Kind::SortedSet, Kind::Bitmap];
         kinds.into_iter().find(|kind| *kind as u8 == byte)

@@ -14,7 +14,7 @@
 //! redis-cli, `nil`, `nil-array`, `[a, b]`, `{key: value}`, `~[a, b]` for a set, `,1.5`, `#true`,
 //! `(12345` and `="text"` for verbatim text. `?` stands for any reply that is no error.
 //!
-//! The directory `testscripts/corpus` has the files. Every reply in them is a function of the commands
+//! The directory `testscripts/corpus` of the engine has the files. Every reply in them is a function of the commands
 //! before it, so a replay compares for equality. A file whose name begins with `parse` stores nothing;
 //! the others read what they wrote. `one_partition` is for a table with one partition, the rest for
 //! tables of any shape: keys of one command have a common tag there. `password` is for a server with

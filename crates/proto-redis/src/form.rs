@@ -3,7 +3,7 @@
 use crate::faults::{engine_error, fault_error};
 use crate::reply::Reply;
 use crate::text::ErrorText;
-use api::kv::{KvAnswer, KvReply};
+use api::kv::{KvAnswer, KvReply, Values};
 use types::{ErrorCode, Fault};
 
 /// How the reply of one operation reads.
@@ -30,6 +30,14 @@ pub enum Shape {
     Stored,
     /// A type's name as a word; `none` when absent.
     TypeName,
+    /// Several bulk strings, absent ones as nil.
+    Bulks,
+    /// The same, without order.
+    BulkSet,
+    /// Names and values in turn.
+    BulkMap,
+    /// A decimal number; nil when there is none.
+    Double,
     /// The argument is wrong, yet Redis looks at the key first: nil if it is absent, the engine's error if
     /// it has the wrong type, else this error.
     RefuseIfPresent(ErrorText),
@@ -40,6 +48,7 @@ impl Form {
     pub fn reply(&self, outcome: Result<KvReply, Fault>) -> Reply {
         match outcome.and_then(answer) {
             Ok(KvAnswer::Error(code)) => Reply::Error(engine_error(code, self.command)),
+            Ok(KvAnswer::Refusal(text)) => Reply::Error(ErrorText::from(text)),
             Ok(answer) => self.shape_answer(answer).unwrap_or_else(|fault| fault_error(&fault).into()),
             Err(fault) => fault_error(&fault).into(),
         }
@@ -58,11 +67,25 @@ impl Form {
             (Shape::Stored, KvAnswer::Nil(_)) => Reply::Integer(0),
             (Shape::TypeName, KvAnswer::Value(name)) => Reply::Simple(name),
             (Shape::TypeName, KvAnswer::Nil(_)) => Reply::simple("none"),
+            (Shape::Bulks, KvAnswer::Values(values)) => Reply::Array(bulks(values)),
+            (Shape::BulkSet, KvAnswer::Values(values)) => Reply::Set(bulks(values)),
+            (Shape::BulkMap, KvAnswer::Values(values)) => Reply::Map(pairs(bulks(values))),
+            (Shape::Double, KvAnswer::Double(number)) => Reply::Double(number),
+            (Shape::Double, KvAnswer::Nil(_)) => Reply::Null,
             (Shape::RefuseIfPresent(_), KvAnswer::Nil(_)) => Reply::Null,
             (Shape::RefuseIfPresent(error), KvAnswer::Value(_)) => Reply::Error(error.clone()),
             (shape, answer) => return Err(unexpected(&format!("{shape:?}"), &answer)),
         })
     }
+}
+
+fn bulks(values: Values) -> Vec<Reply> {
+    values.values.into_iter().map(|maybe| maybe.value.map_or(Reply::Null, Reply::Bulk)).collect()
+}
+
+fn pairs(items: Vec<Reply>) -> Vec<(Reply, Reply)> {
+    let mut items = items.into_iter();
+    std::iter::from_fn(|| Some((items.next()?, items.next()?))).collect()
 }
 
 /// The answer in a reply; a reply without one comes from a newer release.
@@ -79,7 +102,10 @@ pub(crate) fn unexpected(wanted: &str, answer: &KvAnswer) -> Fault {
         KvAnswer::Value(_) => "bytes",
         KvAnswer::Values(_) => "several values",
         KvAnswer::Page(_) => "a page",
-        KvAnswer::Error(_) => "an error",
+        KvAnswer::Error(_) | KvAnswer::Refusal(_) => "an error",
+        KvAnswer::Double(_) => "a decimal number",
+        KvAnswer::Scored(_) => "members with scores",
+        KvAnswer::Many(_) => "several answers",
     };
     Fault::new(ErrorCode::Internal, format!("the engine answered {kind} where {wanted} was expected"))
 }

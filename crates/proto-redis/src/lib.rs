@@ -31,7 +31,7 @@
 //! keys must lie together answers `CROSSSLOT` when the closure says that they do not.
 //!
 //! **The order of checks is Redis'.** A client that tests for an error text finds the same text for the
-//! same mistake, also when a command has several mistakes. `testscripts/corpus` holds what a real
+//! same mistake, also when a command has several mistakes. `testscripts/corpus` of the kv engine holds what a real
 //! server answered; the tests compare.
 
 pub mod client;

@@ -97,7 +97,7 @@ impl Keyed {
     ) -> Result<(Target, KvOp, Form), ErrorText> {
         let Keyed { mut op, form } = self;
         let mut target = None;
-        visit_keys(&mut op, &mut |key| {
+        op.visit_keys(&mut |key| {
             let found = place_checked(key, &place)?;
             if *target.get_or_insert(found.target) != found.target {
                 return Err(CROSS_SLOT);
@@ -121,29 +121,4 @@ pub(crate) fn place_checked(
         return Err(faults::fault_error(&Fault::new(ErrorCode::RequestTooLarge, detail)));
     }
     Ok(found)
-}
-
-/// Calls `visit` with every key of an operation.
-fn visit_keys(
-    op: &mut KvOp,
-    visit: &mut dyn FnMut(&mut Bytes) -> Result<(), ErrorText>,
-) -> Result<(), ErrorText> {
-    match op {
-        KvOp::Get(op) | KvOp::StrLen(op) | KvOp::Type(op) | KvOp::GetDel(op) => visit(&mut op.key),
-        KvOp::MGet(op) | KvOp::Exists(op) | KvOp::Del(op) | KvOp::RemoveExpired(op) => {
-            op.keys.iter_mut().try_for_each(visit)
-        }
-        KvOp::GetRange(op) => visit(&mut op.key),
-        KvOp::Ttl(op) => visit(&mut op.key),
-        KvOp::Set(op) => visit(&mut op.key),
-        KvOp::MSet(op) => op.pairs.iter_mut().map(|pair| &mut pair.key).try_for_each(visit),
-        KvOp::GetEx(op) => visit(&mut op.key),
-        KvOp::Append(op) | KvOp::IncrByFloat(op) => visit(&mut op.key),
-        KvOp::SetRange(op) => visit(&mut op.key),
-        KvOp::IncrBy(op) => visit(&mut op.key),
-        KvOp::Expire(op) => visit(&mut op.key),
-        KvOp::Rename(op) => visit(&mut op.from).and_then(|()| visit(&mut op.to)),
-        KvOp::Copy(op) => visit(&mut op.from).and_then(|()| visit(&mut op.to)),
-        KvOp::Scan(_) | KvOp::DbSize(_) | KvOp::RandomKey(_) | KvOp::Flush(_) => Ok(()),
-    }
 }

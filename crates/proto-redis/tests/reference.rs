@@ -40,7 +40,7 @@ fn replace(text: &str, name: &str, body: &str) -> String {
 
 fn commands() -> String {
     let mut out = "| command | arguments | keys | what it does |\n|---|---|---|---|\n".to_owned();
-    for command in COMMANDS {
+    for &command in COMMANDS.iter() {
         // A container does nothing by itself, except `COMMAND`.
         if command.subcommands.is_empty() || command.arity == -1 {
             command_row(command, &mut out);

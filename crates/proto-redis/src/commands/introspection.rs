@@ -12,7 +12,7 @@ use types::glob;
 type Parsed = Result<Plan, ErrorText>;
 
 pub(crate) fn command(_: &mut Call<'_>) -> Parsed {
-    done(Reply::Array(COMMANDS.iter().map(describe).collect()))
+    done(Reply::Array(COMMANDS.iter().copied().map(describe).collect()))
 }
 
 pub(crate) fn count(_: &mut Call<'_>) -> Parsed {
@@ -34,7 +34,7 @@ pub(crate) fn info(call: &mut Call<'_>) -> Parsed {
 pub(crate) fn docs(call: &mut Call<'_>) -> Parsed {
     let entry = |command: &Command| (Reply::text(command.full_name), document(command));
     done(Reply::Map(match &call.args[2..] {
-        [] => COMMANDS.iter().map(entry).collect(),
+        [] => COMMANDS.iter().copied().map(entry).collect(),
         names => names.iter().filter_map(|name| named(name)).map(entry).collect(),
     }))
 }
@@ -42,9 +42,9 @@ pub(crate) fn docs(call: &mut Call<'_>) -> Parsed {
 /// `COMMAND LIST [FILTERBY MODULE name|ACLCAT category|PATTERN pattern]`
 pub(crate) fn list(call: &mut Call<'_>) -> Parsed {
     let with_subcommands =
-        || COMMANDS.iter().flat_map(|command| std::iter::once(command).chain(command.subcommands));
+        || COMMANDS.iter().flat_map(|&command| std::iter::once(command).chain(command.subcommands));
     let names: Vec<&Command> = match &call.args[2..] {
-        [] => COMMANDS.iter().collect(),
+        [] => COMMANDS.clone(),
         [by, kind, wanted] if is_word(by, "FILTERBY") => {
             if is_word(kind, "MODULE") {
                 Vec::new()
@@ -71,13 +71,13 @@ pub(crate) fn getkeys(call: &mut Call<'_>) -> Parsed {
         Some(name) if !container.subcommands.is_empty() => container.subcommand(name).ok_or(unknown)?,
         _ => container,
     };
-    if command.keys.first == 0 {
+    if command.keys.first == 0 && command.keys.count_at == 0 {
         return Err(ErrorText::fixed("ERR The command has no key arguments"));
     }
     if !command.accepts(args.len()) {
         return Err(ErrorText::fixed("ERR Invalid number of arguments specified for command"));
     }
-    let keys = command.keys.indexes(args.len()).filter_map(|index| args.get(index));
+    let keys = command.keys.indexes(args).filter_map(|index| args.get(index));
     done(Reply::Array(keys.cloned().map(Reply::Bulk).collect()))
 }
 

@@ -3,8 +3,26 @@
 //! A request addresses keys of one partition. Who made it (Redis, HTTP, a tool) is not visible here.
 //! Times are absolute or relative milliseconds; relative ones count from the entry's stamp.
 
+mod bits;
+mod generic;
+mod hash;
+mod hyperloglog;
+mod list;
+mod set;
+mod sorted;
+mod transaction;
+
 use bytes::Bytes;
 use prost::{Message, Oneof};
+
+pub use bits::*;
+pub use generic::*;
+pub use hash::*;
+pub use hyperloglog::*;
+pub use list::*;
+pub use set::*;
+pub use sorted::*;
+pub use transaction::*;
 
 /// A request to one partition of a `kv` table.
 #[derive(Clone, PartialEq, Message)]
@@ -12,12 +30,13 @@ pub struct KvRequest {
     /// What to do; `None` is a request of a newer release.
     #[prost(
         oneof = "KvOp",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, \
+                80, 81, 82, 83, 84, 85, 86, 87"
     )]
     pub op: Option<KvOp>,
 }
 
-/// What to do. Reads have tags 1 to 39, writes 40 and up.
+/// What to do. Reads have tags 1 to 39, writes 40 to 79; from 80 on are families, which say it themselves.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum KvOp {
     /// The value of a string. Reply: `Value` or `Nil`.
@@ -93,6 +112,31 @@ pub enum KvOp {
     /// Remove those of the keys that have expired by the entry's stamp. Reply: `Integer`.
     #[prost(message, tag = "53")]
     RemoveExpired(Keys),
+
+    /// Something with a hash.
+    #[prost(message, tag = "80")]
+    Hash(HashRequest),
+    /// Something with lists.
+    #[prost(message, tag = "81")]
+    List(ListRequest),
+    /// Something with sets.
+    #[prost(message, tag = "82")]
+    Sets(SetRequest),
+    /// Something with sorted sets.
+    #[prost(message, tag = "83")]
+    Sorted(SortedRequest),
+    /// Something with the bits of strings.
+    #[prost(message, tag = "84")]
+    Bits(BitsRequest),
+    /// Something with HyperLogLogs, which are strings.
+    #[prost(message, tag = "85")]
+    HyperLogLog(HyperLogLogRequest),
+    /// Something with keys of any type.
+    #[prost(message, tag = "86")]
+    Generic(GenericRequest),
+    /// Several operations at once, if watched keys are as they were.
+    #[prost(message, tag = "87")]
+    Transaction(Transaction),
 }
 
 /// No arguments.
@@ -336,7 +380,7 @@ pub struct Copy {
 #[derive(Clone, PartialEq, Message)]
 pub struct KvReply {
     /// The answer; `None` is one of a newer release.
-    #[prost(oneof = "KvAnswer", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "KvAnswer", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub answer: Option<KvAnswer>,
 }
 
@@ -364,6 +408,48 @@ pub enum KvAnswer {
     /// Refused; nothing changed.
     #[prost(enumeration = "KvError", tag = "7")]
     Error(i32),
+    /// A decimal number.
+    #[prost(double, tag = "8")]
+    Double(f64),
+    /// Members with scores.
+    #[prost(message, tag = "9")]
+    Scored(ScoredMembers),
+    /// Answers to several questions.
+    #[prost(message, tag = "10")]
+    Many(Many),
+    /// Refused with the reply's own words, which begin with the code that Redis uses.
+    #[prost(string, tag = "11")]
+    Refusal(String),
+}
+
+/// Members with scores.
+#[derive(Clone, PartialEq, Message)]
+pub struct ScoredMembers {
+    /// In the order of the answer.
+    #[prost(message, repeated, tag = "1")]
+    pub members: Vec<ScoredMember>,
+    /// Where a walk goes on; absent at its end, and in answers that are no walks.
+    #[prost(uint64, optional, tag = "2")]
+    pub next: Option<u64>,
+}
+
+/// A member with its score.
+#[derive(Clone, PartialEq, Message)]
+pub struct ScoredMember {
+    /// The member.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub member: Bytes,
+    /// Its score; never NaN.
+    #[prost(double, tag = "2")]
+    pub score: f64,
+}
+
+/// Answers to several questions.
+#[derive(Clone, PartialEq, Message)]
+pub struct Many {
+    /// In the order of the questions.
+    #[prost(message, repeated, tag = "1")]
+    pub replies: Vec<KvReply>,
 }
 
 /// Values that may be absent.
@@ -427,19 +513,73 @@ impl KvRequest {
 impl KvOp {
     /// Whether it changes anything.
     pub fn is_write(&self) -> bool {
-        !matches!(
-            self,
+        match self {
             KvOp::Get(_)
-                | KvOp::MGet(_)
-                | KvOp::Exists(_)
-                | KvOp::StrLen(_)
-                | KvOp::GetRange(_)
-                | KvOp::Ttl(_)
-                | KvOp::Type(_)
-                | KvOp::Scan(_)
-                | KvOp::DbSize(_)
-                | KvOp::RandomKey(_)
-        )
+            | KvOp::MGet(_)
+            | KvOp::Exists(_)
+            | KvOp::StrLen(_)
+            | KvOp::GetRange(_)
+            | KvOp::Ttl(_)
+            | KvOp::Type(_)
+            | KvOp::Scan(_)
+            | KvOp::DbSize(_)
+            | KvOp::RandomKey(_) => false,
+            KvOp::Set(_)
+            | KvOp::MSet(_)
+            | KvOp::GetDel(_)
+            | KvOp::GetEx(_)
+            | KvOp::Append(_)
+            | KvOp::SetRange(_)
+            | KvOp::IncrBy(_)
+            | KvOp::IncrByFloat(_)
+            | KvOp::Del(_)
+            | KvOp::Expire(_)
+            | KvOp::Rename(_)
+            | KvOp::Copy(_)
+            | KvOp::Flush(_)
+            | KvOp::RemoveExpired(_) => true,
+            KvOp::Hash(request) => request.is_write(),
+            KvOp::List(request) => request.is_write(),
+            KvOp::Sets(request) => request.is_write(),
+            KvOp::Sorted(request) => request.is_write(),
+            KvOp::Bits(request) => request.is_write(),
+            KvOp::HyperLogLog(request) => request.is_write(),
+            KvOp::Generic(request) => request.is_write(),
+            KvOp::Transaction(_) => true,
+        }
+    }
+
+    /// Calls `visit` with every key, in the order in which a client named them.
+    ///
+    /// # Errors
+    /// The first that `visit` returns.
+    pub fn visit_keys<E>(&mut self, visit: &mut dyn FnMut(&mut Bytes) -> Result<(), E>) -> Result<(), E> {
+        match self {
+            KvOp::Get(op) | KvOp::StrLen(op) | KvOp::Type(op) | KvOp::GetDel(op) => visit(&mut op.key),
+            KvOp::MGet(op) | KvOp::Exists(op) | KvOp::Del(op) | KvOp::RemoveExpired(op) => {
+                op.keys.iter_mut().try_for_each(visit)
+            }
+            KvOp::GetRange(op) => visit(&mut op.key),
+            KvOp::Ttl(op) => visit(&mut op.key),
+            KvOp::Set(op) => visit(&mut op.key),
+            KvOp::MSet(op) => op.pairs.iter_mut().map(|pair| &mut pair.key).try_for_each(visit),
+            KvOp::GetEx(op) => visit(&mut op.key),
+            KvOp::Append(op) | KvOp::IncrByFloat(op) => visit(&mut op.key),
+            KvOp::SetRange(op) => visit(&mut op.key),
+            KvOp::IncrBy(op) => visit(&mut op.key),
+            KvOp::Expire(op) => visit(&mut op.key),
+            KvOp::Rename(op) => visit(&mut op.from).and_then(|()| visit(&mut op.to)),
+            KvOp::Copy(op) => visit(&mut op.from).and_then(|()| visit(&mut op.to)),
+            KvOp::Scan(_) | KvOp::DbSize(_) | KvOp::RandomKey(_) | KvOp::Flush(_) => Ok(()),
+            KvOp::Hash(request) => visit(&mut request.key),
+            KvOp::List(request) => request.visit_keys(visit),
+            KvOp::Sets(request) => request.visit_keys(visit),
+            KvOp::Sorted(request) => request.visit_keys(visit),
+            KvOp::Bits(request) => request.visit_keys(visit),
+            KvOp::HyperLogLog(request) => request.visit_keys(visit),
+            KvOp::Generic(request) => request.visit_keys(visit),
+            KvOp::Transaction(transaction) => transaction.visit_keys(visit),
+        }
     }
 }
 

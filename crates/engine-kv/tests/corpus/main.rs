@@ -1,13 +1,13 @@
-//! The corpus against both sides: a real Redis server, and this crate with a model of the engine.
+//! The corpus against both sides: a real Redis server, and the engine behind the protocol.
 //!
-//! `SKEIN_REWRITE=1 cargo test -p proto-redis --test corpus` writes what the installed server answers.
+//! `SKEIN_REWRITE=1 cargo test -p engine-kv --test corpus` writes what the installed server answers.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-mod model;
+mod direct;
 mod redis;
 
-use model::Model;
+use direct::Direct;
 use proto_redis::Reply;
 use proto_redis::corpus::{self, Exchange, PASSWORD};
 use std::fmt::Write;
@@ -15,15 +15,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 #[test]
-fn the_law_answers_like_redis() {
+fn the_engine_answers_like_redis() {
     for partitions in [1, 8] {
         let mut out = String::new();
         for file in files() {
             if partitions > 1 && file.ends_with("one_partition.txt") {
                 continue;
             }
-            let mut model = Model::new(partitions, password(&file));
-            out += &differences(&file, |exchange| model.command(&exchange.args));
+            let mut server = Direct::new(partitions, password(&file));
+            out += &differences(&file, |exchange| server.command(&exchange.args));
         }
         assert!(out.is_empty(), "with {partitions} partitions\n{out}");
     }
@@ -118,7 +118,7 @@ fn bytes_are_read_as_redis_reads_them() {
             let show =
                 |replies: Vec<Reply>| replies.iter().map(corpus::render).collect::<Vec<_>>().join("  ");
             let redis = show(server.connect().bytes(request));
-            let found = show(Model::new(1, password).bytes(request));
+            let found = show(Direct::new(1, password).bytes(request));
             if redis != found {
                 writeln!(out, "{}\n  redis: {redis}\n  found: {found}", request.escape_ascii()).unwrap();
             }

@@ -1,0 +1,172 @@
+//! A server made of the protocol and the engine, without anything between them: states in memory and a
+//! clock that stands still.
+//!
+//! It shows how a listener uses the protocol, and that plans, engine and forms together give Redis' replies.
+
+use std::sync::Arc;
+
+use api::kv::{KvOp, KvReply, KvRequest};
+use bytes::{Bytes, BytesMut};
+use engine::records::MemoryRecordStore;
+use engine::{Applied, ApplyContext, Engine, Reader, StateMachine};
+use engine_kv::KvEngine;
+use prost::Message;
+use proto_redis::client::{self, ClientFacts};
+use proto_redis::config::LiveConfig;
+use proto_redis::info::InfoFacts;
+use proto_redis::{
+    Decoder, ErrorText, Place, Plan, Protocol, Question, Reply, ReplyDecoder, Session, Step, Target, config,
+    info, parse,
+};
+use types::hash::HashRule;
+use types::{Fault, Hlc, LogIndex, StateId, Term};
+
+/// Milliseconds since 1970.
+const NOW: i64 = 1_700_000_000_000;
+
+/// One connection to an empty server.
+pub struct Direct {
+    session: Session,
+    decoder: Decoder,
+    partitions: Vec<Partition>,
+}
+
+impl Direct {
+    pub fn new(partitions: u32, password: Option<&str>) -> Self {
+        Self {
+            session: Session::new(1, password.map(|password| password.as_bytes().into())),
+            decoder: Decoder::new(),
+            partitions: (0..partitions).map(Partition::new).collect(),
+        }
+    }
+
+    /// One command.
+    pub fn command(&mut self, args: &[Vec<u8>]) -> Reply {
+        let mut request = BytesMut::new();
+        let words = args.iter().map(|arg| Reply::bulk(arg.clone())).collect();
+        Reply::Array(words).encode(Protocol::Resp2, &mut request);
+        self.bytes(&request).pop().unwrap()
+    }
+
+    /// From bytes to bytes, as over a socket.
+    pub fn bytes(&mut self, request: &[u8]) -> Vec<Reply> {
+        let (mut buffer, mut args, mut out) = (BytesMut::from(request), Vec::new(), BytesMut::new());
+        loop {
+            self.decoder.restrict(!self.session.is_authenticated());
+            let reply = match self.decoder.decode(&mut buffer, &mut args) {
+                Ok(true) => self.reply(&args),
+                Ok(false) => break,
+                Err(error) => {
+                    Reply::Error(error.text()).encode(Protocol::Resp2, &mut out);
+                    break;
+                }
+            };
+            let mode = self.session.reply_mode();
+            if !mode.silent {
+                reply.encode(mode.protocol, &mut out);
+            }
+            if mode.close {
+                break;
+            }
+        }
+        let mut decoder = ReplyDecoder::new();
+        std::iter::from_fn(|| decoder.decode(&mut out).unwrap()).collect()
+    }
+
+    fn reply(&mut self, args: &[Bytes]) -> Reply {
+        let plan = parse(args, &mut self.session);
+        plan.and_then(|plan| self.carry_out(plan)).unwrap_or_else(Reply::Error)
+    }
+
+    fn carry_out(&mut self, plan: Plan) -> Result<Reply, ErrorText> {
+        let targets = self.partitions.len() as u32;
+        let place = |key: &Bytes| {
+            let partition = HashRule::Tag.partition(key, targets).get() as u32;
+            Ok(Place { target: Target { table: 1, partition }, key: key.clone() })
+        };
+        let (parts, gather) = match plan {
+            Plan::Answer(reply) => return Ok(reply),
+            Plan::Ask(question) => return Ok(self.facts(question)),
+            Plan::Keyed(keyed) => {
+                let (target, op, form) = keyed.address(place)?;
+                return Ok(form.reply(self.ask(target.partition, op)));
+            }
+            Plan::Walk(mut walk) => {
+                let mut step = walk.begin(targets, 12_345 << 50);
+                loop {
+                    match step {
+                        Step::Done(reply) => return Ok(reply),
+                        Step::Ask { index, op } => {
+                            let outcome = self.ask(index, op);
+                            step = walk.absorb(targets, outcome, &Some);
+                        }
+                    }
+                }
+            }
+            Plan::Scatter(scatter) => scatter.split(place)?,
+            Plan::Everywhere(everywhere) => {
+                everywhere.parts((0..targets).map(|partition| Target { table: 1, partition }))
+            }
+        };
+        let outcomes = parts.into_iter().map(|part| self.ask(part.target.partition, part.op)).collect();
+        Ok(gather.finish(outcomes))
+    }
+
+    fn facts(&self, question: Question) -> Reply {
+        let clients = [ClientFacts::of_session(&self.session)];
+        match question {
+            Question::Info(sections) => info::render(&InfoFacts::default(), &sections),
+            Question::ConfigGet(patterns) => config::get(&patterns, &LiveConfig::default()),
+            Question::ConfigSet(_) | Question::ResetStatistics => Reply::OK,
+            Question::Time => client::time_reply(NOW as u64 * 1000),
+            Question::Wait { .. } => Reply::Integer(0),
+            Question::ClientInfo => client::info_reply(&clients[0]),
+            Question::ClientList(filter) => client::list_reply(&clients, &filter, 1),
+            Question::ClientKill(filter) => {
+                let killed = clients.iter().filter(|client| filter.matches(client, 1)).count();
+                client::kill_reply(&filter, killed)
+            }
+        }
+    }
+
+    /// The engine's reply.
+    fn ask(&mut self, partition: u32, op: KvOp) -> Result<KvReply, Fault> {
+        Ok(self.partitions[partition as usize].answer(op))
+    }
+}
+
+/// One partition: a state of the engine over a store in memory.
+struct Partition {
+    state: Box<dyn StateMachine>,
+    reader: Arc<dyn Reader>,
+    index: u64,
+}
+
+impl Partition {
+    fn new(number: u32) -> Self {
+        let engine = KvEngine::new(Arc::new(MemoryRecordStore::new()));
+        let state = engine.create(StateId(u64::from(number) + 1)).unwrap();
+        let reader = state.reader();
+        Self { state, reader, index: 0 }
+    }
+
+    /// A write is an entry of its own; time stands still all the same.
+    fn answer(&mut self, op: KvOp) -> KvReply {
+        let is_write = op.is_write();
+        let request = KvRequest::new(op).encode_to_vec();
+        let reply = if is_write {
+            self.index += 1;
+            // The stamps of entries differ, within the millisecond.
+            let hlc = Hlc(Hlc::from_millis(NOW as u64).0 + self.index);
+            let index = LogIndex(self.index);
+            let seed = self.index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let context = ApplyContext { hlc, seed, apply_version: 1, index, wants_changes: false };
+            let reply = self.state.stage(&context, &request).unwrap();
+            self.state.commit(Applied { index, term: Term(1) }, &[]).unwrap();
+            reply
+        } else {
+            self.reader.read(&request, Hlc::from_millis(NOW as u64)).unwrap()
+        };
+        KvReply::decode(reply).unwrap()
+    }
+}

@@ -1,0 +1,72 @@
+//! Commands on keys of any type.
+
+use super::*;
+use crate::commands::{connection, keys};
+
+commands! {
+    /// Commands on keys of any type, in order of name.
+    GENERIC:
+    "copy" -3 "write denyoom" (1, 2, 1) "keyspace write slow" "generic" "6.2.0"
+        Together keys::copy NONE
+        "source destination [DB destination-db] [REPLACE]" "Copy a key" "O(N) where N is the size of the value";
+    "del" -2 "write" (1, -1, 1) "keyspace write slow" "generic" "1.0.0"
+        Scattered keys::del NONE
+        "key [key ...]" "Delete a key" "O(N) where N is the number of keys that will be removed";
+    "exists" -2 "readonly fast" (1, -1, 1) "keyspace read fast" "generic" "1.0.0"
+        Scattered keys::exists NONE
+        "key [key ...]" "Determine if a key exists" "O(N) where N is the number of keys to check";
+    "expire" -3 "write fast" (1, 1, 1) "keyspace write fast" "generic" "1.0.0"
+        OneKey keys::expire NONE
+        "key seconds [NX|XX|GT|LT]" "Set a key's time to live in seconds" "O(1)";
+    "expireat" -3 "write fast" (1, 1, 1) "keyspace write fast" "generic" "1.2.0"
+        OneKey keys::expireat NONE
+        "key unix-time-seconds [NX|XX|GT|LT]" "Set the expiration for a key as a UNIX timestamp" "O(1)";
+    "expiretime" 2 "readonly fast" (1, 1, 1) "keyspace read fast" "generic" "7.0.0"
+        OneKey keys::expiretime NONE
+        "key" "Get the expiration Unix timestamp for a key" "O(1)";
+    "keys" 2 "readonly" (0, 0, 0) "keyspace read slow dangerous" "generic" "1.0.0"
+        WholeTable keys::keys NONE
+        "pattern" "Find all keys matching the given pattern" "O(N) with N being the number of keys in the database";
+    "persist" 2 "write fast" (1, 1, 1) "keyspace write fast" "generic" "2.2.0"
+        OneKey keys::persist NONE
+        "key" "Remove the expiration from a key" "O(1)";
+    "pexpire" -3 "write fast" (1, 1, 1) "keyspace write fast" "generic" "2.6.0"
+        OneKey keys::pexpire NONE
+        "key milliseconds [NX|XX|GT|LT]" "Set a key's time to live in milliseconds" "O(1)";
+    "pexpireat" -3 "write fast" (1, 1, 1) "keyspace write fast" "generic" "2.6.0"
+        OneKey keys::pexpireat NONE
+        "key unix-time-milliseconds [NX|XX|GT|LT]" "Set the expiration for a key as a UNIX timestamp specified in milliseconds" "O(1)";
+    "pexpiretime" 2 "readonly fast" (1, 1, 1) "keyspace read fast" "generic" "7.0.0"
+        OneKey keys::pexpiretime NONE
+        "key" "Get the expiration Unix timestamp for a key in milliseconds" "O(1)";
+    "pttl" 2 "readonly fast" (1, 1, 1) "keyspace read fast" "generic" "2.6.0"
+        OneKey keys::pttl NONE
+        "key" "Get the time to live for a key in milliseconds" "O(1)";
+    "randomkey" 1 "readonly" (0, 0, 0) "keyspace read slow" "generic" "1.0.0"
+        WholeTable keys::randomkey NONE
+        "" "Return a random key from the keyspace" "O(P) where P is the number of partitions";
+    "rename" 3 "write" (1, 2, 1) "keyspace write slow" "generic" "1.0.0"
+        Together keys::rename NONE
+        "key newkey" "Rename a key" "O(1)";
+    "renamenx" 3 "write fast" (1, 2, 1) "keyspace write fast" "generic" "1.0.0"
+        Together keys::renamenx NONE
+        "key newkey" "Rename a key, only if the new key does not exist" "O(1)";
+    "scan" -2 "readonly" (0, 0, 0) "keyspace read slow" "generic" "2.8.0"
+        WholeTable keys::scan NONE
+        "cursor [MATCH pattern] [COUNT count] [TYPE type]" "Incrementally iterate the keys space" "O(N) where N is the count asked for";
+    "touch" -2 "readonly fast" (1, -1, 1) "keyspace read fast" "generic" "3.2.1"
+        Scattered keys::exists NONE
+        "key [key ...]" "Count the existing ones of the keys; Skein keeps no access times" "O(N) where N is the number of keys that will be touched";
+    "ttl" 2 "readonly fast" (1, 1, 1) "keyspace read fast" "generic" "1.0.0"
+        OneKey keys::ttl NONE
+        "key" "Get the time to live for a key in seconds" "O(1)";
+    "type" 2 "readonly fast" (1, 1, 1) "keyspace read fast" "generic" "1.0.0"
+        OneKey keys::key_type NONE
+        "key" "Determine the type stored at key" "O(1)";
+    "unlink" -2 "write fast" (1, -1, 1) "keyspace write fast" "generic" "4.0.0"
+        Scattered keys::del NONE
+        "key [key ...]" "Delete a key, just as DEL" "O(N) where N is the number of keys that will be removed";
+    "wait" 3 "noscript" (0, 0, 0) "slow connection" "generic" "3.0.0"
+        Connection connection::wait NONE
+        "numreplicas timeout" "Tell how many replicas hold every write of this connection; it need not wait" "O(1)";
+}
