@@ -409,6 +409,10 @@ pub struct BenchKv {
     /// What to send: 'set', 'get', or READS:WRITES as in 9:1
     #[arg(long, value_name = "MIX", default_value = "set")]
     pub mix: crate::bench::Mix,
+    /// A command to send instead: {n} is a number below --keys, {n+99} that number and 99, {other} another
+    /// one, {value} a value
+    #[arg(long, value_name = "COMMAND", conflicts_with = "mix")]
+    pub command: Option<crate::bench::Pattern>,
     /// How long to send, as in 10s, 500ms or 2m
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = crate::bench::parse_duration)]
     pub duration: std::time::Duration,

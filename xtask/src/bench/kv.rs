@@ -152,7 +152,7 @@ pub fn generate(bench: &Bench, arguments: &[&str]) -> Result<Load> {
 }
 
 /// A throughput beside another one, with the bar as a share of it.
-fn compared(measure: &str, load: &Load, other: Option<f64>, bar: f64, who: &str) -> Figure {
+pub fn compared(measure: &str, load: &Load, other: Option<f64>, bar: f64, who: &str) -> Figure {
     let value = format!("{:.0}/s, p50 {:.2} ms, p99 {:.2} ms", load.per_second, load.p50_ms, load.p99_ms);
     let (beside, verdict) = match other {
         Some(other) => {

@@ -16,6 +16,7 @@ mod others;
 mod replay;
 mod restart;
 mod returning;
+mod types;
 mod writers;
 
 #[path = "../../../crates/skein/tests/process/support/mod.rs"]
@@ -35,6 +36,9 @@ pub struct Options {
     /// Which figures; 'kv' and 'ops' are all of theirs
     #[arg(value_enum, default_value = "kv")]
     figures: Vec<Which>,
+    /// Of 'kv', the figures of collections instead of the others
+    #[arg(long)]
+    types: bool,
     /// Seconds for each throughput
     #[arg(long, value_name = "N", default_value_t = 10)]
     seconds: u32,
@@ -68,6 +72,8 @@ enum Which {
     Memory,
     /// A start after kill -9 with a million keys
     Replay,
+    /// Collections: writes, reads out of large ones, and how fast a large one is gone
+    Types,
     /// All figures of operations
     Ops,
     /// A node with 64 partitions killed: how long they take no write
@@ -105,9 +111,13 @@ pub fn run(options: &Options) -> Result<()> {
         kills: options.kills,
         size_mib: options.size,
     };
-    let wanted = |wish| options.figures.contains(&wish);
+    let wanted = |wish| match wish {
+        Which::Kv if options.types => false,
+        Which::Types if options.types && options.figures.contains(&Which::Kv) => true,
+        _ => options.figures.contains(&wish),
+    };
     let (mut figures, mut failed): (Vec<Figure>, u32) = (Vec::new(), 0);
-    for (subject, measures) in [(Which::Kv, KV), (Which::Ops, OPS)] {
+    for (subject, measures) in [(Which::Kv, KV), (Which::Types, TYPES), (Which::Ops, OPS)] {
         for (which, name, measure) in measures {
             if wanted(subject) || wanted(*which) {
                 eprintln!("measuring: {name}");
@@ -146,6 +156,8 @@ const KV: &[Measure] = &[
     (Which::Memory, "memory", memory::measure),
     (Which::Replay, "start after kill -9", replay::measure),
 ];
+
+const TYPES: &[Measure] = &[(Which::Types, "collections", types::measure)];
 
 const OPS: &[Measure] = &[
     (Which::Failover64, "nodes with 64 partitions killed", failover::measure_64),

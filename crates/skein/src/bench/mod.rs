@@ -14,6 +14,7 @@
 //! counted as one; a connection that broke is made again, and that is counted too.
 
 mod connection;
+mod pattern;
 mod report;
 mod worker;
 
@@ -27,6 +28,7 @@ use types::{ErrorCode, Fault};
 
 use crate::cli::BenchKv;
 use crate::layout;
+pub use pattern::Pattern;
 pub use report::Report;
 use worker::{Shared, Worker};
 

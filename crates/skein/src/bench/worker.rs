@@ -14,6 +14,7 @@ use types::{ErrorCode, Fault};
 
 use super::Mix;
 use super::connection::{Answer, Connection, Sent};
+use super::pattern::{Filling, Pattern};
 use crate::cli::BenchKv;
 
 /// How long after the end answers are waited for; what comes later counts as unknown.
@@ -41,6 +42,9 @@ pub struct Shared {
     password: Option<String>,
     set: Template,
     get: Template,
+    /// What is sent instead of these, and the value that goes into it.
+    pattern: Option<Pattern>,
+    value: String,
     /// Commands that may still be sent; at its greatest value without a limit.
     left: AtomicU64,
     /// The next key in order.
@@ -110,6 +114,8 @@ impl Shared {
                 value.len(),
             ),
             get: Template::new(format!("*2\r\n$3\r\nGET\r\n{key}"), 0),
+            pattern: arguments.command.clone(),
+            value,
             left: AtomicU64::new(arguments.requests.unwrap_or(u64::MAX)),
             next_key: AtomicU64::new(0),
         }
@@ -231,10 +237,19 @@ impl Worker {
         let first = if shared.in_order { shared.next_key.fetch_add(commands, Ordering::Relaxed) } else { 0 };
         let random = &mut self.random;
         let Some(connection) = &mut self.seats[index].connection else { return };
+        let mut word = Vec::new();
         connection.begin(now, |output, batch| {
             for i in 0..commands {
                 let dice = next_random(random);
                 let key = if shared.in_order { (first + i) % shared.keys } else { dice % shared.keys };
+                if let Some(pattern) = &shared.pattern {
+                    let other = next_random(random) % shared.keys;
+                    let filling = Filling { number: key, other, value: shared.value.as_bytes() };
+                    pattern.append(&filling, &mut word, output);
+                    // What it does is not known here: without an answer, nobody knows.
+                    batch.push(Sent::Write);
+                    continue;
+                }
                 let sum = u64::from(shared.mix.reads) + u64::from(shared.mix.writes);
                 // High bits for the kind, so that it does not depend on the key.
                 let (template, sent) = if (dice >> 40) % sum < u64::from(shared.mix.reads) {

@@ -1,0 +1,129 @@
+//! Collections: writes, reads out of large ones, and how fast a large one is gone.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::Bench;
+use super::figure::{Figure, Verdict};
+use super::kv::{compared, generate};
+use super::others::Redis;
+use super::support::{Cluster, Shape};
+
+/// Members of a large collection.
+const MEMBERS: u64 = 1_000_000;
+/// Different members that writes choose from.
+const WRITTEN: u64 = 100_000;
+/// Members that a range returns.
+const RANGE: u64 = 100;
+/// Fields of the hash that is read whole.
+const FIELDS: u64 = 100;
+/// How long removing a large collection may take.
+const REMOVE_MS_MAX: f64 = 1.0;
+/// How often one is removed.
+const REMOVALS: usize = 3;
+
+/// Writes, one replica, and how large a share of Redis's rate they must reach.
+const WRITES: &[(&str, &str)] = &[
+    ("HSET", "HSET hash field:{n} {value}"),
+    ("LPUSH", "LPUSH list {value}"),
+    ("SADD", "SADD set member:{n}"),
+    ("ZADD", "ZADD sorted {other} member:{n}"),
+];
+const WRITE_SHARE: f64 = 0.6;
+
+/// All figures of collections.
+pub fn measure(bench: &Bench) -> Result<Vec<Figure>> {
+    let mut figures = writes(bench)?;
+    figures.extend(reads(bench)?);
+    figures.push(removals(bench)?);
+    Ok(figures)
+}
+
+/// Writes beside Redis that syncs each of them.
+fn writes(bench: &Bench) -> Result<Vec<Figure>> {
+    let redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"])?;
+    let cluster = Cluster::start(&bench.skein, Shape { nodes: 1, ..Shape::default() });
+    let mut figures = Vec::new();
+    for (name, command) in WRITES {
+        let beside = match &redis {
+            Some(redis) => Some(timed(bench, &redis.address(), command, WRITTEN)?.per_second),
+            None => None,
+        };
+        let ours = timed(bench, &cluster.addresses(1).redis, command, WRITTEN)?;
+        let name = format!("{name}, 50 connections, one replica, fsync on ack");
+        figures.push(compared(&name, &ours, beside, WRITE_SHARE, "Redis appendfsync always"));
+    }
+    Ok(figures)
+}
+
+/// Reads of a part of a large collection and of a whole small one, beside Redis.
+fn reads(bench: &Bench) -> Result<Vec<Figure>> {
+    let ranks = MEMBERS - RANGE;
+    let range = format!("ZRANGE board {{n}} {{n+{}}}", RANGE - 1);
+    let cases = [
+        ("ZRANGE of 100 at a random rank of 1 million members", range.as_str(), ranks, 0.2),
+        ("the same at the first rank", range.as_str(), 1, 0.2),
+        ("HGETALL of 100 fields of 16 bytes", "HGETALL record", 1, 0.4),
+    ];
+    let measure = |address: &str| -> Result<Vec<_>> {
+        once_each(bench, address, "ZADD board {n} member:{n}", MEMBERS, 100)?;
+        once_each(bench, address, "HSET record field:{n} {value}", FIELDS, 16)?;
+        cases.iter().map(|(_, command, keys, _)| timed(bench, address, command, *keys)).collect()
+    };
+    let beside = match Redis::start(&["--appendonly", "no"])? {
+        Some(redis) => Some(measure(&redis.address())?),
+        None => None,
+    };
+    let cluster = Cluster::start(&bench.skein, Shape { nodes: 1, ..Shape::default() });
+    let ours = measure(&cluster.addresses(1).redis)?;
+    let figure = |(case, (name, _, _, share)): (usize, &(&str, &str, u64, f64))| {
+        let other = beside.as_ref().map(|loads| loads[case].per_second);
+        compared(&format!("{name}, 50 connections, 1 node"), &ours[case], other, *share, "Redis")
+    };
+    Ok(cases.iter().enumerate().map(figure).collect())
+}
+
+/// How long the client waits for `DEL` of a large collection, on three nodes.
+fn removals(bench: &Bench) -> Result<Figure> {
+    let cluster = Cluster::start(&bench.skein, Shape::default());
+    let mut connection = cluster.redis(1);
+    let mut took_ms = Vec::new();
+    for command in ["SADD large member:{n}", "ZADD large {n} member:{n}", "HSET large field:{n} x"] {
+        for _ in 0..REMOVALS {
+            once_each(bench, &cluster.addresses(1).redis, command, MEMBERS, 1)?;
+            // The first write of a connection finds its way; a key beside the large one does that.
+            let _: i64 = redis::cmd("DEL").arg("{large}").query(&mut connection)?;
+            let began = Instant::now();
+            let removed: i64 = redis::cmd("DEL").arg("large").query(&mut connection).context("DEL")?;
+            anyhow::ensure!(removed == 1, "there was nothing to remove");
+            took_ms.push(began.elapsed().as_secs_f64() * 1000.0);
+        }
+    }
+    took_ms.sort_by(f64::total_cmp);
+    let (median, worst) = (took_ms[took_ms.len() / 2], took_ms[took_ms.len() - 1]);
+    Ok(Figure {
+        measure: "DEL of a set, sorted set, hash of 1 million members, three replicas, asked to answered"
+            .into(),
+        value: format!("median {median:.2} ms, worst {worst:.2} ms"),
+        beside: String::new(),
+        bar: format!("<= {REMOVE_MS_MAX} ms"),
+        verdict: Verdict::of(median <= REMOVE_MS_MAX),
+    })
+}
+
+/// A command of this pattern for the time of a measurement.
+fn timed(bench: &Bench, address: &str, command: &str, keys: u64) -> Result<super::kv::Load> {
+    let (keys, duration) = (keys.to_string(), format!("{}s", bench.seconds));
+    let load = ["--size", "100", "--duration", &duration, "--keys", &keys, "--command", command];
+    generate(bench, &[&["--addr", address], &load[..]].concat())
+}
+
+/// A command of this pattern for each number once.
+fn once_each(bench: &Bench, address: &str, command: &str, keys: u64, size: u64) -> Result<()> {
+    let (keys, size) = (keys.to_string(), size.to_string());
+    let order = ["--pipeline", "16", "--requests", &keys, "--keys", &keys, "--in-order"];
+    let values = ["--size", &size, "--command", command];
+    generate(bench, &[&["--addr", address], &order[..], &values[..]].concat())?;
+    Ok(())
+}
