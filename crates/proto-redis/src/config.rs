@@ -44,6 +44,9 @@ enum Value {
     Number(usize),
     /// Given at start, shown, never changed.
     Started(fn(&LiveConfig) -> String),
+    /// How Redis lays out small collections in memory: shown with its default, checked, and without effect,
+    /// because there is one layout here. Tools set these and go on; refusing would gain nobody anything.
+    Layout(&'static str),
     /// A secret: never shown, never changed here.
     Hidden,
     /// Changed while running: a whole number of at most this.
@@ -54,6 +57,10 @@ const fn fixed(name: &'static str, value: &'static str) -> Parameter {
     Parameter { name, value: Value::Fixed(value) }
 }
 
+const fn layout(name: &'static str, default: &'static str) -> Parameter {
+    Parameter { name, value: Value::Layout(default) }
+}
+
 /// In order of name.
 const PARAMETERS: &[Parameter] = &[
     fixed("appendfsync", "always"),
@@ -62,8 +69,16 @@ const PARAMETERS: &[Parameter] = &[
     fixed("cluster-enabled", "no"),
     fixed("databases", "1"),
     Parameter { name: "dir", value: Value::Started(|live| live.directory.clone()) },
+    layout("hash-max-listpack-entries", "512"),
+    layout("hash-max-listpack-value", "64"),
+    layout("hash-max-ziplist-entries", "512"),
+    layout("hash-max-ziplist-value", "64"),
+    layout("hll-sparse-max-bytes", "3000"),
     fixed("lazyfree-lazy-user-del", "no"),
     fixed("lazyfree-lazy-user-flush", "no"),
+    layout("list-compress-depth", "0"),
+    layout("list-max-listpack-size", "-2"),
+    layout("list-max-ziplist-size", "-2"),
     Parameter { name: "maxclients", value: Value::Number(CLIENT_CONNECTIONS_MAX) },
     fixed("maxmemory", "0"),
     fixed("maxmemory-policy", "noeviction"),
@@ -74,6 +89,7 @@ const PARAMETERS: &[Parameter] = &[
     fixed("replica-read-only", "no"),
     Parameter { name: "requirepass", value: Value::Hidden },
     fixed("save", ""),
+    layout("set-max-intset-entries", "512"),
     fixed("slave-read-only", "no"),
     fixed("tcp-keepalive", "300"),
     Parameter {
@@ -84,6 +100,10 @@ const PARAMETERS: &[Parameter] = &[
             change: ConfigChange::Timeout,
         },
     },
+    layout("zset-max-listpack-entries", "128"),
+    layout("zset-max-listpack-value", "64"),
+    layout("zset-max-ziplist-entries", "128"),
+    layout("zset-max-ziplist-value", "64"),
 ];
 
 /// The reply to `CONFIG GET`: every parameter that one of the patterns matches, once. A name without
@@ -129,6 +149,10 @@ impl Parameter {
             Value::Fixed(_) | Value::Number(_) => {
                 Err(refused(self, "Skein has one value for it, shown by CONFIG GET"))
             }
+            Value::Layout(_) => match parse_integer(value) {
+                None => Err(refused(self, "argument couldn't be parsed into an integer")),
+                Some(_) => Ok(None),
+            },
             Value::Started(_) => Err(refused(self, "can't set immutable config")),
             Value::Hidden => Err(refused(self, "the password is given to 'skein up --requirepass'")),
             Value::Live { max, change, .. } => match parse_integer(value) {
@@ -144,7 +168,7 @@ impl Value {
     /// As shown; `None` for a secret.
     fn text(&self, live: &LiveConfig) -> Option<String> {
         match self {
-            Value::Fixed(text) => Some((*text).to_owned()),
+            Value::Fixed(text) | Value::Layout(text) => Some((*text).to_owned()),
             Value::Number(number) => Some(number.to_string()),
             Value::Started(get) => Some(get(live)),
             Value::Live { get, .. } => Some(get(live).to_string()),
@@ -182,6 +206,8 @@ mod tests {
             check_changes(&words)
         };
         assert_eq!(check("appendonly YES maxmemory 0"), Ok(vec![]));
+        assert_eq!(check("list-max-listpack-size 5 hash-max-ziplist-value 1"), Ok(vec![]));
+        assert!(check("list-max-listpack-size five").is_err());
         assert_eq!(check("Timeout 30"), Ok(vec![ConfigChange::Timeout(30)]));
         assert!(check("timeout 30 appendonly no").is_err());
     }

@@ -24,7 +24,7 @@ pub const UNSUPPORTED: &[(&str, &[&str])] = &[
     ),
     (
         "scripting is not part of this release",
-        &["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "function", "script"],
+        &["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "script"],
     ),
     (
         "bitmaps and bit fields are not part of this release",

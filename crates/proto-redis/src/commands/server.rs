@@ -1,9 +1,11 @@
 //! Commands about the node: `INFO`, `CONFIG`, `TIME`.
 
-use super::introspection;
+use super::{introspection, is_word};
 use crate::config;
 use crate::info::Sections;
+use crate::parse::done;
 use crate::plan::{Plan, Question};
+use crate::reply::Reply;
 use crate::table::Call;
 use crate::text::{ErrorText, wrong_arity};
 
@@ -37,6 +39,19 @@ pub(crate) fn config_resetstat(_: &mut Call<'_>) -> Parsed {
 /// What Redis says when it was started without a file, which is always true here.
 pub(crate) fn config_rewrite(_: &mut Call<'_>) -> Parsed {
     Err(ErrorText::fixed("ERR The server is running without a config file"))
+}
+
+/// Functions cannot be loaded, so there is nothing to delete. Tools that empty a server ask for it.
+pub(crate) fn function_flush(call: &mut Call<'_>) -> Parsed {
+    match &call.args[2..] {
+        [] => done(Reply::OK),
+        [mode] if is_word(mode, "ASYNC") || is_word(mode, "SYNC") => done(Reply::OK),
+        _ => Err(ErrorText::fixed("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")),
+    }
+}
+
+pub(crate) fn function_list(_: &mut Call<'_>) -> Parsed {
+    done(Reply::Array(Vec::new()))
 }
 
 pub(crate) fn help(call: &mut Call<'_>) -> Parsed {

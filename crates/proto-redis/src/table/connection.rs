@@ -36,6 +36,9 @@ commands! {
     "flushdb" -1 "write" (0, 0, 0) "keyspace write slow dangerous" "server" "1.0.0"
         WholeTable keys::flush NONE
         "[ASYNC|SYNC]" "Remove all keys" "O(N) where N is the number of keys in the selected database";
+    "function" -2 "" (0, 0, 0) "slow" "scripting" "7.0.0"
+        Node server::container FUNCTION
+        "" "A container for function commands; there are no functions" "Depends on subcommand";
     "hello" -1 "noscript loading stale fast no_auth allow_busy" (0, 0, 0) "fast connection" "connection" "6.0.0"
         Connection connection::hello NONE
         "[protover [AUTH username password] [SETNAME clientname]]" "Handshake with Redis" "O(1)";
@@ -165,4 +168,18 @@ commands! {
     "command|list" -2 "loading stale" (0, 0, 0) "slow connection" "server" "7.0.0"
         Node introspection::list NONE
         "[FILTERBY MODULE module-name|ACLCAT category|PATTERN pattern]" "Get an array of Redis command names" "O(N) where N is the total number of Redis commands";
+}
+
+commands! {
+    /// The subcommands of `FUNCTION`, in order of name: those that are true of a server without functions.
+    FUNCTION:
+    "function|flush" -2 "write noscript" (0, 0, 0) "write slow scripting" "scripting" "7.0.0"
+        Node server::function_flush NONE
+        "[ASYNC|SYNC]" "Delete all functions; there are none" "O(1)";
+    "function|help" 2 "loading stale" (0, 0, 0) "slow scripting" "scripting" "7.0.0"
+        Node server::help NONE
+        "" "Show helpful text about the different subcommands" "O(1)";
+    "function|list" -2 "noscript" (0, 0, 0) "slow scripting" "scripting" "7.0.0"
+        Node server::function_list NONE
+        "[LIBRARYNAME library-name-pattern] [WITHCODE]" "List information about all the functions; there are none" "O(1)";
 }

@@ -229,7 +229,12 @@ mod tests {
 
     #[test]
     fn tables_are_sorted_and_found() {
-        for table in CHAPTERS.iter().chain(&[connection::CLIENT, connection::CONFIG, connection::COMMAND]) {
+        for table in CHAPTERS.iter().chain(&[
+            connection::CLIENT,
+            connection::CONFIG,
+            connection::COMMAND,
+            connection::FUNCTION,
+        ]) {
             assert!(table.is_sorted_by(|a, b| a.name < b.name));
             assert!(table.iter().all(|command| command.name.len() <= NAME_BYTES_MAX));
         }
