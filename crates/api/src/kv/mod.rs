@@ -8,6 +8,7 @@ mod generic;
 mod hash;
 mod hyperloglog;
 mod list;
+mod members;
 mod set;
 mod sorted;
 mod transaction;
@@ -20,6 +21,7 @@ pub use generic::*;
 pub use hash::*;
 pub use hyperloglog::*;
 pub use list::*;
+pub use members::*;
 pub use set::*;
 pub use sorted::*;
 pub use transaction::*;
@@ -402,7 +404,7 @@ pub enum KvAnswer {
     /// Several answers of `Value` or `Nil`.
     #[prost(message, tag = "5")]
     Values(Values),
-    /// A page of keys.
+    /// A page of keys, fields or members; or simply several of them.
     #[prost(message, tag = "6")]
     Page(Page),
     /// Refused; nothing changed.
@@ -468,10 +470,10 @@ pub struct Maybe {
     pub value: Option<Bytes>,
 }
 
-/// A page of keys.
+/// A page of keys, fields or members; or simply several of them.
 #[derive(Clone, PartialEq, Message)]
 pub struct Page {
-    /// The keys.
+    /// The keys, or whatever the request asks for.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub keys: Vec<Bytes>,
     /// Where to go on; absent at the end.
@@ -501,6 +503,10 @@ pub enum KvError {
     NoSuchKey = 7,
     /// The expiry does not fit.
     InvalidExpiry = 8,
+    /// The reply would be larger than a reply may be; nothing was changed.
+    ReplyTooLarge = 9,
+    /// The operation would rewrite more of a collection than one may; nothing was changed.
+    EditTooLarge = 10,
 }
 
 impl KvRequest {
