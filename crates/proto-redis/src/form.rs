@@ -106,6 +106,7 @@ pub(crate) fn unexpected(wanted: &str, answer: &KvAnswer) -> Fault {
         KvAnswer::Double(_) => "a decimal number",
         KvAnswer::Scored(_) => "members with scores",
         KvAnswer::Many(_) => "several answers",
+        KvAnswer::Places(_) => "places",
     };
     Fault::new(ErrorCode::Internal, format!("the engine answered {kind} where {wanted} was expected"))
 }

@@ -5,6 +5,7 @@
 
 mod bits;
 mod generic;
+mod geo;
 mod hash;
 mod hyperloglog;
 mod list;
@@ -18,6 +19,7 @@ use prost::{Message, Oneof};
 
 pub use bits::*;
 pub use generic::*;
+pub use geo::*;
 pub use hash::*;
 pub use hyperloglog::*;
 pub use list::*;
@@ -382,7 +384,7 @@ pub struct Copy {
 #[derive(Clone, PartialEq, Message)]
 pub struct KvReply {
     /// The answer; `None` is one of a newer release.
-    #[prost(oneof = "KvAnswer", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "KvAnswer", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub answer: Option<KvAnswer>,
 }
 
@@ -422,6 +424,9 @@ pub enum KvAnswer {
     /// Refused with the reply's own words, which begin with the code that Redis uses.
     #[prost(string, tag = "11")]
     Refusal(String),
+    /// Places that were found.
+    #[prost(message, tag = "12")]
+    Places(GeoPlaces),
 }
 
 /// Members with scores.
