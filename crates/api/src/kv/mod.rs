@@ -4,6 +4,7 @@
 //! Times are absolute or relative milliseconds; relative ones count from the entry's stamp.
 
 mod bits;
+mod content;
 mod generic;
 mod geo;
 mod hash;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use prost::{Message, Oneof};
 
 pub use bits::*;
+pub use content::*;
 pub use generic::*;
 pub use geo::*;
 pub use hash::*;
@@ -35,7 +37,7 @@ pub struct KvRequest {
     #[prost(
         oneof = "KvOp",
         tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, \
-                80, 81, 82, 83, 84, 85, 86, 87"
+                60, 80, 81, 82, 83, 84, 85, 86, 87"
     )]
     pub op: Option<KvOp>,
 }
@@ -116,6 +118,9 @@ pub enum KvOp {
     /// Remove those of the keys that have expired by the entry's stamp. Reply: `Integer`.
     #[prost(message, tag = "53")]
     RemoveExpired(Keys),
+    /// Write contents. Reply: `Imported`.
+    #[prost(message, tag = "60")]
+    Import(Import),
 
     /// Something with a hash.
     #[prost(message, tag = "80")]
@@ -384,7 +389,7 @@ pub struct Copy {
 #[derive(Clone, PartialEq, Message)]
 pub struct KvReply {
     /// The answer; `None` is one of a newer release.
-    #[prost(oneof = "KvAnswer", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "KvAnswer", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20")]
     pub answer: Option<KvAnswer>,
 }
 
@@ -424,6 +429,9 @@ pub enum KvAnswer {
     /// Refused with the reply's own words, which begin with the code that Redis uses.
     #[prost(string, tag = "11")]
     Refusal(String),
+    /// What an import did.
+    #[prost(message, tag = "20")]
+    Imported(Imported),
     /// Places that were found.
     #[prost(message, tag = "12")]
     Places(GeoPlaces),
@@ -548,7 +556,8 @@ impl KvOp {
             | KvOp::Rename(_)
             | KvOp::Copy(_)
             | KvOp::Flush(_)
-            | KvOp::RemoveExpired(_) => true,
+            | KvOp::RemoveExpired(_)
+            | KvOp::Import(_) => true,
             KvOp::Hash(request) => request.is_write(),
             KvOp::List(request) => request.is_write(),
             KvOp::Sets(request) => request.is_write(),
@@ -582,6 +591,7 @@ impl KvOp {
             KvOp::Rename(op) => visit(&mut op.from).and_then(|()| visit(&mut op.to)),
             KvOp::Copy(op) => visit(&mut op.from).and_then(|()| visit(&mut op.to)),
             KvOp::Scan(_) | KvOp::DbSize(_) | KvOp::RandomKey(_) | KvOp::Flush(_) => Ok(()),
+            KvOp::Import(op) => op.pieces.iter_mut().map(|piece| &mut piece.key).try_for_each(visit),
             KvOp::Hash(request) => visit(&mut request.key),
             KvOp::List(request) => request.visit_keys(visit),
             KvOp::Sets(request) => request.visit_keys(visit),
