@@ -138,6 +138,9 @@ pub struct NewTable {
     /// How many replicas of each; 0 means three, or as many as there are nodes.
     #[prost(uint32, tag = "6")]
     pub replicas: u32,
+    /// See [`TableRecord::options`].
+    #[prost(message, repeated, tag = "7")]
+    pub options: Vec<Label>,
 }
 
 /// A table's name.
@@ -200,6 +203,9 @@ pub struct TableRecord {
     /// The groups of that generation, by partition.
     #[prost(uint64, repeated, tag = "8")]
     pub groups: Vec<u64>,
+    /// What was said when it was made, for tools that ask for it again; it decides nothing. Sorted by name.
+    #[prost(message, repeated, tag = "9")]
+    pub options: Vec<Label>,
 }
 
 /// A partition as the catalog knows it.

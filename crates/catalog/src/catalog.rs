@@ -208,6 +208,11 @@ impl Catalog {
         self.tables.values().map(Arc::as_ref)
     }
 
+    /// The namespaces of ZanKV's, each as the table that its keys are in; in order of that table's id.
+    pub fn namespaces(&self) -> impl Iterator<Item = &TableRecord> {
+        self.tables().filter(|table| table.name == crate::NAMESPACE_TABLE)
+    }
+
     /// A table by its id.
     pub fn table(&self, id: TableId) -> Option<&TableRecord> {
         self.tables.get(&id).map(Arc::as_ref)

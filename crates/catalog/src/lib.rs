@@ -86,5 +86,10 @@ pub use watch::CatalogWatch;
 pub const DEFAULT_NAMESPACE: &str = "default";
 /// The table in the default namespace that the Redis port serves.
 pub const DEFAULT_TABLE: &str = "default";
+/// The table that makes a namespace one of ZanKV's: in such a namespace the partitions are the namespace's, and
+/// a table is no more than the first part of a key. Every table that is not one of its own lives in this one,
+/// whose stored keys are `table:rest`. The name is an allowed one, and a key `NAMESPACE:_:rest` finds its way like
+/// any other.
+pub const NAMESPACE_TABLE: &str = "_";
 /// The table, in the default namespace, whose only partition is the catalog itself.
 pub const SYSTEM_TABLE: &str = "catalog";

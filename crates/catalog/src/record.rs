@@ -232,7 +232,8 @@ impl fmt::Display for Record {
             Record::Table(table) => {
                 write!(f, " {}:{} engine={:?}", table.namespace, table.name, table.engine())?;
                 write!(f, " hash={:?} replicas={}", table.hash(), table.replicas)?;
-                write!(f, " generation={} groups={}", table.generation, ranges(&table.groups))
+                write!(f, " generation={} groups={}", table.generation, ranges(&table.groups))?;
+                table.options.iter().try_for_each(|option| write!(f, " {}={}", option.name, option.value))
             }
         }
     }

@@ -10,11 +10,17 @@ use api::peer::{Member, Membership};
 use catalog::{Catalog, Record, Role};
 use types::limits::{
     ADDRESS_BYTES_MAX, FRAME_BYTES_MAX, GROUPS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, NODES_MAX,
-    REPLICAS_MAX, TABLES_MAX,
+    REPLICAS_MAX, TABLE_OPTIONS_BYTES_MAX, TABLE_OPTIONS_MAX, TABLES_MAX,
 };
 
 /// Replaced so often that its ids take five bytes.
 const HIGH: u64 = 1 << 30;
+
+/// As many of them as there may be are as long as all together may be.
+fn longest_option(n: usize) -> Label {
+    const WIDTH: usize = TABLE_OPTIONS_BYTES_MAX / TABLE_OPTIONS_MAX / 2;
+    Label { name: format!("{n:0>WIDTH$}"), value: "v".repeat(WIDTH) }
+}
 
 fn largest_node(id: u64) -> NodeRecord {
     let address = || "a".repeat(ADDRESS_BYTES_MAX);
@@ -84,6 +90,7 @@ fn table(id: u64, groups: Vec<u64>) -> TableRecord {
         replicas: REPLICAS_MAX,
         generation: 1,
         groups,
+        options: (0..TABLE_OPTIONS_MAX).map(longest_option).collect(),
     }
 }
 

@@ -61,6 +61,7 @@ fn create(name: &str, partitions: u32) -> Vec<u8> {
         hash: HashBy::ByNamespace.into(),
         partitions,
         replicas: 3,
+        options: vec![],
     }))
 }
 

@@ -40,7 +40,7 @@ fn bootstrap(cluster: u64, nodes: u64) -> CatalogOp {
 /// Commands of which many make sense: ids and names are few.
 fn any_op() -> impl Strategy<Value = CatalogOp> {
     let name =
-        || prop::sample::select(vec!["a", "b", "default", "catalog", "no-name"]).prop_map(String::from);
+        || prop::sample::select(vec!["a", "b", "_", "default", "catalog", "no-name"]).prop_map(String::from);
     let namespace = || prop::sample::select(vec!["", "other"]).prop_map(String::from);
     let group_replica = || (0..8u64, 0..8u64).prop_map(|(group, replica)| GroupReplica { group, replica });
     let label = prop::sample::select(vec!["dc", "rack", "host"])
@@ -51,7 +51,16 @@ fn any_op() -> impl Strategy<Value = CatalogOp> {
             .prop_map(|(id, boot, labels)| CatalogOp::RegisterNode(node(id, boot, labels))),
         4 => (namespace(), name(), 0..3i32, -1..4i32, 0..5u32, 0..9u32).prop_map(
             |(namespace, name, engine, hash, partitions, replicas)| {
-                CatalogOp::CreateTable(NewTable { namespace, name, engine, hash, partitions, replicas })
+                let options = vec![Label { name: "made-by".into(), value: name.clone() }];
+                CatalogOp::CreateTable(NewTable {
+                    namespace,
+                    name,
+                    engine,
+                    hash,
+                    partitions,
+                    replicas,
+                    options,
+                })
             }
         ),
         2 => (namespace(), name())

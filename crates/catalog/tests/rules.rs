@@ -27,6 +27,7 @@ fn good() -> Vec<Record> {
             hash: HashBy::ByNamespace.into(),
             partitions: 2,
             replicas: 3,
+            options: vec![],
         }],
     };
     let context = ApplyContext {

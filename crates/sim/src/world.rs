@@ -439,6 +439,7 @@ fn bootstrap(plan: &Plan) -> Bootstrap {
         hash: HashBy::ByNamespace as i32,
         partitions: plan.partitions,
         replicas: plan.replicas,
+        options: Vec::new(),
     };
     Bootstrap {
         cluster: plan.seed + 1,

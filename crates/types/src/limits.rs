@@ -12,6 +12,15 @@ const MIB: usize = 1024 * KIB;
 pub const KEY_BYTES_MAX: usize = 10 * KIB;
 /// Longest value, in bytes. ZanKV's limit; an entry with one such value still fits a frame.
 pub const VALUE_BYTES_MAX: usize = 8 * MIB;
+/// Longest string that stays in one piece when its bits are changed; a longer one is cut into pages, of which
+/// a changed bit writes one.
+pub const BITMAP_WHOLE_BYTES_MAX: usize = 4 * KIB;
+/// Bytes of a page of a bitmap, as in ZanKV: what a changed bit writes, and some thousand records for the
+/// longest bitmap.
+pub const BITMAP_PAGE_BYTES: usize = KIB;
+/// Most pairs of bytes that `LCS` compares: about 0.1 s and 4 MiB of memory. Redis compares up to four times
+/// as many, and serves nobody else in the meantime.
+pub const LCS_PAIRS_MAX: usize = 32 * 1024 * 1024;
 /// Most elements (keys, pairs, fields) in one command.
 pub const COMMAND_ELEMENTS_MAX: usize = 1024 * 1024;
 /// Longest inline command, in bytes, as in Redis.
@@ -24,6 +33,11 @@ pub const COMMAND_PART_BYTES_MAX: usize = 12 * MIB;
 
 /// Most bytes of a reply of one partition to one command: it must fit a frame between nodes.
 pub const REPLY_PART_BYTES_MAX: usize = ENTRY_BYTES_MAX;
+/// Most bytes of elements that one command moves within a collection, or sorts, each counted with
+/// [`EDIT_ELEMENT_BYTES`] besides. They are in memory at once, and a commit of so much takes about a second.
+pub const EDIT_BYTES_MAX: usize = 64 * MIB;
+/// What holding one element costs besides its bytes.
+pub const EDIT_ELEMENT_BYTES: usize = 64;
 
 /// Most partitions of a table; 10 bits, see [`POSITION_BITS`].
 pub const PARTITIONS_MAX: u32 = 1024;
@@ -42,6 +56,10 @@ pub const GROUPS_MAX: usize = 20_000;
 pub const LABELS_MAX: usize = 16;
 /// Longest name or value of a label, in bytes.
 pub const LABEL_BYTES_MAX: usize = 64;
+/// Most options that a table remembers ...
+pub const TABLE_OPTIONS_MAX: usize = 4;
+/// ... and bytes of their names and values, all together: the catalog's copy has no room for more.
+pub const TABLE_OPTIONS_BYTES_MAX: usize = 64;
 /// Longest address (`host:port`), in bytes: a DNS name has at most 253.
 pub const ADDRESS_BYTES_MAX: usize = 260;
 /// Most operations that have not ended: every partition of the largest table, and room for more.

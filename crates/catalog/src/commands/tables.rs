@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::catalog::{
-    CatalogAnswer, ClusterRecord, EngineKind, HashBy, NewTable, NodeRecord, PartitionRecord, ReplicaRecord,
-    TableName, TableRecord,
+    CatalogAnswer, ClusterRecord, EngineKind, HashBy, Label, NewTable, NodeRecord, PartitionRecord,
+    ReplicaRecord, TableName, TableRecord,
 };
 use api::peer::{Member, Membership};
-use types::limits::{GROUPS_MAX, NAME_BYTES_MAX, PARTITIONS_MAX, REPLICAS_MAX, TABLES_MAX};
+use types::limits::{
+    GROUPS_MAX, NAME_BYTES_MAX, PARTITIONS_MAX, REPLICAS_MAX, TABLE_OPTIONS_BYTES_MAX, TABLE_OPTIONS_MAX,
+    TABLES_MAX,
+};
 use types::{ErrorCode, Fault, GroupId, NodeId, TableId};
 
 use super::{Decision, bad_argument, operations, put_partition, shown};
 use crate::place::{self, Candidate, Problem};
 use crate::record::{Record, RecordChange, RecordName};
 use crate::role::Role;
-use crate::{Catalog, DEFAULT_NAMESPACE, DEFAULT_TABLE, SYSTEM_TABLE};
+use crate::{Catalog, DEFAULT_NAMESPACE, DEFAULT_TABLE, NAMESPACE_TABLE, SYSTEM_TABLE};
 
 /// The epochs and the generation that things begin with; 0 is left for "not known".
 const FIRST: u64 = 1;
@@ -34,7 +37,9 @@ pub(super) fn create(
     if catalog.table_named(namespace, &wish.name).is_some() {
         return Err(Fault::new(ErrorCode::TableExists, format!("{namespace}:{}", wish.name)));
     }
+    check_not_inside(catalog, namespace)?;
     check_room(catalog, wish.partitions)?;
+    let options = options(wish)?;
     let engine = table_engine(wish)?;
     let hash = hash_rule(wish, namespace)?;
     let candidates = candidates(catalog);
@@ -52,6 +57,7 @@ pub(super) fn create(
         replicas,
         generation: FIRST,
         groups: (first_group..first_group + u64::from(wish.partitions)).collect(),
+        options,
     };
     cluster.next_table += 1;
     cluster.next_group += u64::from(wish.partitions);
@@ -108,6 +114,7 @@ pub(super) fn catalog_table(birth: Membership) -> (TableRecord, PartitionRecord)
         replicas: birth.members.len() as u32,
         generation: FIRST,
         groups: vec![GroupId::CATALOG.get()],
+        options: Vec::new(),
     };
     let partition = born_partition(&table, 0, birth);
     (table, partition)
@@ -184,6 +191,31 @@ fn check_name(name: &str) -> Result<(), Fault> {
     Err(Fault::new(ErrorCode::BadName, format!("'{}'", shown(name))))
 }
 
+/// In a namespace of ZanKV's a table needs not be made, and must not be: keys that it has already would not be
+/// found any more.
+fn check_not_inside(catalog: &Catalog, namespace: &str) -> Result<(), Fault> {
+    if catalog.table_named(namespace, NAMESPACE_TABLE).is_none() {
+        return Ok(());
+    }
+    let detail = format!(
+        "'{namespace}' is a namespace of ZanKV's, in which every table name works without being made: write to \
+         {namespace}:TABLE:KEY"
+    );
+    Err(bad_argument(detail))
+}
+
+fn options(wish: &NewTable) -> Result<Vec<Label>, Fault> {
+    let bytes: usize = wish.options.iter().map(|option| option.name.len() + option.value.len()).sum();
+    if wish.options.len() > TABLE_OPTIONS_MAX || bytes > TABLE_OPTIONS_BYTES_MAX {
+        return Err(bad_argument(format!(
+            "options of a table: at most {TABLE_OPTIONS_MAX}, of {TABLE_OPTIONS_BYTES_MAX} bytes together"
+        )));
+    }
+    let mut options = wish.options.clone();
+    options.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(options)
+}
+
 fn check_room(catalog: &Catalog, partitions: u32) -> Result<(), Fault> {
     if !(1..=PARTITIONS_MAX).contains(&partitions) {
         return Err(bad_argument(format!("partitions: from 1 to {PARTITIONS_MAX}, not {partitions}")));
@@ -209,6 +241,7 @@ fn table_engine(wish: &NewTable) -> Result<EngineKind, Fault> {
 
 fn hash_rule(wish: &NewTable, namespace: &str) -> Result<HashBy, Fault> {
     match HashBy::try_from(wish.hash) {
+        Ok(HashBy::ByNamespace) if wish.name == NAMESPACE_TABLE => Ok(HashBy::Whole),
         Ok(HashBy::ByNamespace) if namespace == DEFAULT_NAMESPACE => Ok(HashBy::Tag),
         Ok(HashBy::ByNamespace) => Ok(HashBy::Whole),
         Ok(rule) => Ok(rule),

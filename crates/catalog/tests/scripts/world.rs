@@ -172,6 +172,7 @@ fn bootstrap(words: &Words<'_>) -> Bootstrap {
             hash: HashBy::ByNamespace.into(),
             partitions: parse(parts[1]),
             replicas: parts.get(2).map_or(0, |text| parse(text)),
+            options: vec![],
         }
     };
     Bootstrap {
@@ -184,10 +185,6 @@ fn bootstrap(words: &Words<'_>) -> Bootstrap {
 
 /// `labels=dc:a,rack:b` holds for every node of the command.
 fn node(words: &Words<'_>, id: u64) -> NodeRecord {
-    let label = |text: &str| {
-        let (name, value) = text.split_once(':').expect("label:value");
-        Label { name: name.into(), value: value.into() }
-    };
     let port = |offset: u64| format!("n{id}:{}", 7000 + offset);
     NodeRecord {
         id,
@@ -204,6 +201,11 @@ fn node(words: &Words<'_>, id: u64) -> NodeRecord {
     }
 }
 
+fn label(text: &str) -> Label {
+    let (name, value) = text.split_once(':').expect("label:value");
+    Label { name: name.into(), value: value.into() }
+}
+
 fn new_table(words: &Words<'_>) -> NewTable {
     let hash = match words.text("hash") {
         Some("tag") => HashBy::Tag,
@@ -218,6 +220,7 @@ fn new_table(words: &Words<'_>) -> NewTable {
         hash: hash.into(),
         partitions: words.value("partitions").unwrap_or(1),
         replicas: words.value("replicas").unwrap_or(0),
+        options: words.list("options").into_iter().map(label).collect(),
     }
 }
 
