@@ -107,6 +107,7 @@ pub(crate) fn unexpected(wanted: &str, answer: &KvAnswer) -> Fault {
         KvAnswer::Scored(_) => "members with scores",
         KvAnswer::Many(_) => "several answers",
         KvAnswer::Places(_) => "places",
+        KvAnswer::Imported(_) => "imported",
     };
     Fault::new(ErrorCode::Internal, format!("the engine answered {kind} where {wanted} was expected"))
 }
