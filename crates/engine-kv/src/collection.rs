@@ -207,9 +207,21 @@ impl Edit {
         Self::of_slot(staging, slot, kind)
     }
 
+    /// The same for a key whose value takes on another kind and keeps its expiry; it has no parts yet.
+    pub(crate) fn turning(staging: &mut Staging, slot: Slot, kind: Kind) -> Self {
+        let parts = Parts { epoch: staging.facts.epoch, number: staging.next_collection() };
+        Self { slot, kind, parts, count: 0, rest: Vec::new() }
+    }
+
     /// Whether the key held the collection before the edit.
     pub(crate) fn existed(&self) -> bool {
         self.slot.found.is_some()
+    }
+
+    /// Goes on under a new number, where there are no parts: cheaper than removing most of the old ones one by
+    /// one. Those are garbage when the edit is finished; whoever wants some of them copies them.
+    pub(crate) fn start_over(&mut self, staging: &mut Staging) {
+        self.parts = Parts { epoch: self.parts.epoch, number: staging.next_collection() };
     }
 
     /// Stages a part.

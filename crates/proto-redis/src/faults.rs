@@ -7,6 +7,7 @@
 
 use crate::text::{self, ErrorText};
 use api::kv::KvError;
+use types::limits::{EDIT_BYTES_MAX, REPLY_PART_BYTES_MAX};
 use types::{ErrorCode, Fault};
 
 /// Words after which common clients repeat the command by themselves.
@@ -50,11 +51,21 @@ pub(crate) fn engine_error(code: i32, command: &str) -> ErrorText {
         }
         Ok(KvError::NoSuchKey) => ErrorText::fixed("ERR no such key"),
         Ok(KvError::InvalidExpiry) => text::invalid_expire(command),
+        Ok(KvError::ReplyTooLarge) => too_large(format!(
+            "the reply would have more than {REPLY_PART_BYTES_MAX} bytes: ask for less at once"
+        )),
+        Ok(KvError::EditTooLarge) => too_large(format!(
+            "it would rewrite more than {EDIT_BYTES_MAX} bytes of a collection: edit near its ends, or split it"
+        )),
         Ok(KvError::Unsupported) => {
             fault_error(&Fault::new(ErrorCode::VersionUnsupported, "the leader does not know this command"))
         }
         Err(_) => fault_error(&Fault::new(ErrorCode::VersionUnsupported, "an error of a newer release")),
     }
+}
+
+fn too_large(detail: String) -> ErrorText {
+    fault_error(&Fault::new(ErrorCode::RequestTooLarge, detail))
 }
 
 #[cfg(test)]
