@@ -296,14 +296,15 @@ pub struct CatalogEdit {
     pub edit: Option<Edit>,
 }
 
-/// A change that a step makes. Repeated, it has no effect.
+/// A change that a step makes. Repeated, it has no effect, or is refused.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum Edit {
     /// The wish gets one replica more, on this node, at the last rank. Its id is written to
     /// `made_replica` of the operation that is updated with it.
     #[prost(message, tag = "1")]
     AddReplica(OnPartition),
-    /// The replica leaves the wish; `to` (if any) takes its rank.
+    /// The replica leaves the wish; its successor (if any) takes its rank. Refused if it is not wished for: its node
+    /// may have replaced it, and then another one has to leave.
     #[prost(message, tag = "2")]
     RemoveReplica(ReplaceRank),
     /// The replica shall have no vote and counts for nothing, or again as the others.

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use api::operation::OperationChange;
 use bytes::Bytes;
+use catalog::{Record, RecordChange};
 use engine::{Applied, ApplyContext};
 use replication::Applier;
 use replication::Input;
@@ -13,6 +14,7 @@ use types::{GroupId, Hlc, NodeId, ReplicaId};
 
 use crate::agenda::Agenda;
 use crate::checkers::Checks;
+use crate::checkers::laws::Noted;
 use crate::coverage::Coverage;
 use crate::coverage::steps::{At, kind_name};
 use crate::event::{Event, Packet, Place};
@@ -119,6 +121,7 @@ impl Outside {
     pub fn catalog_commands(&mut self, commands: Vec<(ApplyContext, Bytes)>) {
         for noted in self.checks.catalog_commands(commands, self.now) {
             self.coverage.commands_stale += u64::from(noted.stale);
+            self.tell_catalog(&noted);
             let Some(change) = noted.change else { continue };
             self.coverage.steps_seen += 1;
             self.coverage.forgotten += change.forget.len() as u64;
@@ -146,6 +149,17 @@ impl Outside {
         self.coverage.evidence_checked = laws.evidence.compared;
         self.coverage.votes_checked = laws.votes.checked;
         self.coverage.repeats_checked = laws.repeated;
+    }
+
+    /// What operations are at is told by itself.
+    fn tell_catalog(&mut self, noted: &Noted) {
+        if let Some(why) = &noted.refused {
+            self.trace.note(self.now, &[76], |f| write!(f, "──── refused: {why}"));
+        }
+        let of_operations = |change: &&RecordChange| matches!(change, RecordChange::Put(Record::Operation(_)));
+        for change in noted.changes.iter().filter(|change| !of_operations(change)) {
+            self.trace.note(self.now, &[77], |f| write!(f, "──── {change}"));
+        }
     }
 
     /// How long it takes to apply a task.
@@ -240,7 +254,12 @@ impl Trace {
         ];
         let group = input.group();
         self.note(now, &[kind, node.get(), group.get()], |f| {
-            write!(f, "n{node} ◄ group {group} {}", NAMES[kind as usize])
+            write!(f, "n{node} ◄ group {group} {}", NAMES[kind as usize])?;
+            let Input::Wish { replicas, epoch, .. } = input else { return Ok(()) };
+            write!(f, " at epoch {epoch}:")?;
+            replicas.iter().try_for_each(|wish| {
+                write!(f, " {}{}@{}", wish.replica, if wish.voter { "" } else { "~" }, wish.node)
+            })
         });
     }
 

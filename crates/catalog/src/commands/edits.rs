@@ -102,7 +102,9 @@ impl Draft<'_> {
     fn remove_replica(&mut self, leaving: ReplaceRank) -> Result<(), Fault> {
         let partition = self.partition(leaving.group)?;
         let Some(rank) = partition.replicas.iter().position(|replica| replica.id == leaving.replica) else {
-            return Ok(());
+            // A node that lost it has another one since, which would stay if this passed for done.
+            let detail = format!("replica {} of group {} has gone since", leaving.replica, leaving.group);
+            return Err(Fault::new(ErrorCode::PlanOutdated, detail));
         };
         let holds = |replica: &&ReplicaRecord| {
             replica.id != leaving.replica && replica.established && has_vote(partition, replica.id)

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use api::catalog::{CatalogAnswer, CatalogCommand, CatalogOp};
 use api::operation::OperationChange;
 use bytes::Bytes;
-use catalog::Catalog;
+use catalog::{Catalog, RecordChange};
 use engine::ApplyContext;
 use prost::Message;
 use types::settings::AUTO_FAILOVER;
@@ -51,6 +51,10 @@ pub struct Noted {
     pub change: Option<OperationChange>,
     /// It was such a change, made from a record that was old.
     pub stale: bool,
+    /// What became of it, for the reader of a trace.
+    pub changes: Vec<RecordChange>,
+    /// Why it was refused, if it was.
+    pub refused: Option<String>,
 }
 
 /// The catalog as the commands make it, and those who look at each of them.
@@ -134,7 +138,8 @@ impl Laws {
         if let Some(CatalogAnswer::Refused(refused)) = &reply.answer {
             let stale = matches!(op, CatalogOp::Operate(change) if !change.update.is_empty())
                 && refused.code == ErrorCode::PlanOutdated.as_str();
-            return Ok(Noted { change: None, stale });
+            let refused = Some(format!("{} [{}]", refused.detail, refused.code));
+            return Ok(Noted { stale, refused, ..Noted::default() });
         }
         let transition = Transition { before: &before, op, after: &self.catalog };
         let named = |checker| move |detail| (checker, format!("entry {}: {detail}", context.index));
@@ -154,7 +159,7 @@ impl Laws {
         self.evidence.check(&transition).map_err(named("evidence"))?;
         self.departures.check(&transition, &self.votes).map_err(named("departures"))?;
         self.rest.count(&transition);
-        Ok(Noted { change: transition.change().cloned(), stale: false })
+        Ok(Noted { change: transition.change().cloned(), changes, ..Noted::default() })
     }
 }
 
