@@ -4,6 +4,7 @@
 //! One word has one meaning (see `ids`), one limit has one name (`limits`), one user-visible error
 //! has one code (`errors`).
 
+pub mod buckets;
 pub mod errors;
 pub mod glob;
 pub mod hash;
