@@ -10,6 +10,9 @@ const MIB: usize = 1024 * KIB;
 
 /// Longest key, in bytes. ZanKV's limit; it keeps any key inside one index block.
 pub const KEY_BYTES_MAX: usize = 10 * KIB;
+/// Longest field of a hash, and longest member of a set or sorted set, in bytes. ZanKV's limit; fields and members
+/// lie in the keys of records as keys do.
+pub const MEMBER_BYTES_MAX: usize = 10 * KIB;
 /// Longest value, in bytes. ZanKV's limit; an entry with one such value still fits a frame.
 pub const VALUE_BYTES_MAX: usize = 8 * MIB;
 /// Longest string that stays in one piece when its bits are changed; a longer one is cut into pages, of which

@@ -9,7 +9,7 @@ use super::{KeyAndMembers, Keys};
 #[derive(Clone, PartialEq, Message)]
 pub struct HyperLogLogRequest {
     /// What to do; `None` is a request of a newer release.
-    #[prost(oneof = "HyperLogLogOp", tags = "1, 40")]
+    #[prost(oneof = "HyperLogLogOp", tags = "1, 40, 41")]
     pub op: Option<HyperLogLogOp>,
 }
 
@@ -19,9 +19,13 @@ pub enum HyperLogLogOp {
     /// How many different elements the union of them has seen. Reply: `Integer`.
     #[prost(message, tag = "1")]
     Count(Keys),
-    /// Add elements. Reply: `Integer` 1 if anything changed.
+    /// Add elements; a key that is absent comes to be even without elements. Reply: `Integer` 1 if anything
+    /// changed.
     #[prost(message, tag = "40")]
     Add(KeyAndMembers),
+    /// Add to the first of them what the others have seen. Reply: `Ok`.
+    #[prost(message, tag = "41")]
+    Merge(Keys),
 }
 
 impl HyperLogLogRequest {
@@ -29,7 +33,7 @@ impl HyperLogLogRequest {
     pub fn is_write(&self) -> bool {
         match &self.op {
             None | Some(HyperLogLogOp::Count(_)) => false,
-            Some(HyperLogLogOp::Add(_)) => true,
+            Some(HyperLogLogOp::Add(_) | HyperLogLogOp::Merge(_)) => true,
         }
     }
 
@@ -40,7 +44,9 @@ impl HyperLogLogRequest {
     pub fn visit_keys<E>(&mut self, visit: &mut dyn FnMut(&mut Bytes) -> Result<(), E>) -> Result<(), E> {
         match &mut self.op {
             None => Ok(()),
-            Some(HyperLogLogOp::Count(keys)) => keys.keys.iter_mut().try_for_each(visit),
+            Some(HyperLogLogOp::Count(keys) | HyperLogLogOp::Merge(keys)) => {
+                keys.keys.iter_mut().try_for_each(visit)
+            }
             Some(HyperLogLogOp::Add(add)) => visit(&mut add.key),
         }
     }
