@@ -7,20 +7,21 @@ use api::kv::{KvError, KvOp, KvRequest};
 use bytes::Bytes;
 use engine::records::Records;
 use engine::{
-    Applied, ApplyContext, Change, DigestWork, EngineError, Reader, SnapshotSource, StateMachine, Statistics,
-    SystemChange, SystemRecord,
+    Applied, ApplyContext, Change, DigestWork, EngineError, Held, Reader, SnapshotSource, StateMachine,
+    Statistics, SystemChange, SystemRecord,
 };
 use prost::Message;
 use types::limits::KEY_BYTES_MAX;
 use types::{Hlc, LogIndex};
 
+use crate::export::KvHeld;
 use crate::garbage::Collector;
 use crate::layout::{self, Facts};
 use crate::reader::KvReader;
 use crate::snapshot::KvSnapshot;
 use crate::staging::Staging;
 use crate::{
-    bits, digest, generic, hashes, hyperloglog, keys, lists, reader, reply, sets, sorted, strings,
+    bits, digest, generic, hashes, hyperloglog, import, keys, lists, reader, reply, sets, sorted, strings,
     transaction,
 };
 
@@ -149,6 +150,10 @@ impl StateMachine for KvState {
         Ok(Box::new(move || digest::of(&*view, epoch, at)))
     }
 
+    fn hold(&self, at: Hlc) -> Result<Option<Arc<dyn Held>>, EngineError> {
+        Ok(Some(Arc::new(KvHeld::new(self.records.view(), self.committed.epoch, at))))
+    }
+
     fn statistics(&self) -> Statistics {
         Statistics { records: self.committed.records, bytes: self.records.bytes() }
     }
@@ -170,6 +175,7 @@ pub(crate) fn write(staging: &mut Staging, context: &ApplyContext, op: &KvOp) ->
         KvOp::Rename(rename) => keys::rename(staging, context, rename),
         KvOp::Copy(copy) => keys::copy(staging, context, copy),
         KvOp::RemoveExpired(keys) => keys::remove_expired(staging, context, keys),
+        KvOp::Import(request) => import::import(staging, context, request),
         KvOp::Flush(_) => {
             staging.flush(context)?;
             Ok(reply::ok())

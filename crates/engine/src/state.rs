@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::kv::ContentSum;
 use bytes::Bytes;
 use types::{Hlc, LogIndex, StateId, Term};
 
@@ -160,8 +161,40 @@ pub trait StateMachine: Send {
     /// Records that have expired at `at` are left out.
     fn digest(&self, at: Hlc) -> Result<DigestWork, EngineError>;
 
+    /// Takes hold of the contents of the last commit now, to be read later, elsewhere and as often as wanted.
+    /// What has expired at `at` is not among them. `None` from an engine whose contents mean nothing outside
+    /// of it.
+    fn hold(&self, at: Hlc) -> Result<Option<Arc<dyn Held>>, EngineError> {
+        let _ = at;
+        Ok(None)
+    }
+
     /// Sizes.
     fn statistics(&self) -> Statistics;
+}
+
+/// Contents that were taken hold of. Held for long, they keep the store from cleaning up.
+pub trait Held: Send + Sync {
+    /// Begins to read them; `selection` says which, in the engine's words, and empty means all.
+    ///
+    /// # Errors
+    /// `Damaged` for a selection that cannot be read; it may come from a newer release.
+    fn export(&self, selection: &[u8]) -> Result<Box<dyn ContentSource>, EngineError>;
+}
+
+/// Contents being read.
+pub trait ContentSource: Send {
+    /// The next page of about `bytes_max` bytes; `None` at the end.
+    fn next_page(&mut self, bytes_max: usize) -> Result<Option<ContentPage>, EngineError>;
+}
+
+/// Some contents, in the form in which the engine takes them in again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentPage {
+    /// The contents.
+    pub body: Bytes,
+    /// What they come to.
+    pub sum: ContentSum,
 }
 
 /// The work of hashing a state that was taken hold of.
