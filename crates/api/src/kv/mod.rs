@@ -12,6 +12,7 @@ mod hyperloglog;
 mod list;
 mod members;
 mod set;
+mod sort;
 mod sorted;
 mod transaction;
 
@@ -27,6 +28,7 @@ pub use hyperloglog::*;
 pub use list::*;
 pub use members::*;
 pub use set::*;
+pub use sort::*;
 pub use sorted::*;
 pub use transaction::*;
 
@@ -600,6 +602,25 @@ impl KvOp {
             KvOp::HyperLogLog(request) => request.visit_keys(visit),
             KvOp::Generic(request) => request.visit_keys(visit),
             KvOp::Transaction(transaction) => transaction.visit_keys(visit),
+        }
+    }
+
+    /// Calls `visit` with every pattern of keys that are looked up besides, and the option of the command that
+    /// it belongs to: the first `*` stands for some text that is not known beforehand.
+    ///
+    /// # Errors
+    /// The first that `visit` returns.
+    pub fn visit_patterns<E>(
+        &mut self,
+        visit: &mut dyn FnMut(&'static str, &mut Bytes) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self {
+            KvOp::Generic(request) => request.visit_patterns(visit),
+            KvOp::Transaction(transaction) => {
+                let ops = transaction.requests.iter_mut().filter_map(|request| request.op.as_mut());
+                ops.into_iter().try_for_each(|op| op.visit_patterns(visit))
+            }
+            _ => Ok(()),
         }
     }
 }
