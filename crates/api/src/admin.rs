@@ -12,6 +12,9 @@
 //! | `POST /v1/tables` | [`CreateTable`] | [`Table`] |
 //! | `GET /v1/tables/{namespace}/{name}` | | [`Table`] |
 //! | `DELETE /v1/tables/{namespace}/{name}` | | `{}` |
+//! | `GET /v1/namespaces` | | list of [`Namespace`] |
+//! | `POST /v1/namespaces` | [`CreateNamespace`] | [`Namespace`] |
+//! | `DELETE /v1/namespaces/{name}` | | `{}` |
 //! | `POST /v1/leader` | [`MoveLeader`] | `{}` once the replica leads |
 //! | `POST /v1/plan` | [`OperationRequest`] | [`Plan`]: what it would do; nothing changes |
 //! | `POST /v1/operations` | [`StartOperation`] | [`Operation`]: it is persisted, and runs |
@@ -265,6 +268,41 @@ pub struct CreateTable {
 
 /// A partition of a table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A namespace as ZanKV means it: it has the partitions, and a table is the first part of a key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it has.
+    pub partitions: u32,
+    /// How many replicas each partition shall have.
+    pub replicas: u32,
+    /// As it was asked for: `value_header_v1` or `default`.
+    pub data_version: String,
+    /// As it was asked for: `wait_compact` or `local_deletion`.
+    pub expiration_policy: String,
+}
+
+/// A wish for a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CreateNamespace {
+    /// Its name.
+    pub name: String,
+    /// How many partitions; 8 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<u32>,
+    /// How many replicas; 3, or as many as there are nodes, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// `value_header_v1` (when absent) or `default`. Remembered for those who ask; it decides nothing here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_version: Option<String>,
+    /// `wait_compact` (when absent, with `value_header_v1`) or `local_deletion`. Remembered as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expiration_policy: Option<String>,
+}
+
 pub struct TablePartition {
     /// `namespace:name`, or just the name in the default namespace; `catalog` for the catalog's group.
     pub table: String,

@@ -13,6 +13,8 @@ pub mod frame;
 pub mod kv;
 pub mod operation;
 pub mod peer;
+pub mod recovery;
+pub mod zankv;
 
 /// Bytes that are not what their format says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -349,6 +349,15 @@ pub struct ReplicaReport {
     /// The stamp of the last entry that it applied, milliseconds since 1970.
     #[prost(uint64, tag = "18")]
     pub stamp_ms: u64,
+    /// The operation for which it is being compacted at the moment, or 0.
+    #[prost(uint64, tag = "19")]
+    pub compacting: u64,
+    /// The last operation for which it was compacted by this run of its node, or 0.
+    #[prost(uint64, tag = "20")]
+    pub compacted: u64,
+    /// Why it was left as it was instead; empty if it was not.
+    #[prost(string, tag = "21")]
+    pub compaction_left: String,
 }
 
 /// A hash of a replica's live records at a log index.
@@ -389,6 +398,17 @@ pub struct CutLog {
     /// The group.
     #[prost(uint64, tag = "1")]
     pub group: u64,
+}
+
+/// A word to a node about its replica: give back the space of what was removed.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct CompactState {
+    /// The group.
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    /// The operation that wants it.
+    #[prost(uint64, tag = "2")]
+    pub operation: u64,
 }
 
 /// A gateway's or tool's word to a node about its replicas.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::records::{Batch, RecordStore};
-use engine::{Engine, EngineError, SnapshotSink, StateMachine};
+use engine::{Compaction, Engine, EngineError, SnapshotSink, StateMachine};
 use types::StateId;
 
 use crate::layout::{FACTS, Facts};
@@ -94,6 +94,10 @@ impl Engine for KvEngine {
     fn ingest(&self, state: StateId) -> Result<Box<dyn SnapshotSink>, EngineError> {
         let records = self.store.create(state)?;
         Ok(Box::new(KvSink::new(records, self.register(state))))
+    }
+
+    fn compact(&self, state: StateId) -> Result<Compaction, EngineError> {
+        self.store.compact(state)
     }
 
     fn flush(&self) -> Result<(), EngineError> {

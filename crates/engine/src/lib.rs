@@ -20,6 +20,7 @@ pub mod stubs;
 pub mod suite;
 
 pub use state::{
-    Applied, ApplyContext, Change, ContentPage, ContentSource, Digest, DigestWork, Engine, EngineError, Held,
-    Reader, SnapshotSink, SnapshotSource, StateMachine, Statistics, SystemChange, SystemRecord,
+    Applied, ApplyContext, Change, Compaction, ContentPage, ContentSource, Digest, DigestWork, Engine,
+    EngineError, Held, Reader, SnapshotSink, SnapshotSource, StateMachine, Statistics, SystemChange,
+    SystemRecord,
 };

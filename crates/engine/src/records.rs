@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use types::StateId;
 
-use crate::EngineError;
+use crate::{Compaction, EngineError};
 
 pub use memory::{MemoryRecordStore, MemoryRecords, is_empty_range};
 
@@ -79,6 +79,15 @@ pub trait RecordStore: Send + Sync {
     /// `Storage` when the disk refuses. What is durable is then not known, and the process must not go
     /// on with this store.
     fn persist(&self) -> Result<(), EngineError>;
+
+    /// See [`crate::Engine::compact`].
+    ///
+    /// # Errors
+    /// `Storage` when the disk refuses, `Damaged` when stored bytes do not fit.
+    fn compact(&self, state: StateId) -> Result<Compaction, EngineError> {
+        let _ = state;
+        Ok(Compaction::Done)
+    }
 }
 
 /// The ordered records of one state.

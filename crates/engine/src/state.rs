@@ -128,6 +128,25 @@ pub trait Engine: Send + Sync {
 
     /// Makes everything that was committed before this call durable, in all states. May take long.
     fn flush(&self) -> Result<(), EngineError>;
+
+    /// Gives back the space of what was removed from a state, and makes it as quick to read as it can be. What is
+    /// stored does not change. May take long; meanwhile the state is read and written to. Fine if it is gone.
+    ///
+    /// # Errors
+    /// `Storage` when the disk refuses, `Damaged` when stored bytes do not fit.
+    fn compact(&self, state: StateId) -> Result<Compaction, EngineError> {
+        let _ = state;
+        Ok(Compaction::Done)
+    }
+}
+
+/// What became of a wish to compact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Compaction {
+    /// It is done, or there is nothing to do.
+    Done,
+    /// The state is as it was, and why.
+    Left(String),
 }
 
 /// One replica's state. Owned by one apply thread; readers are shared.

@@ -102,7 +102,10 @@ impl Governor {
 }
 
 /// Waits until a number that flushes bring down is below a bound.
-fn wait_until_less(bound: u64, measure: impl Fn() -> u64) -> Result<(), EngineError> {
+///
+/// # Errors
+/// `Storage` when flushes have stopped.
+pub(crate) fn wait_until_less(bound: u64, measure: impl Fn() -> u64) -> Result<(), EngineError> {
     let mut lowest = measure();
     if lowest < bound {
         return Ok(());

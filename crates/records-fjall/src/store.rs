@@ -1,19 +1,19 @@
 //! The store: one database, one keyspace for each state.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
-use engine::EngineError;
 use engine::records::{RecordStore, Records};
-use fjall::{Database, KeyspaceCreateOptions, PersistMode};
+use engine::{Compaction, EngineError};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use types::StateId;
 
 use crate::error::{guarded, sort};
 use crate::governor::{Governor, MEMTABLE_BYTES_MAX, memory_of};
 use crate::journal;
 use crate::records::FjallRecords;
-use crate::tidy::{OWN_KEYSPACE, Space, Tidier};
+use crate::tidy::{self, OWN_KEYSPACE, Space, Tidier};
 
 /// Threads that flush and compact. More would take cores from the threads that answer.
 const WORKER_THREADS: usize = 1;
@@ -47,6 +47,9 @@ pub struct FjallStore {
     /// Every keyspace there is.
     keyspaces: Arc<RwLock<BTreeMap<StateId, Space>>>,
     governor: Arc<Governor>,
+    /// See [`crate::tidy`].
+    own: Keyspace,
+    path: PathBuf,
     /// Ends with the store.
     _tidier: Tidier,
 }
@@ -77,8 +80,9 @@ impl FjallStore {
         let keyspaces = Arc::new(RwLock::new(keyspaces));
         let governor = Governor::new(options.write_buffer_bytes, keyspaces.clone());
         let own = guarded(|| database.keyspace(OWN_KEYSPACE, keyspace_options))?;
-        let tidier = Tidier::start(database.clone(), keyspaces.clone(), own, path.to_owned())?;
-        Ok(Self { database, keyspaces, governor: Arc::new(governor), _tidier: tidier })
+        let path = path.to_owned();
+        let tidier = Tidier::start(database.clone(), keyspaces.clone(), own.clone(), path.clone())?;
+        Ok(Self { database, keyspaces, governor: Arc::new(governor), own, path, _tidier: tidier })
     }
 
     /// Memory that the writes not yet being flushed take, of all states together.
@@ -131,6 +135,11 @@ impl RecordStore for FjallStore {
 
     fn persist(&self) -> Result<(), EngineError> {
         self.database.persist(PersistMode::SyncAll).map_err(sort)
+    }
+
+    fn compact(&self, state: StateId) -> Result<Compaction, EngineError> {
+        let space = self.keyspaces.read().unwrap_or_else(PoisonError::into_inner).get(&state).cloned();
+        space.map_or(Ok(Compaction::Done), |space| tidy::compact_now(&space, &self.own, &self.path))
     }
 }
 

@@ -9,7 +9,12 @@
 //!                                      (journals go)                   (graves and what they cover go)
 //! ```
 //!
-//! Only what pays is compacted: a state that is small, or one of which a good part are graves.
+//! Only what pays is compacted: a state that is small, or one of which a good part are graves. On demand
+//! ([`compact_now`]) whatever can be is.
+//!
+//! While fjall compacts the whole of a state, its only worker, which also flushes, may wait for that: when the
+//! state's own memtable is flushed meanwhile, the worker goes on to compact it and finds it taken. So a state
+//! that is written to is compacted as a whole only if it is small enough that nobody feels the wait.
 //!
 //! fjall keeps the tables of before a compaction until it is told that nobody reads them any more, and it
 //! tells itself only when some memtable is sealed. Where nobody writes, none is; so this module has a
@@ -22,11 +27,12 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use engine::EngineError;
+use engine::{Compaction, EngineError};
 use fjall::{AbstractTree, Database, Keyspace};
 use types::StateId;
 
 use crate::error::guarded;
+use crate::governor::wait_until_less;
 
 /// Tidying writes before it gives back: it needs this much free, so that it is never what fills the disk ...
 const ROOM_BYTES: u64 = 64 * 1024 * 1024;
@@ -42,6 +48,8 @@ pub(crate) const QUIET: Duration = Duration::from_secs(5);
 const SMALL_BYTES: u64 = 256 * 1024 * 1024;
 /// A larger one is if at least the n-th part of its records are graves.
 const GRAVES_PART: u64 = 4;
+/// A state that is being written to is compacted on demand up to this size: it takes well below a second.
+pub(crate) const BUSY_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// A state's keyspace, and what was done to it lately.
 #[derive(Clone)]
@@ -163,19 +171,62 @@ fn look(
         }
     }
     if has_compacted {
-        guarded(|| {
-            own.insert("compacted", "")?;
-            own.rotate_memtable()
-        })?;
+        let_go(own)?;
     }
     Ok(())
 }
 
-/// Whether there is room to tidy. Where the system does not say, there is.
+/// Lets fjall give back the tables of before a compaction.
+fn let_go(own: &Keyspace) -> Result<(), EngineError> {
+    guarded(|| {
+        own.insert("compacted", "")?;
+        own.rotate_memtable()
+    })?;
+    Ok(())
+}
+
+/// Compacts a state as a whole now, whether it pays or not, unless others would feel it.
+pub(crate) fn compact_now(
+    Space { keyspace, activity }: &Space,
+    own: &Keyspace,
+    directory: &Path,
+) -> Result<Compaction, EngineError> {
+    let bytes = keyspace.disk_space();
+    if !activity.is_quiet() && bytes > BUSY_BYTES_MAX {
+        return Ok(Compaction::Left(format!(
+            "it is being written to, and compacting its {} at once would hold up writers; it compacts itself by and \
+             by",
+            mib(bytes)
+        )));
+    }
+    if !has_room_for(directory, bytes) {
+        return Ok(Compaction::Left(format!("the disk has no room for another {} meanwhile", mib(bytes))));
+    }
+    let graves = activity.graves.load(Ordering::Relaxed);
+    if guarded(|| keyspace.rotate_memtable())? {
+        // Graves in it count as well.
+        wait_until_less(1, || keyspace.sealed_memtable_count() as u64)?;
+    }
+    guarded(|| keyspace.major_compact())?;
+    activity.graves.fetch_sub(graves, Ordering::Relaxed);
+    let_go(own)?;
+    Ok(Compaction::Done)
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1024 * 1024))
+}
+
+/// Whether there is room to tidy.
 fn has_room(directory: &Path) -> bool {
+    has_room_for(directory, 0)
+}
+
+/// Whether there is room to tidy and for some bytes more. Where the system does not say, there is.
+fn has_room_for(directory: &Path, bytes: u64) -> bool {
     rustix::fs::statvfs(directory).ok().is_none_or(|found| {
         let (free, total) = (found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize);
-        free >= ROOM_BYTES.min(total / ROOM_PART)
+        free >= ROOM_BYTES.min(total / ROOM_PART).saturating_add(bytes)
     })
 }
 

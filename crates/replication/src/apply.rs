@@ -20,6 +20,8 @@ use engine::{
 };
 use prost::Message as _;
 use raft::eraftpb::Entry;
+use types::buckets::size_bucket;
+use types::era::era_of;
 use types::{ErrorCode, Fault, Generation, GroupId, Hlc, LogIndex, SessionId, StateId, limits};
 
 use crate::effects::{Answer, ApplyOutcome, Token};
@@ -334,6 +336,7 @@ impl Applier {
             }
             Ok(RequestKind::Data) => {
                 self.facts.writes += 1;
+                outcome.sizes[size_bucket(request.body.len() as u64)] += 1;
                 self.state.stage(context, &request.body)?
             }
             // Every replica of this release refuses alike; a release that knows the kind raises the

@@ -14,6 +14,7 @@ use engine::{Applied, Change};
 use env::Moment;
 use raft::eraftpb::Entry;
 pub use raft::eraftpb::Entry as RaftEntry;
+use types::buckets::BucketCounts;
 use types::{ConfigEpoch, Fault, GroupId, Hlc, LogIndex, NodeId, ReplicaId, StateId};
 use wal::GroupWrite;
 
@@ -297,6 +298,8 @@ pub struct ApplyOutcome {
     pub repeated: u64,
     /// What the entries changed, if the applier was told to say.
     pub changes: Vec<Change>,
+    /// Writes of clients among the entries, by their size in the log; see [`types::buckets`].
+    pub sizes: BucketCounts,
 }
 
 impl Input {

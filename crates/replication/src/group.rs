@@ -24,7 +24,7 @@ use crate::effects::{Answer, ApplyOutcome, Campaign, Effect, GroupStart, Now, To
 use crate::message::{self, BadMessage};
 use crate::record::GroupRecord;
 use crate::retention::{Hold, Holds};
-use crate::shared::GroupShared;
+use crate::shared::{GroupShared, ProgressState, ProgressView, RaftView};
 use crate::storage::GroupStorage;
 use crate::worker::{Counters, WorkerOptions};
 use crate::{membership, mutant};
@@ -430,6 +430,33 @@ impl Group {
             last_index: self.raft.store().last().index.get(),
             last_term: self.raft.store().last().term.get(),
             ..Default::default()
+        }
+    }
+
+    /// Raft's own numbers, for people who look at them.
+    pub fn view(&self) -> RaftView {
+        let raft = &self.raft.raft;
+        let state = |state| match state {
+            raft::ProgressState::Probe => ProgressState::Probe,
+            raft::ProgressState::Replicate => ProgressState::Replicate,
+            raft::ProgressState::Snapshot => ProgressState::Snapshot,
+        };
+        let known = |(id, progress): (&u64, &raft::Progress)| ProgressView {
+            replica: *id,
+            matched: progress.matched,
+            next: progress.next_idx,
+            state: state(progress.state),
+        };
+        let mut progress: Vec<ProgressView> = match raft.state {
+            StateRole::Leader => raft.prs().iter().map(known).collect(),
+            _ => Vec::new(),
+        };
+        progress.sort_unstable_by_key(|known| known.replica);
+        RaftView {
+            vote: raft.vote,
+            transferee: raft.lead_transferee.unwrap_or(0),
+            pre_candidate: raft.state == StateRole::PreCandidate,
+            progress,
         }
     }
 

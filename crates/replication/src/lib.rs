@@ -79,6 +79,6 @@ pub use effects::{
 };
 pub use membership::Wished;
 pub use record::GroupRecord;
-pub use shared::GroupShared;
+pub use shared::{Compacted, GroupShared, ProgressState, ProgressView, RaftView};
 pub use takeover::Takeover;
 pub use worker::{Counters, Worker, WorkerOptions};

@@ -17,6 +17,7 @@ use api::peer::{DigestAt, ReplicaReport, ReplicaState};
 use bytes::Bytes;
 use engine::{Digest, EngineError, Reader, Statistics};
 use env::{Clock, Moment};
+use types::buckets::WriteStatistics;
 use types::{GroupId, Hlc, LogIndex, NodeId};
 
 use crate::clocks;
@@ -42,6 +43,58 @@ pub struct GroupShared {
     writes: AtomicU64,
     /// Bytes of a state on its way that have arrived.
     received: AtomicU64,
+    /// Writes of clients that were applied since the process began.
+    write_statistics: WriteStatistics,
+    view: Mutex<RaftView>,
+    /// The operation for which it is being compacted; 0 for none.
+    compacting: AtomicU64,
+    compacted: Mutex<Compacted>,
+}
+
+/// The last operation for which a replica was compacted by this run of its node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// The operation; 0 for none.
+    pub operation: u64,
+    /// Why it was left as it was instead; empty if it was not.
+    pub left: String,
+}
+
+/// Raft's own numbers of a replica, for people who look at them on its node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RaftView {
+    /// The replica that it voted for in its term, or 0.
+    pub vote: u64,
+    /// On the leader: the replica that is to lead instead, or 0.
+    pub transferee: u64,
+    /// It asks whether it would be voted for, and does not ask for votes yet.
+    pub pre_candidate: bool,
+    /// On the leader: how far everybody is, itself included, by replica.
+    pub progress: Vec<ProgressView>,
+}
+
+/// How far a replica is, as its leader knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgressView {
+    /// The replica.
+    pub replica: u64,
+    /// The last index of its log that is known.
+    pub matched: u64,
+    /// The next index that it is sent.
+    pub next: u64,
+    /// How it is sent entries.
+    pub state: ProgressState,
+}
+
+/// How a leader sends entries to a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProgressState {
+    /// One message at a time, until it is known where the logs match.
+    Probe,
+    /// As fast as they come.
+    Replicate,
+    /// None: it receives a snapshot.
+    Snapshot,
 }
 
 impl GroupShared {
@@ -62,6 +115,10 @@ impl GroupShared {
             statistics: Mutex::default(),
             writes: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            write_statistics: WriteStatistics::default(),
+            view: Mutex::default(),
+            compacting: AtomicU64::new(0),
+            compacted: Mutex::default(),
         }
     }
 
@@ -132,6 +189,9 @@ impl GroupShared {
             received => report.bytes = received,
         }
         report.writes = self.writes.load(Ordering::Relaxed);
+        report.compacting = self.compacting.load(Ordering::Relaxed);
+        let compacted = self.compacted();
+        (report.compacted, report.compaction_left) = (compacted.operation, compacted.left);
         report.stamp_ms = self.hlc().millis();
         report
     }
@@ -145,6 +205,33 @@ impl GroupShared {
     /// How many requests of clients were applied.
     pub fn set_writes(&self, writes: u64) {
         self.writes.store(writes, Ordering::Relaxed);
+    }
+
+    /// Writes of clients that were applied since the process began.
+    pub fn write_statistics(&self) -> &WriteStatistics {
+        &self.write_statistics
+    }
+
+    /// The last operation for which it was compacted.
+    pub fn compacted(&self) -> Compacted {
+        self.compacted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_compacted(&self, compacted: Compacted) {
+        *self.compacted.lock().unwrap_or_else(PoisonError::into_inner) = compacted;
+    }
+
+    pub(crate) fn set_compacting(&self, operation: u64) {
+        self.compacting.store(operation, Ordering::Relaxed);
+    }
+
+    /// Raft's own numbers, of about the time of the latest report.
+    pub fn view(&self) -> RaftView {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_view(&self, view: RaftView) {
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
     }
 
     /// How large the state is.

@@ -300,11 +300,12 @@ impl Worker {
             self.with(id, |group, out, counters| {
                 group.turn(now, open, out, counters);
                 (waiting, under_way) = (group.waiting(), group.under_way());
-                news = group.has_news().then(|| group.report());
+                news = group.has_news().then(|| (group.report(), group.view()));
                 false
             });
-            if let (Some(report), Some(shared)) = (news, self.shared.get(&id)) {
+            if let (Some((report, view)), Some(shared)) = (news, self.shared.get(&id)) {
                 shared.set_report(report);
+                shared.set_view(view);
                 self.news = true;
             }
             self.pace.note(id, waiting, under_way);
@@ -323,6 +324,7 @@ impl Worker {
         for (id, group) in &self.groups {
             if let Some(shared) = self.shared.get(id) {
                 shared.set_report(group.report());
+                shared.set_view(group.view());
             }
         }
     }

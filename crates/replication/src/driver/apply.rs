@@ -110,6 +110,7 @@ impl ApplyThread<'_> {
         let tokens: Vec<Token> = task.entries.iter().flat_map(|(_, tokens)| tokens).copied().collect();
         let Some(hosted) = self.hosted.get_mut(&group) else { return self.refuse(tokens) };
         self.core.entries_applied.fetch_add(task.entries.len() as u64, Ordering::Relaxed);
+        let begun = self.core.clock.now();
         let mut outcome = match hosted.applier.apply(task.entries) {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -119,6 +120,13 @@ impl ApplyThread<'_> {
         };
         hosted.shared.observe(hosted.applier.hlc());
         hosted.shared.set_writes(hosted.applier.writes());
+        let writes = outcome.sizes.iter().sum();
+        if writes > 0 {
+            // Entries that are committed together are there together: that is how long each of them took.
+            let statistics = hosted.shared.write_statistics();
+            statistics.add_sizes(&outcome.sizes);
+            statistics.add_latencies(self.core.clock.now().since(begun), writes);
+        }
         let digests = hosted.applier.take_digests();
         if !digests.is_empty() {
             self.core.digests.push(DigestCommand { shared: hosted.shared.clone(), digests });

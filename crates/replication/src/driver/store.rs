@@ -14,6 +14,7 @@ use wal::LogStore;
 
 use super::apply::{ApplyCommand, run_apply};
 use super::bulk::{BulkCommand, run_bulk};
+use super::compact::{CompactCommand, run_compactions};
 use super::digest::{DigestCommand, run_digests};
 use super::flush::run_flush;
 use super::log::{LogCommand, run_log};
@@ -77,6 +78,7 @@ pub(super) struct Core {
     pub(super) applies: Vec<Queue<ApplyCommand>>,
     pub(super) bulk: Queue<BulkCommand>,
     pub(super) digests: Queue<DigestCommand>,
+    pub(super) compactions: Queue<CompactCommand>,
     pub(super) flush: Queue<()>,
     pub(super) shared: RwLock<BTreeMap<GroupId, Arc<GroupShared>>>,
     /// The replica of each group that is here, for those who check before the worker does.
@@ -115,6 +117,7 @@ impl Store {
             applies: (0..options.appliers.max(1)).map(|_| Queue::new()).collect(),
             bulk: Queue::new(),
             digests: Queue::new(),
+            compactions: Queue::new(),
             flush: Queue::new(),
             shared: RwLock::default(),
             replicas: RwLock::default(),
@@ -196,6 +199,14 @@ impl Store {
         self.core.flush.push(());
     }
 
+    /// Gives back the space of what was removed from a group's state, for an operation; its report says when that
+    /// is done. Harmless when repeated.
+    pub fn compact(&self, group: GroupId, operation: u64) {
+        // One that finds no room is said again.
+        let command = CompactCommand { group, operation };
+        let _ = self.core.compactions.try_push(command, limits::OPERATIONS_AT_ONCE_MAX);
+    }
+
     /// Makes a replica and begins to run it; it exists durably when this returns.
     pub fn create(&self, new: &NewReplica) -> Result<(), Fault> {
         if self.replica(new.group).is_some() {
@@ -226,7 +237,7 @@ impl Store {
 
     /// What other threads may see of a group.
     pub fn shared(&self, group: GroupId) -> Option<Arc<GroupShared>> {
-        self.core.shared.read().unwrap_or_else(PoisonError::into_inner).get(&group).cloned()
+        self.core.group(group)
     }
 
     /// The latest reports of all replicas.
@@ -290,6 +301,11 @@ impl Core {
 
     pub(super) fn applier_of(&self, group: GroupId) -> usize {
         (group.get() % self.applies.len() as u64) as usize
+    }
+
+    /// What other threads may see of a group.
+    pub(super) fn group(&self, group: GroupId) -> Option<Arc<GroupShared>> {
+        self.shared.read().unwrap_or_else(PoisonError::into_inner).get(&group).cloned()
     }
 
     pub(super) fn new_state(&self) -> StateId {
@@ -373,6 +389,7 @@ impl Core {
         self.answers.close();
         self.bulk.close();
         self.digests.close();
+        self.compactions.close();
         self.flush.close();
     }
 }
@@ -420,6 +437,8 @@ fn spawn(core: &Arc<Core>, options: &StoreOptions) -> Result<Vec<JoinHandle<()>>
     thread("bulk".into(), Box::new(move || run_bulk(&shared, seed)))?;
     let shared = core.clone();
     thread("digest".into(), Box::new(move || run_digests(&shared)))?;
+    let shared = core.clone();
+    thread("compact".into(), Box::new(move || run_compactions(&shared)))?;
     let (shared, interval) = (core.clone(), options.flush_interval);
     thread("flush".into(), Box::new(move || run_flush(&shared, interval)))?;
     Ok(threads)
