@@ -13,6 +13,7 @@ use prost::Message;
 use types::Hlc;
 use types::limits::{KEY_BYTES_MAX, POSITION_BITS};
 
+use crate::bits::Text;
 use crate::look::{Committed, Look};
 use crate::state::{Outcome, Shared, Stop, settle};
 use crate::strings::string_of;
@@ -75,7 +76,7 @@ pub(crate) fn answer(look: &dyn Look, op: &KvOp) -> Outcome {
         KvOp::MGet(keys) => get_many(look, keys),
         KvOp::Exists(keys) => exists(look, keys),
         KvOp::StrLen(key) => match look.live(&key.key)? {
-            Some(stored) => Ok(reply::integer(string_of(look, &stored)?.len() as i64)),
+            Some(stored) => Ok(reply::integer(Text::of(look, &stored)?.len() as i64)),
             None => Ok(reply::integer(0)),
         },
         KvOp::GetRange(range) => get_range(look, range),
@@ -128,8 +129,8 @@ fn exists(look: &dyn Look, keys: &Keys) -> Outcome {
 /// Part of a string, by the rules of `getrangeCommand` in Redis.
 fn get_range(look: &dyn Look, range: &GetRange) -> Outcome {
     let Some(stored) = look.live(&range.key)? else { return Ok(reply::value(&[])) };
-    let body = string_of(look, &stored)?;
-    let length = body.len() as i64;
+    let text = Text::of(look, &stored)?;
+    let length = text.len() as i64;
     let (start, end) = (range.start, range.end);
     if start < 0 && end < 0 && start > end {
         return Ok(reply::value(&[]));
@@ -139,7 +140,7 @@ fn get_range(look: &dyn Look, range: &GetRange) -> Outcome {
     if start > end || length == 0 {
         return Ok(reply::value(&[]));
     }
-    Ok(reply::value(&body[start as usize..=end as usize]))
+    Ok(reply::value(&text.slice(look, start as u64, end as u64 + 1)?))
 }
 
 fn time_to_live(look: &dyn Look, ttl: &Ttl) -> Outcome {

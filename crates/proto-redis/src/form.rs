@@ -2,8 +2,8 @@
 
 use crate::faults::{engine_error, fault_error};
 use crate::reply::Reply;
-use crate::text::ErrorText;
-use api::kv::{KvAnswer, KvReply, Values};
+use crate::text::{ErrorText, WRONG_TYPE};
+use api::kv::{KvAnswer, KvReply, Many, Values};
 use types::{ErrorCode, Fault};
 
 /// How the reply of one operation reads.
@@ -41,6 +41,16 @@ pub enum Shape {
     /// The argument is wrong, yet Redis looks at the key first: nil if it is absent, the engine's error if
     /// it has the wrong type, else this error.
     RefuseIfPresent(ErrorText),
+    /// The same with the name of the key's type as the answer, for commands on strings: this number if the
+    /// key is absent, else an error.
+    RefuseString {
+        /// The answer for an absent key.
+        absent: i64,
+        /// The answer for a string.
+        error: ErrorText,
+    },
+    /// Several numbers, some perhaps nil.
+    Numbers,
 }
 
 impl Form {
@@ -74,6 +84,11 @@ impl Form {
             (Shape::Double, KvAnswer::Nil(_)) => Reply::Null,
             (Shape::RefuseIfPresent(_), KvAnswer::Nil(_)) => Reply::Null,
             (Shape::RefuseIfPresent(error), KvAnswer::Value(_)) => Reply::Error(error.clone()),
+            (Shape::RefuseString { absent, .. }, KvAnswer::Nil(_)) => Reply::Integer(*absent),
+            (Shape::RefuseString { error, .. }, KvAnswer::Value(kind)) => {
+                Reply::Error(if kind == "string" { error.clone() } else { WRONG_TYPE })
+            }
+            (Shape::Numbers, KvAnswer::Many(many)) => Reply::Array(numbers(many)?),
             (shape, answer) => return Err(unexpected(&format!("{shape:?}"), &answer)),
         })
     }
@@ -86,6 +101,15 @@ fn bulks(values: Values) -> Vec<Reply> {
 fn pairs(items: Vec<Reply>) -> Vec<(Reply, Reply)> {
     let mut items = items.into_iter();
     std::iter::from_fn(|| Some((items.next()?, items.next()?))).collect()
+}
+
+fn numbers(many: Many) -> Result<Vec<Reply>, Fault> {
+    let number = |reply: KvReply| match answer(reply)? {
+        KvAnswer::Integer(number) => Ok(Reply::Integer(number)),
+        KvAnswer::Nil(_) => Ok(Reply::Null),
+        other => Err(unexpected("a number", &other)),
+    };
+    many.replies.into_iter().map(number).collect()
 }
 
 /// The answer in a reply; a reply without one comes from a newer release.

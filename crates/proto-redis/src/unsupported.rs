@@ -26,10 +26,6 @@ pub const UNSUPPORTED: &[(&str, &[&str])] = &[
         "scripting is not part of this release",
         &["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "script"],
     ),
-    (
-        "bitmaps and bit fields are not part of this release",
-        &["bitcount", "bitfield", "bitfield_ro", "bitop", "bitpos", "getbit", "setbit"],
-    ),
     ("comparing strings is not part of this release", &["lcs"]),
     (
         "hashes are not part of this release",
@@ -177,7 +173,7 @@ pub const UNSUPPORTED: &[(&str, &[&str])] = &[
             "geosearchstore",
         ],
     ),
-    ("HyperLogLog is not part of this release", &["pfadd", "pfcount", "pfmerge", "pfselftest"]),
+    ("HyperLogLog is not part of this release", &["pfselftest"]),
     (
         "it inspects the inside of a Redis server",
         &["debug", "latency", "memory", "module", "monitor", "object", "pfdebug", "slowlog"],

@@ -1,7 +1,9 @@
 //! The parse functions of the command table, by chapter.
 
+pub(crate) mod bits;
 pub(crate) mod client;
 pub(crate) mod connection;
+pub(crate) mod hyperloglog;
 pub(crate) mod introspection;
 pub(crate) mod keys;
 pub(crate) mod server;

@@ -212,12 +212,20 @@ macro_rules! commands {
 //       group, since,
 //       addressing, parse function, subcommands,
 //       syntax, summary, complexity.
+mod bitmap;
 mod connection;
 mod generic;
+mod hyperloglog;
 mod strings;
 
 /// Every chapter.
-const CHAPTERS: &[&[Command]] = &[connection::CONNECTION, generic::GENERIC, strings::STRINGS];
+const CHAPTERS: &[&[Command]] = &[
+    bitmap::BITMAP,
+    connection::CONNECTION,
+    generic::GENERIC,
+    hyperloglog::HYPERLOGLOG,
+    strings::STRINGS,
+];
 
 #[cfg(test)]
 mod tests {
