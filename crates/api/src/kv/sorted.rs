@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use prost::{Message, Oneof};
 
-use super::{GeoSearch, GeoStore, Key, KeyAndMembers, ScoredMember};
+use super::{Choice, GeoSearch, GeoStore, Key, KeyAndMembers, MemberScan, ScoredMember};
 
 /// A request to one sorted set or several.
 #[derive(Clone, PartialEq, Message)]
@@ -22,7 +22,7 @@ pub enum SortedOp {
     /// How many members there are. Reply: `Integer`.
     #[prost(message, tag = "1")]
     Card(Key),
-    /// The scores of members. Reply: `Many`, for each a `Double` or `Nil`; `Nil` if there is no such key.
+    /// The scores of members. Reply: `Many`, for each a `Double`, or `Nil` if there is no such member.
     #[prost(message, tag = "2")]
     Scores(KeyAndMembers),
     /// The rank of a member. Reply: `Integer` or `Nil`.
@@ -36,7 +36,7 @@ pub enum SortedOp {
     Count(SortedBetween),
     /// Members chosen by chance. Reply: `Scored`.
     #[prost(message, tag = "6")]
-    Random(SortedRandom),
+    Choose(SortedChoice),
     /// Members in the order of their positions. Reply: `Scored`, with where to go on.
     #[prost(message, tag = "7")]
     Scan(SortedScan),
@@ -46,7 +46,7 @@ pub enum SortedOp {
     /// How many members several have in common. Reply: `Integer`.
     #[prost(message, tag = "9")]
     CommonCount(SortedCommonCount),
-    /// Members that are places in an area. Reply: `Places`.
+    /// Members that are places in an area. Reply: `Places`, or `Nil` if there is no such key.
     #[prost(message, tag = "10")]
     Near(GeoSearch),
 
@@ -60,8 +60,8 @@ pub enum SortedOp {
     /// Remove all members between two bounds. Reply: `Integer`, how many there were.
     #[prost(message, tag = "42")]
     RemoveBetween(SortedBetween),
-    /// Remove the lowest or highest members of the first of several keys that has any. Reply: `Nil` if none has, else
-    /// `Many` of the key as `Value` and the members as `Scored`, in the order of removal.
+    /// Remove the lowest or highest members of the first of several keys that has any. Reply: `Nil` if none has; else
+    /// `Many` of two: `Integer`, which of the keys it was, from 0, and `Scored`, the members in order of removal.
     #[prost(message, tag = "43")]
     PopFirst(SortedPop),
     /// Store a range under another key, whatever that holds. Reply: `Integer`, how many members there are.
@@ -209,13 +209,13 @@ pub struct SortedBetween {
 
 /// Members chosen by chance.
 #[derive(Clone, PartialEq, Message)]
-pub struct SortedRandom {
+pub struct SortedChoice {
     /// The key.
     #[prost(bytes = "bytes", tag = "1")]
     pub key: Bytes,
-    /// So many different ones, as far as there are; if negative, so many that may repeat.
-    #[prost(sint64, tag = "2")]
-    pub count: i64,
+    /// How many; the scores are in the reply in any case.
+    #[prost(message, required, tag = "2")]
+    pub choice: Choice,
 }
 
 /// A page of members.
@@ -224,15 +224,9 @@ pub struct SortedScan {
     /// The key.
     #[prost(bytes = "bytes", tag = "1")]
     pub key: Bytes,
-    /// The first position to return.
-    #[prost(uint64, tag = "2")]
-    pub position: u64,
-    /// About how many members to look at; at least one position is always finished.
-    #[prost(uint64, tag = "3")]
-    pub count: u64,
-    /// Glob pattern as in Redis; absent means all.
-    #[prost(bytes = "bytes", optional, tag = "4")]
-    pub pattern: Option<Bytes>,
+    /// Which page.
+    #[prost(message, required, tag = "2")]
+    pub scan: MemberScan,
 }
 
 /// The union, intersection or difference of several sorted sets or sets, whose members have the score 1.
@@ -368,7 +362,7 @@ impl SortedRequest {
                 | SortedOp::Rank(_)
                 | SortedOp::Range(_)
                 | SortedOp::Count(_)
-                | SortedOp::Random(_)
+                | SortedOp::Choose(_)
                 | SortedOp::Scan(_)
                 | SortedOp::Combined(_)
                 | SortedOp::CommonCount(_)
@@ -398,7 +392,7 @@ impl SortedRequest {
             SortedOp::Rank(op) => visit(&mut op.key),
             SortedOp::Range(op) => visit(&mut op.key),
             SortedOp::Count(op) | SortedOp::RemoveBetween(op) => visit(&mut op.key),
-            SortedOp::Random(op) => visit(&mut op.key),
+            SortedOp::Choose(op) => visit(&mut op.key),
             SortedOp::Scan(op) => visit(&mut op.key),
             SortedOp::Combined(op) => op.keys.iter_mut().try_for_each(visit),
             SortedOp::CommonCount(op) => op.keys.iter_mut().try_for_each(visit),
