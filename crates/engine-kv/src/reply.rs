@@ -51,6 +51,14 @@ pub(crate) fn maybe(found: Option<&Bytes>) -> Bytes {
     found.map_or_else(nil, |bytes| value(bytes))
 }
 
+/// A decimal number.
+pub(crate) fn double(number: f64) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(9);
+    bytes.put_u8(0x41);
+    bytes.put_f64_le(number);
+    bytes.freeze()
+}
+
 /// A refusal.
 pub(crate) fn error(error: KvError) -> Bytes {
     let mut bytes = BytesMut::with_capacity(2);
@@ -59,14 +67,32 @@ pub(crate) fn error(error: KvError) -> Bytes {
     bytes.freeze()
 }
 
+/// A refusal in words of its own.
+pub(crate) fn refusal(words: &str) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(1 + varint_bytes(words.len()) + words.len());
+    bytes.put_u8(0x5a);
+    put_varint(words.len() as u64, &mut bytes);
+    bytes.put_slice(words.as_bytes());
+    bytes.freeze()
+}
+
 /// A reply of many items that are gathered one by one, as many as a reply may have.
 ///
-/// An item is field 1 of the answer, whether the answer is `Values` or `Many`.
+/// An item is field 1 of the answer, whether the answer is `Values`, `Page` or `Many`.
 pub(crate) struct Gathered {
     /// The tag byte of the answer.
     tag: u8,
-    items: BytesMut,
+    /// Room for the answer's tag and length, then the items.
+    bytes: BytesMut,
 }
+
+/// The tag bytes of the answers.
+const VALUES: u8 = 0x2a;
+const PAGE: u8 = 0x32;
+const MANY: u8 = 0x52;
+
+/// Room in front of the items for the answer's tag and length: a length of up to 35 bits.
+const HEAD_BYTES: usize = 6;
 
 /// Bytes of a reply besides its items: tags and lengths, also of a reply around it.
 const WRAPPING_BYTES: usize = 64;
@@ -74,25 +100,39 @@ const WRAPPING_BYTES: usize = 64;
 impl Gathered {
     /// No values yet.
     pub(crate) fn values() -> Self {
-        Self { tag: 0x2a, items: BytesMut::new() }
+        Self::new(VALUES)
+    }
+
+    /// A page without anything on it yet.
+    pub(crate) fn page() -> Self {
+        Self::new(PAGE)
     }
 
     /// No replies yet.
     pub(crate) fn many() -> Self {
-        Self { tag: 0x52, items: BytesMut::new() }
+        Self::new(MANY)
     }
 
-    /// Adds a value to values.
+    fn new(tag: u8) -> Self {
+        let mut bytes = BytesMut::with_capacity(512);
+        bytes.put_bytes(0, HEAD_BYTES);
+        Self { tag, bytes }
+    }
+
+    /// Adds a value to values or to a page.
     ///
     /// # Errors
     /// `ReplyTooLarge` if the reply would become larger than one may be.
     pub(crate) fn add(&mut self, value: &[u8]) -> Result<(), Stop> {
-        debug_assert_eq!(self.tag, 0x2a);
-        let inner_bytes = 1 + varint_bytes(value.len()) + value.len();
-        self.begin(inner_bytes)?;
-        self.items.put_u8(0x0a);
-        put_varint(value.len() as u64, &mut self.items);
-        self.items.put_slice(value);
+        if self.tag == VALUES {
+            self.begin(1 + varint_bytes(value.len()) + value.len())?;
+            self.bytes.put_u8(0x0a);
+            put_varint(value.len() as u64, &mut self.bytes);
+        } else {
+            debug_assert_eq!(self.tag, PAGE);
+            self.begin(value.len())?;
+        }
+        self.bytes.put_slice(value);
         Ok(())
     }
 
@@ -112,28 +152,55 @@ impl Gathered {
     /// # Errors
     /// As [`Gathered::add`].
     pub(crate) fn add_reply(&mut self, reply: &[u8]) -> Result<(), Stop> {
-        debug_assert_eq!(self.tag, 0x52);
+        debug_assert_eq!(self.tag, MANY);
         self.begin(reply.len())?;
-        self.items.put_slice(reply);
+        self.bytes.put_slice(reply);
         Ok(())
     }
 
     /// The reply.
-    pub(crate) fn finish(self) -> Bytes {
-        let length = self.items.len();
-        let mut bytes = BytesMut::with_capacity(1 + varint_bytes(length) + length);
-        bytes.put_u8(self.tag);
-        put_varint(length as u64, &mut bytes);
-        bytes.put_slice(&self.items);
-        bytes.freeze()
+    pub(crate) fn finish(mut self) -> Bytes {
+        let length = self.bytes.len() - HEAD_BYTES;
+        let mut head = BytesMut::with_capacity(HEAD_BYTES);
+        head.put_u8(self.tag);
+        put_varint(length as u64, &mut head);
+        let start = HEAD_BYTES - head.len();
+        self.bytes[start..HEAD_BYTES].copy_from_slice(&head);
+        self.bytes.freeze().slice(start..)
+    }
+
+    /// The only item of a page as a reply of its own; nil if there is none.
+    pub(crate) fn finish_single(self) -> Bytes {
+        debug_assert_eq!(self.tag, PAGE);
+        let item = self.bytes.freeze().slice(HEAD_BYTES..);
+        // An item differs from a value by its tag only.
+        match item.split_first() {
+            None => nil(),
+            Some((_, rest)) => {
+                let mut bytes = BytesMut::with_capacity(item.len());
+                bytes.put_u8(0x22);
+                bytes.put_slice(rest);
+                bytes.freeze()
+            }
+        }
+    }
+
+    /// The reply of a page that may not be the last one: `next` is where to go on.
+    pub(crate) fn finish_page(mut self, next: Option<u64>) -> Bytes {
+        debug_assert_eq!(self.tag, PAGE);
+        if let Some(next) = next {
+            self.bytes.put_u8(0x10);
+            put_varint(next, &mut self.bytes);
+        }
+        self.finish()
     }
 
     fn begin(&mut self, item_bytes: usize) -> Result<(), Stop> {
-        if self.items.len() + item_bytes + WRAPPING_BYTES > REPLY_PART_BYTES_MAX {
+        if self.bytes.len() + item_bytes + WRAPPING_BYTES > REPLY_PART_BYTES_MAX {
             return Err(Stop::Refused(KvError::ReplyTooLarge));
         }
-        self.items.put_u8(0x0a);
-        put_varint(item_bytes as u64, &mut self.items);
+        self.bytes.put_u8(0x0a);
+        put_varint(item_bytes as u64, &mut self.bytes);
         Ok(())
     }
 }
@@ -154,7 +221,7 @@ fn put_varint(mut number: u64, bytes: &mut BytesMut) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::kv::{KvAnswer, KvReply, Many, Maybe, Values};
+    use api::kv::{KvAnswer, KvReply, Many, Maybe, Page, Values};
     use prost::Message;
 
     #[test]
@@ -170,9 +237,14 @@ mod tests {
                 value(&vec![7; length]).try_into_mut().is_ok_and(|bytes| bytes.capacity() == bytes.len())
             );
         }
+        for number in [0.0, -1.5, f64::INFINITY] {
+            assert_eq!(double(number), KvReply::new(KvAnswer::Double(number)).encode_to_vec());
+        }
         for refusal in [KvError::Unsupported, KvError::WrongType, KvError::InvalidExpiry] {
             assert_eq!(error(refusal), KvReply::error(refusal).encode_to_vec());
         }
+        let words = KvReply::new(KvAnswer::Refusal("ERR x".into()));
+        assert_eq!(refusal("ERR x"), words.encode_to_vec());
     }
 
     #[test]
@@ -185,7 +257,24 @@ mod tests {
         let wanted = values.map(|value| Maybe { value: value.map(Bytes::from) }).to_vec();
         let wanted = KvReply::new(KvAnswer::Values(Values { values: wanted }));
         assert_eq!(gathered.finish(), wanted.encode_to_vec());
-        assert_eq!(Gathered::values().finish(), KvReply::new(KvAnswer::Values(Values::default())).encode_to_vec());
+        assert_eq!(
+            Gathered::values().finish(),
+            KvReply::new(KvAnswer::Values(Values::default())).encode_to_vec()
+        );
+
+        for next in [None, Some(300)] {
+            let mut gathered = Gathered::page();
+            let keys = vec![Bytes::new(), Bytes::from(vec![7; 200])];
+            for key in &keys {
+                assert!(gathered.add(key).is_ok());
+            }
+            let wanted = KvReply::new(KvAnswer::Page(Page { keys, next }));
+            assert_eq!(gathered.finish_page(next), wanted.encode_to_vec());
+        }
+        let mut single = Gathered::page();
+        assert!(single.add(&[7; 200]).is_ok());
+        assert_eq!(single.finish_single(), KvReply::value(vec![7; 200]).encode_to_vec());
+        assert_eq!(Gathered::page().finish_single(), nil());
 
         let mut gathered = Gathered::many();
         for reply in [integer(300), value(&[7; 200])] {

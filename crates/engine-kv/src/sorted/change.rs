@@ -1,0 +1,142 @@
+//! A sorted set being changed: keeps scores, places and index in step.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use engine::{ApplyContext, EngineError};
+
+use super::index::{IndexEdit, Root};
+use super::place::{self, member_key, member_value, place_key, positive_zero};
+use super::read::Sorted;
+use crate::collection::Edit;
+use crate::staging::Staging;
+use crate::state::Stop;
+use crate::value::Kind;
+
+/// A sorted set being changed.
+pub(crate) struct SortedEdit {
+    edit: Edit,
+    root: Root,
+    /// Places that the index does not know yet; true: added, false: removed.
+    places: BTreeMap<Bytes, bool>,
+}
+
+impl SortedEdit {
+    /// Looks a sorted set up for writing; an absent one is empty, and comes to be with its first member.
+    ///
+    /// # Errors
+    /// `WrongType` if the key holds something else.
+    pub(crate) fn open(staging: &mut Staging, context: &ApplyContext, key: &Bytes) -> Result<Self, Stop> {
+        Self::of(Edit::open(staging, context, key, Kind::SortedSet)?)
+    }
+
+    /// The same for a key whose value is to be replaced, whatever it is.
+    pub(crate) fn replacing(
+        staging: &mut Staging,
+        context: &ApplyContext,
+        key: &Bytes,
+    ) -> Result<Self, Stop> {
+        Self::of(Edit::replacing(staging, context, key, Kind::SortedSet)?)
+    }
+
+    fn of(edit: Edit) -> Result<Self, Stop> {
+        let root = Root::decode(&edit.rest, edit.count)?;
+        Ok(Self { edit, root, places: BTreeMap::new() })
+    }
+
+    /// How many members it has.
+    pub(crate) fn count(&self) -> u64 {
+        self.edit.count
+    }
+
+    /// The score of a member.
+    pub(crate) fn score(
+        &self,
+        staging: &Staging,
+        context: &ApplyContext,
+        member: &[u8],
+    ) -> Result<Option<f64>, EngineError> {
+        let value = self.edit.parts.get(&staging.look(context), &member_key(member))?;
+        value.map(|value| place::score_in(&value)).transpose()
+    }
+
+    /// Gives a member a score; `before` is the one it has.
+    pub(crate) fn set(
+        &mut self,
+        staging: &mut Staging,
+        context: &ApplyContext,
+        member: &[u8],
+        before: Option<f64>,
+        score: f64,
+    ) {
+        match before {
+            Some(before) => self.remove_place(staging, context, place::place(before, member)),
+            None => self.edit.count += 1,
+        }
+        let score = positive_zero(score);
+        self.edit.put(staging, context, &member_key(member), member_value(context.hlc.0, score));
+        let place = place::place(score, member);
+        self.edit.put(staging, context, &place_key(&place), Bytes::new());
+        self.note(place, true);
+    }
+
+    /// Removes a member, which has this score.
+    pub(crate) fn remove(
+        &mut self,
+        staging: &mut Staging,
+        context: &ApplyContext,
+        member: &[u8],
+        score: f64,
+    ) {
+        self.edit.count -= 1;
+        self.edit.remove(staging, context, &member_key(member));
+        self.remove_place(staging, context, place::place(score, member));
+    }
+
+    /// Removes every member.
+    pub(crate) fn clear(&mut self) {
+        self.edit.count = 0;
+    }
+
+    /// Goes on without any member under a new collection number; who wants some of the old ones sets them again.
+    pub(crate) fn start_over(&mut self, staging: &mut Staging) {
+        self.edit.start_over(staging);
+        self.edit.count = 0;
+        self.root = Root { levels: 0, children: 0 };
+        self.places.clear();
+    }
+
+    /// Stages index and key.
+    pub(crate) fn finish(mut self, staging: &mut Staging, context: &ApplyContext) -> Result<(), EngineError> {
+        if self.edit.count > 0 {
+            let index = IndexEdit { staging, context, edit: &self.edit, root: self.root };
+            self.edit.rest = index.apply(&self.places)?.encode();
+        }
+        self.edit.finish(staging, context);
+        Ok(())
+    }
+
+    /// Calls a function with the set as it was when the edit began; nothing may have been changed yet.
+    pub(super) fn look<T>(
+        &self,
+        staging: &Staging,
+        context: &ApplyContext,
+        read: impl FnOnce(&Sorted<'_>) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        debug_assert!(self.places.is_empty());
+        let look = staging.look(context);
+        read(&Sorted::new(&look, self.edit.parts, self.edit.count, self.root))
+    }
+
+    fn remove_place(&mut self, staging: &mut Staging, context: &ApplyContext, place: Bytes) {
+        self.edit.remove(staging, context, &place_key(&place));
+        self.note(place, false);
+    }
+
+    /// What is added and removed again, or the other way round, is no change.
+    fn note(&mut self, place: Bytes, added: bool) {
+        if self.places.remove(&place).is_none() {
+            self.places.insert(place, added);
+        }
+    }
+}
