@@ -27,6 +27,7 @@ use api::kv::KvError;
 use bytes::{BufMut, Bytes, BytesMut};
 use engine::{ApplyContext, EngineError};
 use types::hash;
+use types::limits::MEMBER_BYTES_MAX;
 
 use crate::layout;
 use crate::look::{Look, RecordsInOrder};
@@ -222,6 +223,37 @@ impl Edit {
     /// one. Those are garbage when the edit is finished; whoever wants some of them copies them.
     pub(crate) fn start_over(&mut self, staging: &mut Staging) {
         self.parts = Parts { epoch: self.parts.epoch, number: staging.next_collection() };
+    }
+
+    /// The value of a part at this point of the edit.
+    pub(crate) fn get(
+        &self,
+        staging: &Staging,
+        context: &ApplyContext,
+        sub_key: &[u8],
+    ) -> Result<Option<Bytes>, EngineError> {
+        let record_key = self.parts.key(sub_key);
+        // The number of a new collection is new: nothing of it is stored yet.
+        if self.existed() { staging.look(context).get(&record_key) } else { Ok(staging.staged(&record_key)) }
+    }
+
+    /// Stages the removal of the fields or members with these names, and keeps the count; how many there were.
+    pub(crate) fn remove_named(
+        &mut self,
+        staging: &mut Staging,
+        context: &ApplyContext,
+        names: &[Bytes],
+    ) -> Result<u64, EngineError> {
+        let mut removed = 0;
+        for name in names.iter().filter(|name| name.len() <= MEMBER_BYTES_MAX) {
+            let sub_key = positioned(&[], name);
+            if self.get(staging, context, &sub_key)?.is_some() {
+                self.remove(staging, context, &sub_key);
+                removed += 1;
+            }
+        }
+        self.count = self.count.saturating_sub(removed);
+        Ok(removed)
     }
 
     /// Stages a part.

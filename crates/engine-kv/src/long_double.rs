@@ -63,6 +63,11 @@ impl LongDouble {
         Some(Self { negative, magnitude })
     }
 
+    /// Whether it is not infinite.
+    pub(crate) fn is_finite(&self) -> bool {
+        matches!(self.magnitude, Magnitude::Finite { .. })
+    }
+
     /// The sum, or `None` if it is infinite or no number.
     pub(crate) fn plus(&self, other: &Self) -> Option<Self> {
         let (

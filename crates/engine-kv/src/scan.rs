@@ -95,22 +95,25 @@ fn is_wanted(key: &[u8], header: &Header, scan: &Scan, now: Hlc) -> bool {
 }
 
 /// How much of a page is left.
-struct Budget {
+pub(crate) struct Budget {
     keys: u64,
     bytes: usize,
 }
 
 impl Budget {
-    fn new(count: u64) -> Self {
+    /// For a page of about so many keys.
+    pub(crate) fn new(count: u64) -> Self {
         Self { keys: count.clamp(1, PAGE_KEYS_MAX), bytes: PAGE_BYTES_MAX }
     }
 
-    fn spend(&mut self, key_bytes: usize) {
+    /// Notes a key of so many bytes.
+    pub(crate) fn spend(&mut self, key_bytes: usize) {
         self.keys = self.keys.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(key_bytes);
     }
 
-    fn is_spent(&self) -> bool {
+    /// Whether the page should end.
+    pub(crate) fn is_spent(&self) -> bool {
         self.keys == 0 || self.bytes == 0
     }
 }

@@ -129,6 +129,11 @@ impl Staging {
         self.writes.insert(record_key, value);
     }
 
+    /// The value of a record that can only have been staged.
+    pub(crate) fn staged(&self, record_key: &[u8]) -> Option<Bytes> {
+        self.writes.get(record_key).cloned().flatten()
+    }
+
     /// The number for a new collection.
     pub(crate) fn next_collection(&mut self) -> u64 {
         let number = self.facts.next_collection;

@@ -106,6 +106,10 @@ fn render_to(reply: &Reply, out: &mut String) {
         Reply::Set(items) => return render_items("~[", items, out),
         Reply::Push(items) => return render_items(">[", items, out),
         Reply::Map(pairs) => return render_map(pairs, out),
+        Reply::Pairs(pairs) => {
+            let flat: Vec<_> = pairs.iter().flat_map(|(name, value)| [name.clone(), value.clone()]).collect();
+            return render_items("[", &flat, out);
+        }
     };
 }
 

@@ -7,7 +7,7 @@
 
 use crate::text::{self, ErrorText};
 use api::kv::KvError;
-use types::limits::{EDIT_BYTES_MAX, REPLY_PART_BYTES_MAX};
+use types::limits::{EDIT_BYTES_MAX, REPLY_PART_BYTES_MAX, RESULT_BYTES_MAX};
 use types::{ErrorCode, Fault};
 
 /// Words after which common clients repeat the command by themselves.
@@ -56,6 +56,9 @@ pub(crate) fn engine_error(code: i32, command: &str) -> ErrorText {
         )),
         Ok(KvError::EditTooLarge) => too_large(format!(
             "it would rewrite more than {EDIT_BYTES_MAX} bytes of a collection: edit near its ends, or split it"
+        )),
+        Ok(KvError::ResultTooLarge) => too_large(format!(
+            "the result would have more than {RESULT_BYTES_MAX} bytes: combine fewer or smaller collections"
         )),
         Ok(KvError::Unsupported) => {
             fault_error(&Fault::new(ErrorCode::VersionUnsupported, "the leader does not know this command"))

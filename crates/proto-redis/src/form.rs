@@ -3,7 +3,8 @@
 use crate::faults::{engine_error, fault_error};
 use crate::reply::Reply;
 use crate::text::{ErrorText, WRONG_TYPE};
-use api::kv::{KvAnswer, KvReply, Many, Values};
+use api::kv::{KvAnswer, KvReply, Many, Nothing, Page, Values};
+use bytes::Bytes;
 use types::{ErrorCode, Fault};
 
 /// How the reply of one operation reads.
@@ -34,13 +35,27 @@ pub enum Shape {
     Bulks,
     /// The same, without order.
     BulkSet,
+    /// Several bulk strings; no array if there is nothing to take them from.
+    BulksOrNone,
+    /// From which of these keys elements were taken, and the elements; no array if from none.
+    TakenFrom(Vec<Bytes>),
     /// Names and values in turn.
     BulkMap,
+    /// Names and values in turn; in RESP3 each name with its value is a list of its own.
+    BulkPairs,
+    /// A page of a walk through a collection: the cursor to go on with, then fields or members.
+    MemberPage,
+    /// As `RefuseIfPresent` for such a page, with a number that is 0 if there is no key.
+    RefusePageIfPresent(ErrorText),
     /// A decimal number; nil when there is none.
     Double,
     /// The argument is wrong, yet Redis looks at the key first: nil if it is absent, the engine's error if
     /// it has the wrong type, else this error.
     RefuseIfPresent(ErrorText),
+    /// 1 if there is something, nil if not.
+    OneIfPresent,
+    /// As `RefuseIfPresent`, where an absent key is an error as well, the first one.
+    RefuseAnyway(ErrorText, ErrorText),
     /// The same with the name of the key's type as the answer, for commands on strings: this number if the
     /// key is absent, else an error.
     RefuseString {
@@ -79,11 +94,25 @@ impl Form {
             (Shape::TypeName, KvAnswer::Nil(_)) => Reply::simple("none"),
             (Shape::Bulks, KvAnswer::Values(values)) => Reply::Array(bulks(values)),
             (Shape::BulkSet, KvAnswer::Values(values)) => Reply::Set(bulks(values)),
+            (Shape::BulksOrNone, KvAnswer::Values(values)) => Reply::Array(bulks(values)),
+            (Shape::BulksOrNone | Shape::TakenFrom(_), KvAnswer::Nil(_)) => Reply::NullArray,
+            (Shape::TakenFrom(keys), KvAnswer::Many(many)) => taken_from(keys, many)?,
             (Shape::BulkMap, KvAnswer::Values(values)) => Reply::Map(pairs(bulks(values))),
+            (Shape::Bulks, KvAnswer::Page(page)) => Reply::Array(items(page)),
+            (Shape::BulkSet, KvAnswer::Page(page)) => Reply::Set(items(page)),
+            (Shape::BulkMap, KvAnswer::Page(page)) => Reply::Map(pairs(items(page))),
+            (Shape::BulkPairs, KvAnswer::Page(page)) => Reply::Pairs(pairs(items(page))),
+            (Shape::MemberPage, KvAnswer::Page(page)) => member_page(page),
+            (Shape::RefusePageIfPresent(_), KvAnswer::Integer(0)) => member_page(Page::default()),
+            (Shape::RefusePageIfPresent(error), KvAnswer::Integer(_)) => Reply::Error(error.clone()),
             (Shape::Double, KvAnswer::Double(number)) => Reply::Double(number),
             (Shape::Double, KvAnswer::Nil(_)) => Reply::Null,
             (Shape::RefuseIfPresent(_), KvAnswer::Nil(_)) => Reply::Null,
             (Shape::RefuseIfPresent(error), KvAnswer::Value(_)) => Reply::Error(error.clone()),
+            (Shape::OneIfPresent, KvAnswer::Nil(_)) => Reply::Null,
+            (Shape::OneIfPresent, KvAnswer::Value(_)) => Reply::Integer(1),
+            (Shape::RefuseAnyway(error, _), KvAnswer::Nil(_)) => Reply::Error(error.clone()),
+            (Shape::RefuseAnyway(_, error), KvAnswer::Value(_)) => Reply::Error(error.clone()),
             (Shape::RefuseString { absent, .. }, KvAnswer::Nil(_)) => Reply::Integer(*absent),
             (Shape::RefuseString { error, .. }, KvAnswer::Value(kind)) => {
                 Reply::Error(if kind == "string" { error.clone() } else { WRONG_TYPE })
@@ -94,8 +123,37 @@ impl Form {
     }
 }
 
+/// A key by its number, and the elements that were taken from it.
+fn taken_from(keys: &[Bytes], many: Many) -> Result<Reply, Fault> {
+    let mut replies = many.replies.into_iter().map(answer);
+    let key = match replies.next().transpose()? {
+        Some(KvAnswer::Integer(number)) => usize::try_from(number).ok().and_then(|number| keys.get(number)),
+        _ => None,
+    };
+    match (key, replies.next().transpose()?) {
+        (Some(key), Some(KvAnswer::Values(values))) => {
+            Ok(Reply::Array(vec![Reply::Bulk(key.clone()), Reply::Array(bulks(values))]))
+        }
+        (_, found) => Err(unexpected("one of the keys, and elements", &found.unwrap_or_else(nothing))),
+    }
+}
+
+fn nothing() -> KvAnswer {
+    KvAnswer::Nil(Nothing {})
+}
+
 fn bulks(values: Values) -> Vec<Reply> {
     values.values.into_iter().map(|maybe| maybe.value.map_or(Reply::Null, Reply::Bulk)).collect()
+}
+
+fn items(page: Page) -> Vec<Reply> {
+    page.keys.into_iter().map(Reply::Bulk).collect()
+}
+
+/// A cursor is the position to go on from. 0 is the end: no walk goes on from where it began.
+fn member_page(page: Page) -> Reply {
+    let cursor = page.next.unwrap_or(0).to_string();
+    Reply::Array(vec![Reply::bulk(cursor), Reply::Array(items(page))])
 }
 
 fn pairs(items: Vec<Reply>) -> Vec<(Reply, Reply)> {

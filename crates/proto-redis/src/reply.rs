@@ -42,6 +42,8 @@ pub enum Reply {
     Array(Vec<Reply>),
     /// Pairs, in the order given; a flat array in RESP2.
     Map(Vec<(Reply, Reply)>),
+    /// Pairs in a list: each a list of two in RESP3, all of them a flat array in RESP2.
+    Pairs(Vec<(Reply, Reply)>),
     /// A list without order; an array in RESP2.
     Set(Vec<Reply>),
     /// A decimal number; its text in RESP2.
@@ -106,6 +108,7 @@ impl Reply {
             Reply::Set(items) => put_items(out, if resp3 { b'~' } else { b'*' }, items, protocol),
             Reply::Push(items) => put_items(out, if resp3 { b'>' } else { b'*' }, items, protocol),
             Reply::Map(pairs) => put_map(out, pairs, protocol),
+            Reply::Pairs(pairs) => put_pairs(out, pairs, protocol),
             Reply::Double(number) if resp3 => put_line(out, b',', double_text(*number).as_bytes()),
             Reply::Double(number) => put_bulk(out, b'$', double_text(*number).as_bytes()),
             Reply::Bool(yes) if resp3 => out.put_slice(if *yes { b"#t\r\n" } else { b"#f\r\n" }),
@@ -172,6 +175,18 @@ fn put_map(out: &mut BytesMut, pairs: &[(Reply, Reply)], protocol: Protocol) {
     }
 }
 
+fn put_pairs(out: &mut BytesMut, pairs: &[(Reply, Reply)], protocol: Protocol) {
+    let nested = protocol == Protocol::Resp3;
+    put_head(out, b'*', pairs.len() as i64 * if nested { 1 } else { 2 });
+    for (name, value) in pairs {
+        if nested {
+            put_head(out, b'*', 2);
+        }
+        name.encode(protocol, out);
+        value.encode(protocol, out);
+    }
+}
+
 fn double_text(number: f64) -> String {
     if number.is_nan() {
         "nan".to_owned()
@@ -195,12 +210,14 @@ mod tests {
     #[test]
     fn both_protocols() {
         let map = Reply::Map(vec![(Reply::text("a"), Reply::Integer(-1))]);
+        let pairs = Reply::Pairs(vec![(Reply::text("a"), Reply::Integer(-1))]);
         let verbatim = Reply::Verbatim { format: *b"txt", text: Bytes::from_static(b"hi") };
         let cases = [
             (Reply::OK, "+OK\r\n", "+OK\r\n"),
             (Reply::Null, "$-1\r\n", "_\r\n"),
             (Reply::NullArray, "*-1\r\n", "_\r\n"),
             (map, "*2\r\n$1\r\na\r\n:-1\r\n", "%1\r\n$1\r\na\r\n:-1\r\n"),
+            (pairs, "*2\r\n$1\r\na\r\n:-1\r\n", "*1\r\n*2\r\n$1\r\na\r\n:-1\r\n"),
             (Reply::Set(vec![Reply::Bool(true)]), "*1\r\n:1\r\n", "~1\r\n#t\r\n"),
             (Reply::Double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
             (Reply::Double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n"),

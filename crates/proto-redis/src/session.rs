@@ -20,6 +20,7 @@ pub struct Session {
     closing: bool,
     last_command: &'static str,
     no_evict: bool,
+    chance: u64,
 }
 
 /// How the reply to the command parsed last must be sent. It is fixed when the command is parsed: a later
@@ -69,7 +70,15 @@ impl Session {
             closing: false,
             last_command: "",
             no_evict: false,
+            chance: id,
         }
+    }
+
+    /// Gives the connection a chance of its own: `random` is any number. What a command leaves to chance and only
+    /// reads (`SRANDMEMBER`, `HRANDFIELD`, `ZRANDMEMBER`) follows from it, so parsing stays a function of the
+    /// session and the arguments. Commands that change something take the chance of their log entry.
+    pub fn seed(&mut self, random: u64) {
+        self.chance = random;
     }
 
     /// `CLIENT ID`.
@@ -111,6 +120,14 @@ impl Session {
     pub fn reply_mode(&self) -> ReplyMode {
         let silent = self.replies_off || self.skip != Skip::No;
         ReplyMode { protocol: self.protocol, silent, close: self.closing }
+    }
+
+    /// The next number of the connection's chance (splitmix64).
+    pub(crate) fn next_chance(&mut self) -> u64 {
+        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.chance ^ (self.chance >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
 
     pub(crate) fn begin_command(&mut self) {
@@ -199,6 +216,7 @@ impl Session {
         *self = Self {
             library_name: std::mem::take(&mut self.library_name),
             library_version: std::mem::take(&mut self.library_version),
+            chance: self.chance,
             ..Self::new(self.id, self.password.take())
         };
     }

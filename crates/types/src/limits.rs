@@ -42,6 +42,14 @@ pub const EDIT_BYTES_MAX: usize = 64 * MIB;
 /// What holding one element costs besides its bytes.
 pub const EDIT_ELEMENT_BYTES: usize = 64;
 
+/// Most bytes of the members that a set or sorted set made of others gets, each counted with
+/// [`RESULT_MEMBER_BYTES`] besides: about three million short ones. They are in memory at once.
+pub const RESULT_BYTES_MAX: usize = 256 * MIB;
+/// What one member of a result costs besides its bytes.
+pub const RESULT_MEMBER_BYTES: usize = 64;
+/// Most fields or members that one command chooses by chance when repeats are wanted.
+pub const CHOICES_MAX: u64 = COMMAND_ELEMENTS_MAX as u64;
+
 /// Most partitions of a table; 10 bits, see [`POSITION_BITS`].
 pub const PARTITIONS_MAX: u32 = 1024;
 /// Most replicas of a partition.
@@ -202,6 +210,12 @@ pub const CLIENT_OUTPUT_BYTES_MAX: usize = 64 * MIB;
 pub const CLIENT_OUTPUT_PAUSE_BYTES: usize = MIB;
 /// Most commands of one client that are in flight at once; further ones are not read yet.
 pub const CLIENT_COMMANDS_OPEN_MAX: usize = 1024;
+/// Commands that the slow log of a node keeps when nothing is said, as in Redis.
+pub const SLOW_LOG_ENTRIES_DEFAULT: u64 = 128;
+/// Most commands that it may keep: at their longest they take some 50 MB.
+pub const SLOW_LOG_ENTRIES_MAX: u64 = 10_000;
+/// Commands that take so long are noted in it when nothing is said, in microseconds, as in Redis.
+pub const SLOW_LOG_MICROS_DEFAULT: i64 = 10_000;
 /// Bytes asked of a client's socket at once; enough for many small commands.
 pub const CLIENT_READ_BYTES: usize = 16 * KIB;
 /// Bytes asked of a client's socket at once in the middle of a large value.

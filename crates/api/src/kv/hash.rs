@@ -103,11 +103,7 @@ impl HashRequest {
                 | HashOp::Choose(_),
             ) => false,
             Some(
-                HashOp::Set(_)
-                | HashOp::SetNew(_)
-                | HashOp::Remove(_)
-                | HashOp::Add(_)
-                | HashOp::AddFloat(_),
+                HashOp::Set(_) | HashOp::SetNew(_) | HashOp::Remove(_) | HashOp::Add(_) | HashOp::AddFloat(_),
             ) => true,
         }
     }

@@ -522,6 +522,8 @@ pub enum KvError {
     ReplyTooLarge = 9,
     /// The operation would rewrite more of a collection than one may; nothing was changed.
     EditTooLarge = 10,
+    /// The collection that the command would make is larger than it may be made at once.
+    ResultTooLarge = 11,
 }
 
 impl KvRequest {

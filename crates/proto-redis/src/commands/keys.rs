@@ -13,7 +13,7 @@ use bytes::Bytes;
 type Parsed = Result<Plan, ErrorText>;
 
 /// Keys that `SCAN` looks at when `COUNT` is not given, as in Redis.
-const SCAN_COUNT: u64 = 10;
+pub(super) const SCAN_COUNT: u64 = 10;
 
 const OUT_OF_RANGE_DATABASE: ErrorText = ErrorText::fixed("ERR DB index is out of range");
 const SAME_OBJECT: ErrorText = ErrorText::fixed("ERR source and destination objects are the same");
@@ -148,7 +148,7 @@ pub(crate) fn scan(call: &mut Call<'_>) -> Parsed {
 }
 
 /// Like `strtoul`, which Redis uses: empty is 0.
-fn parse_cursor(text: &[u8]) -> Option<u64> {
+pub(super) fn parse_cursor(text: &[u8]) -> Option<u64> {
     if text.is_empty() { Some(0) } else { std::str::from_utf8(text).ok()?.parse().ok() }
 }
 

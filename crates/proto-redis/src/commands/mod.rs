@@ -3,10 +3,16 @@
 pub(crate) mod bits;
 pub(crate) mod client;
 pub(crate) mod connection;
+pub(crate) mod hashes;
 pub(crate) mod hyperloglog;
 pub(crate) mod introspection;
 pub(crate) mod keys;
+pub(crate) mod lists;
+mod members;
+pub(crate) mod object;
 pub(crate) mod server;
+pub(crate) mod sets;
+pub(crate) mod sort;
 pub(crate) mod strings;
 
 use crate::form::{Form, Shape};

@@ -215,17 +215,15 @@ macro_rules! commands {
 mod bitmap;
 mod connection;
 mod generic;
+mod lists;
+mod hashes;
 mod hyperloglog;
+mod sets;
+mod slow_log;
 mod strings;
 
 /// Every chapter.
-const CHAPTERS: &[&[Command]] = &[
-    bitmap::BITMAP,
-    connection::CONNECTION,
-    generic::GENERIC,
-    hyperloglog::HYPERLOGLOG,
-    strings::STRINGS,
-];
+const CHAPTERS: &[&[Command]] = &[bitmap::BITMAP, connection::CONNECTION, generic::GENERIC, lists::LISTS, hashes::HASHES, hyperloglog::HYPERLOGLOG, sets::SETS, slow_log::SLOW_LOG, strings::STRINGS];
 
 #[cfg(test)]
 mod tests {
@@ -242,6 +240,8 @@ mod tests {
             connection::CONFIG,
             connection::COMMAND,
             connection::FUNCTION,
+            generic::MEMORY,
+            generic::OBJECT,
         ]) {
             assert!(table.is_sorted_by(|a, b| a.name < b.name));
             assert!(table.iter().all(|command| command.name.len() <= NAME_BYTES_MAX));

@@ -47,7 +47,8 @@ enum Prepared {
 impl Executor {
     /// For a new connection.
     pub(crate) fn new(worker: Arc<Worker>, client: Arc<Client>) -> Self {
-        let session = Session::new(client.id, worker.face().config.password.clone());
+        let mut session = Session::new(client.id, worker.face().config.password.clone());
+        session.seed(worker.random());
         let directory = worker.face().directories.latest();
         Self {
             worker,

@@ -11,7 +11,9 @@
 //! A failure is shrunk to few commands and printed as a corpus file would have it. `SKEIN_SEEDS=n` tries n
 //! seeds instead of [`SEEDS`].
 
+mod hashes;
 mod keys;
+mod sets;
 mod strings;
 
 use std::fmt::Write as _;
@@ -26,7 +28,7 @@ use crate::skip;
 type Generator = fn(&mut Chance) -> String;
 
 /// Every family with the letter that its keys begin with.
-const FAMILIES: &[(char, Generator)] = &[('g', keys::command), ('t', strings::command)];
+const FAMILIES: &[(char, Generator)] = &[('g', keys::command), ('h', hashes::command), ('s', sets::command), ('t', strings::command)];
 
 /// Keys of each family.
 const KEYS_PER_FAMILY: u64 = 3;
