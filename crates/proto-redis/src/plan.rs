@@ -6,6 +6,7 @@ use crate::info::Sections;
 use crate::reply::Reply;
 use crate::scan::Walk;
 use crate::scatter::{Everywhere, Scatter};
+use crate::slow_log::SlowLogQuestion;
 use crate::text::{CROSS_SLOT, ErrorText};
 use crate::{client::ClientFilter, faults};
 use api::kv::KvOp;
@@ -59,6 +60,8 @@ pub enum Question {
     ConfigSet(Vec<ConfigChange>),
     /// `CONFIG RESETSTAT`: zero the counters that `INFO` shows and answer [`Reply::OK`].
     ResetStatistics,
+    /// `SLOWLOG`: see [`crate::slow_log::SlowLog::answer`].
+    SlowLog(SlowLogQuestion),
     /// `TIME`: see [`crate::client::time_reply`].
     Time,
     /// `WAIT`: answer the number of replicas besides the leader that hold this connection's writes, as
@@ -106,8 +109,38 @@ impl Keyed {
             Ok(())
         })?;
         let target = target.ok_or_else(|| faults::fault_error(&Fault::new(ErrorCode::Internal, "no key")))?;
+        op.visit_patterns(&mut |option, pattern| {
+            *pattern = place_pattern(option, pattern, target, &place)?;
+            Ok::<_, ErrorText>(())
+        })?;
         Ok((target, op, form))
     }
+}
+
+/// Keys that are tried for a pattern. Where keys are spread, all of them lie in one partition by chance once
+/// in 2^63 patterns.
+const PATTERN_TRIALS: usize = 64;
+
+/// The stored form of a pattern whose keys all lie in one partition, whatever stands for its first `*`.
+///
+/// That is so for a pattern with the tag of the partition before its `*`, and for every pattern in a table with one
+/// partition. What a port makes of keys is known to `place` alone, so it is asked about some keys of the
+/// pattern. Each has a tag of its own in place of the `*`: only a tag before that, or no choice, keeps them together.
+fn place_pattern(
+    option: &str,
+    pattern: &Bytes,
+    target: Target,
+    place: impl Fn(&Bytes) -> Result<Place, ErrorText>,
+) -> Result<Bytes, ErrorText> {
+    let star = pattern.iter().position(|&byte| byte == b'*').unwrap_or(pattern.len());
+    let behind = pattern.get(star + 1..).unwrap_or_default();
+    for trial in 0..PATTERN_TRIALS {
+        let key = [&pattern[..star], format!("{{{trial}}}").as_bytes(), behind].concat();
+        if place_checked(&key.into(), &place)?.target != target {
+            return Err(format!("ERR {option} option of SORT denied in cluster mode.").into());
+        }
+    }
+    Ok(place_checked(pattern, place)?.key)
 }
 
 /// Asks the listener where a key lives and checks the length of what is stored.

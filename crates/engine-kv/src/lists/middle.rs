@@ -55,7 +55,8 @@ pub(super) fn insert(staging: &mut Staging, context: &ApplyContext, insert: &Lis
     let elements = gather(&list.row, &staging.look(context), [moving])?;
     let elements = elements.ok_or(Stop::Refused(KvError::EditTooLarge))?;
     if moves_left {
-        list.row.first = list.row.first.checked_sub(1).ok_or_else(|| damaged("it begins at the first place"))?;
+        list.row.first =
+            list.row.first.checked_sub(1).ok_or_else(|| damaged("it begins at the first place"))?;
     }
     list.row.count += 1;
     let begin = if moves_left { 0 } else { at + 1 };

@@ -31,7 +31,7 @@ use crate::look::Look;
 use crate::reply::{self, Gathered};
 use crate::staging::{Slot, Staging};
 use crate::state::{Outcome, Stop};
-use crate::value::{Kind, Stored};
+use crate::value::Kind;
 
 /// Where the first element of a new list lies: room for 2^63 pushes at both ends.
 const MIDDLE: u64 = 1 << 63;
@@ -165,7 +165,9 @@ impl Row {
         std::iter::from_fn(move || {
             let index = if reverse { left.next_back()? } else { left.next()? };
             Some(match records.next() {
-                Some(Ok((sub_key, value))) if sub_key == (first + index).to_be_bytes()[..] => Ok((index, value)),
+                Some(Ok((sub_key, value))) if sub_key == (first + index).to_be_bytes()[..] => {
+                    Ok((index, value))
+                }
                 Some(Err(error)) => Err(error),
                 Some(Ok(_)) | None => Err(damaged("an element is gone")),
             })
@@ -193,11 +195,6 @@ impl Row {
 /// The list of a key, for reading.
 fn find_row(look: &dyn Look, key: &[u8]) -> Result<Option<Row>, Stop> {
     Ok(find(look, key, Kind::List)?.as_ref().map(Row::of).transpose()?)
-}
-
-/// The list that a value is, for reading.
-pub(crate) fn row_of(look: &dyn Look, stored: &Stored) -> Result<Row, EngineError> {
-    Row::of(&Found::of(look.epoch(), stored)?)
 }
 
 /// A list being changed.

@@ -1,7 +1,7 @@
 //! Commands on keys of any type.
 
 use super::*;
-use crate::commands::{connection, keys};
+use crate::commands::{connection, keys, object, sort};
 
 commands! {
     /// Commands on keys of any type, in order of name.
@@ -27,6 +27,12 @@ commands! {
     "keys" 2 "readonly" (0, 0, 0) "keyspace read slow dangerous" "generic" "1.0.0"
         WholeTable keys::keys NONE
         "pattern" "Find all keys matching the given pattern" "O(N) with N being the number of keys in the database";
+    "memory" -2 "" (0, 0, 0) "slow" "server" "4.0.0"
+        Node object::container MEMORY
+        "" "A container for memory diagnostics commands" "Depends on subcommand";
+    "object" -2 "" (0, 0, 0) "slow" "generic" "2.2.3"
+        Node object::container OBJECT
+        "" "A container for object introspection commands" "Depends on subcommand";
     "persist" 2 "write fast" (1, 1, 1) "keyspace write fast" "generic" "2.2.0"
         OneKey keys::persist NONE
         "key" "Remove the expiration from a key" "O(1)";
@@ -54,6 +60,12 @@ commands! {
     "scan" -2 "readonly" (0, 0, 0) "keyspace read slow" "generic" "2.8.0"
         WholeTable keys::scan NONE
         "cursor [MATCH pattern] [COUNT count] [TYPE type]" "Incrementally iterate the keys space" "O(N) where N is the count asked for";
+    "sort" -2 "write denyoom movablekeys" (1, 1, 1) "write set sortedset list slow dangerous" "generic" "1.0.0"
+        Together sort::sort NONE
+        "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC|DESC] [ALPHA] [STORE destination]" "Sort the elements in a list, set or sorted set" "O(N+M*log(M)) where N is the number of elements and M the number of returned ones; without sorting O(N)";
+    "sort_ro" -2 "readonly movablekeys" (1, 1, 1) "read set sortedset list slow dangerous" "generic" "7.0.0"
+        Together sort::sort_ro NONE
+        "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC|DESC] [ALPHA]" "Sort the elements in a list, set or sorted set. Read-only variant of SORT" "O(N+M*log(M)) where N is the number of elements and M the number of returned ones; without sorting O(N)";
     "touch" -2 "readonly fast" (1, -1, 1) "keyspace read fast" "generic" "3.2.1"
         Scattered keys::exists NONE
         "key [key ...]" "Count the existing ones of the keys; Skein keeps no access times" "O(N) where N is the number of keys that will be touched";
@@ -69,4 +81,35 @@ commands! {
     "wait" 3 "noscript" (0, 0, 0) "slow connection" "generic" "3.0.0"
         Connection connection::wait NONE
         "numreplicas timeout" "Tell how many replicas hold every write of this connection; it need not wait" "O(1)";
+}
+
+commands! {
+    /// The subcommands of `MEMORY` that make sense for records on disk, in order of name.
+    MEMORY:
+    "memory|help" 2 "loading stale" (0, 0, 0) "slow" "server" "4.0.0"
+        Node object::help NONE
+        "" "Show helpful text about the different subcommands" "O(1)";
+    "memory|usage" -3 "readonly" (2, 2, 1) "read slow" "server" "4.0.0"
+        OneKey object::usage NONE
+        "key [SAMPLES count]" "Estimate the bytes of a key's records" "O(N) where N is the number of samples";
+}
+
+commands! {
+    /// The subcommands of `OBJECT`, in order of name.
+    OBJECT:
+    "object|encoding" 3 "readonly" (2, 2, 1) "keyspace read slow" "generic" "2.2.3"
+        OneKey object::encoding NONE
+        "key" "Tell how Redis would keep such a value" "O(N) where N is the number of elements, at most some hundreds";
+    "object|freq" 3 "readonly" (2, 2, 1) "keyspace read slow" "generic" "4.0.0"
+        OneKey object::freq NONE
+        "key" "Refused: frequencies of access are not tracked" "O(1)";
+    "object|help" 2 "loading stale" (0, 0, 0) "keyspace slow" "generic" "6.2.0"
+        Node object::help NONE
+        "" "Show helpful text about the different subcommands" "O(1)";
+    "object|idletime" 3 "readonly" (2, 2, 1) "keyspace read slow" "generic" "2.2.3"
+        OneKey object::idletime NONE
+        "key" "Tell how many seconds ago a key was changed last; reads leave no trace" "O(1)";
+    "object|refcount" 3 "readonly" (2, 2, 1) "keyspace read slow" "generic" "2.2.3"
+        OneKey object::refcount NONE
+        "key" "Answer 1: values are not shared" "O(1)";
 }
