@@ -102,7 +102,7 @@ impl ContentSource for KvContents {
         let mut sum = ContentSum::default();
         page.pieces.iter().for_each(|piece| sum.add(piece));
         let body = Contents { pieces: page.pieces }.encode_to_vec().into();
-        Ok(Some(ContentPage { body, sum }))
+        Ok(Some(ContentPage { body, sum, is_whole: self.open.is_none() }))
     }
 }
 
@@ -224,7 +224,7 @@ pub(crate) fn content_kind(kind: Kind) -> ContentKind {
 }
 
 /// What the sub-keys of a kind's elements begin with.
-fn elements_prefix(kind: Kind) -> Bytes {
+pub(crate) fn elements_prefix(kind: Kind) -> Bytes {
     match kind {
         Kind::SortedSet => Bytes::from_static(b"m"),
         _ => Bytes::new(),
@@ -232,7 +232,7 @@ fn elements_prefix(kind: Kind) -> Bytes {
 }
 
 /// The element that a part is.
-fn element(kind: Kind, sub_key: &Bytes, value: Bytes) -> Result<Element, EngineError> {
+pub(crate) fn element(kind: Kind, sub_key: &Bytes, value: Bytes) -> Result<Element, EngineError> {
     let name_at = elements_prefix(kind).len() + POSITION_BYTES;
     let name = || match sub_key.len() >= name_at {
         true => Ok(sub_key.slice(name_at..)),
