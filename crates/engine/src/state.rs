@@ -214,6 +214,8 @@ pub struct ContentPage {
     pub body: Bytes,
     /// What they come to.
     pub sum: ContentSum,
+    /// No key is cut at the end of the page.
+    pub is_whole: bool,
 }
 
 /// The work of hashing a state that was taken hold of.
