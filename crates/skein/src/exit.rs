@@ -87,7 +87,14 @@ pub const fn of(code: ErrorCode) -> Exit {
         | E::DataUnreadable
         | E::DataInUse
         | E::PortInUse
-        | E::TopologyDiffers => REFUSED,
+        | E::TopologyDiffers
+        | E::UnknownBackup
+        | E::BackupDamaged
+        | E::BackupLost
+        | E::DrillFailed
+        | E::TableNotEmpty
+        | E::KeyExists => REFUSED,
+        E::Cancelled => CANCELLED,
         _ => ERROR,
     }
 }

@@ -93,6 +93,15 @@ codes! {
     Unreachable "unreachable" Again "no node of the cluster answered" => "check the address; a cluster that is stopped is started with 'skein up --dir DIR'";
     NotReady "not-ready" Again "the node is still starting" => "wait a moment and try again";
     WireCorrupt "wire-corrupt" Never "bytes from the network are not what the protocol allows" => "check what connects to this port; the connection was closed";
+    UnknownBackup "unknown-backup" Never "there is no such backup, or it was never completed" => "'skein backup list --at URL' shows the backups; one that was interrupted goes on with 'skein backup create --resume ID'";
+    BackupDamaged "backup-damaged" Never "a file of the backup is not what was written" => "'skein backup verify' names every damaged file; take another backup, and copy the file from another copy if there is one";
+    BackupTarget "backup-target" Again "the place of the backup does not answer, or refuses" => "check the URL, that every node reaches it under the same one, and the rights there; then run the same command again";
+    BackupTargetFull "backup-target-full" Again "there is no room in the place of the backup" => "free some space there; then go on with '--resume ID'";
+    BackupLost "backup-lost" Never "no replica holds the state of this backup's moment any more" => "remove what is there of it with 'skein backup delete', and take another backup";
+    DrillFailed "drill-failed" Never "what was restored is not what was saved" => "keep the backup and report the message; take another backup, and compare replicas with 'skein digest'";
+    TableNotEmpty "table-not-empty" Never "the table that shall be restored into holds keys" => "say what happens to keys that exist with --on-conflict fail, skip or overwrite; or choose another table with --to-table";
+    KeyExists "key-exists" Never "a key exists already" => "say --on-conflict skip to keep what is there, or overwrite to replace it";
+    Cancelled "cancelled" Never "the work was cancelled" => "start it again; what is complete is not done twice";
     Internal "internal" Never "a bug in skein" => "please report it with the node's log";
 }
 

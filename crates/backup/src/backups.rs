@@ -1,0 +1,314 @@
+//! Backups in a target: begun, finished, listed, loaded, proved, removed.
+
+use api::kv::ContentKind;
+use serde::Serialize;
+use types::limits;
+
+use crate::error::BackupError;
+use crate::manifest::{Begun, FORMAT, Manifest, Proof, seal, unseal};
+use crate::target::{Target, list_all, put, read_whole};
+
+const BEGUN: &str = "begun.json";
+const MANIFEST: &str = "manifest.json";
+const PROOFS: &str = "proofs";
+
+/// How far a backup is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It has no manifest: it is being made, or was interrupted. It cannot be restored.
+    Begun,
+    /// It is complete, and nobody has restored it yet.
+    Complete,
+    /// It was restored, and compared with its source.
+    Proven,
+    /// What describes it is damaged.
+    Damaged,
+}
+
+/// A backup in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// Its name.
+    pub id: String,
+    /// How far it is.
+    pub state: State,
+    /// What it was to be, if that can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Begun>,
+    /// All of it, if it is complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Manifest>,
+    /// The last restore that was compared with its source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+    /// What is wrong with it; empty if nothing is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub problem: String,
+}
+
+/// The name of a backup that is begun at a moment: names sort by age. `chance` keeps two of one second apart.
+pub fn id(begun_ms: u64, chance: u32) -> String {
+    format!("{}-{:06x}", compact_time(begun_ms), chance & 0xff_ffff)
+}
+
+/// Begins a backup: from now on it is listed, as one that is not complete.
+///
+/// # Errors
+/// `Exists` if there is one of the name; what the target says.
+pub fn begin(target: &dyn Target, begun: &Begun) -> Result<(), BackupError> {
+    target.put_new(&in_backup(&begun.id, BEGUN), &seal(begun))
+}
+
+/// What a backup was to be.
+///
+/// # Errors
+/// `NoBackup` if there is none of the name; `Damaged`; what the target says.
+pub fn begun(target: &dyn Target, id: &str) -> Result<Begun, BackupError> {
+    let path = in_backup(checked(id)?, BEGUN);
+    match read_whole(target, &path) {
+        Err(BackupError::Missing(_)) => {
+            Err(BackupError::NoBackup(format!("there is no backup '{id}' in {}", target.url())))
+        }
+        bytes => check_begun(&path, id, unseal(&path, &bytes?)?),
+    }
+}
+
+/// Completes a backup: from now on it exists. One that is complete already is left as it is.
+///
+/// # Errors
+/// What the target says.
+pub fn finish(target: &dyn Target, manifest: &Manifest) -> Result<(), BackupError> {
+    match target.put_new(&in_backup(&manifest.begun.id, MANIFEST), &seal(manifest)) {
+        Err(BackupError::Exists(_)) => Ok(()),
+        other => other,
+    }
+}
+
+/// A complete backup.
+///
+/// # Errors
+/// `NoBackup` if there is none of the name, or it was never completed; `Damaged`; what the target says.
+pub fn load(target: &dyn Target, id: &str) -> Result<Manifest, BackupError> {
+    let path = in_backup(checked(id)?, MANIFEST);
+    let bytes = match read_whole(target, &path) {
+        Err(BackupError::Missing(_)) => {
+            begun(target, id)?;
+            let detail = format!("backup '{id}' in {} was never completed", target.url());
+            return Err(BackupError::NoBackup(detail));
+        }
+        bytes => bytes?,
+    };
+    let manifest: Manifest = unseal(&path, &bytes)?;
+    let begun = check_begun(&path, id, manifest.begun.clone())?;
+    // What it says of the whole must be what it says of the parts.
+    let computed = Manifest::new(begun, manifest.finished_ms);
+    match computed == manifest {
+        true => Ok(manifest),
+        false => Err(BackupError::damaged(&path, 0, "its totals are not those of its parts")),
+    }
+}
+
+/// All backups, oldest first, complete or not. One whose description is damaged is listed as such.
+///
+/// # Errors
+/// What the target says.
+pub fn list(target: &dyn Target) -> Result<Vec<Listed>, BackupError> {
+    let names = target.list("")?;
+    let ids = names.iter().filter_map(|name| name.strip_suffix('/')).filter(|name| is_id(name));
+    ids.map(|id| listed(target, id)).collect()
+}
+
+/// One backup as it is listed.
+///
+/// # Errors
+/// `NoBackup` if there is none of the name; what the target says.
+pub fn show(target: &dyn Target, id: &str) -> Result<Listed, BackupError> {
+    let listed = listed(target, checked(id)?)?;
+    match listed.begun.is_none() && listed.state == State::Begun {
+        true => Err(BackupError::NoBackup(format!("there is no backup '{id}' in {}", target.url()))),
+        false => Ok(listed),
+    }
+}
+
+/// Records that a backup was restored, and that the copy was compared with its source.
+///
+/// # Errors
+/// What the target says.
+pub fn prove(target: &dyn Target, proof: &Proof) -> Result<(), BackupError> {
+    let name = format!("{PROOFS}/{}.json", compact_time(proof.begun_ms));
+    put(target, &in_backup(&proof.id, &name), &seal(proof))
+}
+
+/// Removes a backup, complete or not; its manifest first, so that what is left if this breaks off is none.
+///
+/// # Errors
+/// `NoBackup` if there is none of the name; what the target says.
+pub fn delete(target: &dyn Target, id: &str) -> Result<u64, BackupError> {
+    let files = list_all(target, checked(id)?)?;
+    if files.is_empty() {
+        return Err(BackupError::NoBackup(format!("there is no backup '{id}' in {}", target.url())));
+    }
+    target.remove(&in_backup(id, MANIFEST))?;
+    // What says that it was begun goes last: until then it is listed, and can be removed again.
+    let begun = in_backup(id, BEGUN);
+    for file in files.iter().filter(|file| **file != begun) {
+        target.remove(file)?;
+    }
+    let mut directories: Vec<&str> = files.iter().filter_map(|file| Some(file.rsplit_once('/')?.0)).collect();
+    directories.dedup();
+    for directory in directories.into_iter().filter(|directory| *directory != id) {
+        target.remove_directory(directory)?;
+    }
+    target.remove(&begun)?;
+    target.remove_directory(id)?;
+    Ok(files.len() as u64)
+}
+
+/// A path within a backup.
+pub(crate) fn in_backup(id: &str, path: &str) -> String {
+    format!("{id}/{path}")
+}
+
+fn listed(target: &dyn Target, id: &str) -> Result<Listed, BackupError> {
+    let mut listed = Listed {
+        id: id.into(),
+        state: State::Begun,
+        begun: None,
+        manifest: None,
+        proof: None,
+        problem: String::new(),
+    };
+    match load(target, id) {
+        Ok(manifest) => {
+            listed.state = State::Complete;
+            listed.begun = Some(manifest.begun.clone());
+            listed.proof = last_proof(target, &manifest)?;
+            listed.manifest = Some(manifest);
+            if listed.proof.is_some() {
+                listed.state = State::Proven;
+            }
+        }
+        Err(BackupError::NoBackup(_)) => listed.begun = begun(target, id).ok(),
+        Err(error @ BackupError::Damaged { .. }) => {
+            listed.state = State::Damaged;
+            listed.problem = error.to_string();
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(listed)
+}
+
+/// The latest proof that says what the manifest says. A damaged one proves nothing.
+fn last_proof(target: &dyn Target, manifest: &Manifest) -> Result<Option<Proof>, BackupError> {
+    let id = &manifest.begun.id;
+    for name in target.list(&in_backup(id, PROOFS))?.iter().rev() {
+        let path = in_backup(id, &format!("{PROOFS}/{name}"));
+        match unseal::<Proof>(&path, &read_whole(target, &path)?) {
+            Ok(proof) if proof.id == *id && proof.sum == manifest.sum => return Ok(Some(proof)),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// What could be used to reach for other files, or to take memory without end, is refused here.
+fn check_begun(path: &str, id: &str, begun: Begun) -> Result<Begun, BackupError> {
+    let damaged = |what: String| BackupError::damaged(path, 0, what);
+    if begun.format != FORMAT {
+        return Err(damaged(format!("format version {} is not known to this release", begun.format)));
+    }
+    if begun.id != id {
+        return Err(damaged(format!("it describes backup '{}'", begun.id)));
+    }
+    if let Some(kind) = begun.kinds.iter().find(|kind| ContentKind::named(kind).is_none()) {
+        return Err(damaged(format!("there is no kind '{kind}'")));
+    }
+    for table in &begun.tables {
+        if !is_name(&table.namespace) || !is_name(&table.name) {
+            return Err(damaged(format!("'{}:{}' is no table", table.namespace, table.name)));
+        }
+        if table.partitions.len() > limits::PARTITIONS_MAX as usize {
+            return Err(damaged(format!("'{}' has too many partitions", table.name)));
+        }
+        for (partition, place) in table.partitions.iter().zip(0..) {
+            if partition.partition != place {
+                return Err(damaged(format!("'{}' has no partition {place}", table.name)));
+            }
+            for (file, number) in partition.files.iter().zip(0..) {
+                if file.path != file_path(&table.directory(), place, number) {
+                    return Err(damaged(format!("'{}' is no file of partition {place}", file.path)));
+                }
+            }
+        }
+    }
+    Ok(begun)
+}
+
+/// The path of a block file within its backup.
+pub(crate) fn file_path(directory: &str, partition: u32, number: u32) -> String {
+    format!("{directory}/{partition:04}-{number:03}.skb")
+}
+
+/// The path of what says that a partition is complete.
+pub(crate) fn partition_path(directory: &str, partition: u32) -> String {
+    format!("{directory}/{partition:04}.json")
+}
+
+fn is_name(name: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    (1..=limits::NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_word)
+}
+
+fn is_id(id: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=64).contains(&id.len())
+        && id.bytes().all(is_allowed)
+        && id.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// A name that came from outside and becomes part of a path.
+fn checked(id: &str) -> Result<&str, BackupError> {
+    match is_id(id) {
+        true => Ok(id),
+        false => Err(BackupError::NoBackup(format!("'{id}' is no name of a backup"))),
+    }
+}
+
+/// A moment as `20261126T231502Z`, in UTC.
+pub fn compact_time(millis: u64) -> String {
+    let seconds = millis / 1000;
+    let (year, month, day) = civil(seconds / 86_400);
+    let of_day = seconds % 86_400;
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
+/// Year, month and day of a day since 1970. Source: Howard Hinnant, "chrono-compatible low-level date algorithms".
+pub fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_the_time() {
+        assert_eq!(id(1_795_735_800_000, 0xff_5c1d9a), "20261126T233000Z-5c1d9a");
+        assert_eq!(compact_time(0), "19700101T000000Z");
+        assert_eq!(compact_time(951_782_400_000), "20000229T000000Z");
+        assert_eq!(compact_time(1_709_251_199_000), "20240229T235959Z");
+        assert!(is_id(&id(1_795_735_800_000, 7)));
+        for name in ["", "..", "2/..", "2.", "proofs", "restores"] {
+            assert!(!is_id(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Matter: backups as files.
+//!
+//! ```text
+//!   URL/20261126T231502Z-5c1d9a/
+//!        begun.json                what was asked, and T; written first
+//!        default.kv/0007-000.skb   contents of partition 7, in blocks (see `block`)
+//!        default.kv/0007.json      partition 7 is complete
+//!        manifest.json             everything is complete; written last, only if there is none. It is the backup
+//!        proofs/….json             a restore that was compared with the source
+//! ```
+//!
+//! This crate knows the files and their order; it does not know clusters. Whoever saves a partition gives it a
+//! [`engine::ContentSource`]; whoever restores takes contents out of [`read::FileContents`]. See
+//! `docs/decisions` (2026-11-26, backup).
+//!
+//! Invariants: what is incomplete has no manifest, and nothing reads it as a backup. A byte that is not what was
+//! written is an error with file and offset, before anything that depends on it is used.
+
+mod backups;
+mod block;
+mod error;
+mod manifest;
+mod pace;
+pub mod read;
+pub mod target;
+pub mod verify;
+pub mod write;
+pub mod zankv;
+
+pub use backups::{Listed, State, begin, begun, civil, delete, finish, id, list, load, prove, show};
+pub use block::{BlockReader, BlockWriter, FileHead, FileSum};
+pub use error::BackupError;
+pub use manifest::{
+    Begun, FileRecord, Manifest, PartitionRecord, Proof, SumRecord, TableRecord, seal, unseal,
+};
+pub use pace::Pace;
+pub use target::{NewFile, Target, open};

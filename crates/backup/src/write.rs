@@ -1,0 +1,230 @@
+//! Saves a partition: contents into block files, and at the end the file that says that they are complete.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use api::kv::ContentSum;
+use engine::ContentSource;
+
+use crate::backups::{file_path, in_backup, partition_path};
+use crate::block::{BlockWriter, FileHead};
+use crate::error::BackupError;
+use crate::manifest::{Begun, FileRecord, PartitionRecord, SumRecord, TableRecord, seal, unseal};
+use crate::pace::Pace;
+use crate::target::{NewFile, Target, put, read_whole};
+
+/// Contents per block: enough for the compression, little enough to hold several in memory.
+const PAGE_BYTES: usize = 512 * 1024;
+/// A file is ended at the next key after so many bytes: several files restore in parallel.
+const FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// zstd's level: the disk is faster than a higher one.
+const LEVEL: i32 = 1;
+/// Longest sleep at once, so that a cancellation is noticed.
+const NAP: Duration = Duration::from_millis(50);
+
+/// How far some work is; written by whoever does it, read by everybody.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Keys done.
+    pub keys: AtomicU64,
+    /// Bytes of contents done.
+    pub bytes: AtomicU64,
+    /// Bytes of files written or read.
+    pub file_bytes: AtomicU64,
+    /// Set by whoever wants it to end.
+    pub cancelled: AtomicBool,
+}
+
+impl Progress {
+    /// Notes contents that are done.
+    pub fn add(&self, sum: &ContentSum) {
+        self.keys.fetch_add(sum.keys, Ordering::Relaxed);
+        self.bytes.fetch_add(sum.bytes, Ordering::Relaxed);
+    }
+
+    /// # Errors
+    /// `Cancelled` once somebody wants that.
+    pub fn check(&self) -> Result<(), BackupError> {
+        match self.cancelled.load(Ordering::Relaxed) {
+            true => Err(BackupError::Cancelled),
+            false => Ok(()),
+        }
+    }
+
+    /// Sleeps, unless it is cancelled meanwhile.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub fn sleep(&self, how_long: Duration) -> Result<(), BackupError> {
+        let until = Instant::now() + how_long;
+        loop {
+            self.check()?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(NAP));
+        }
+    }
+}
+
+/// How fast it may go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of contents per second; 0 is no limit.
+    pub bytes_per_second: u64,
+    /// Keys per second; 0 is no limit.
+    pub keys_per_second: u64,
+}
+
+/// Keeps work within its limits.
+pub struct Pacer<'a> {
+    begun: Instant,
+    bytes: Pace,
+    keys: Pace,
+    progress: &'a Progress,
+}
+
+impl<'a> Pacer<'a> {
+    /// Begins now.
+    pub fn new(limits: Limits, progress: &'a Progress) -> Self {
+        let (bytes, keys) = (Pace::new(limits.bytes_per_second), Pace::new(limits.keys_per_second));
+        Self { begun: Instant::now(), bytes, keys, progress }
+    }
+
+    /// Contents were done; sleeps as long as it must.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub fn spend(&mut self, keys: u64, bytes: u64) -> Result<(), BackupError> {
+        let now = self.begun.elapsed();
+        let wait = self.bytes.spend(bytes, now).max(self.keys.spend(keys, now));
+        self.progress.sleep(wait)
+    }
+}
+
+/// Bytes of a page: small enough that a low rate is kept evenly.
+pub fn page_bytes(limits: Limits) -> usize {
+    let by_bytes = match limits.bytes_per_second {
+        0 => PAGE_BYTES,
+        rate => (rate / 10) as usize,
+    };
+    // Small keys have some hundred bytes.
+    let by_keys = match limits.keys_per_second {
+        0 => PAGE_BYTES,
+        rate => (rate * 10) as usize,
+    };
+    by_bytes.min(by_keys).clamp(256, PAGE_BYTES)
+}
+
+/// Saves a partition of a backup that was begun. One that is complete already is left as it is.
+///
+/// # Errors
+/// What the state or the target says; `Cancelled`. Nothing says then that the partition is complete.
+pub fn partition(
+    target: &dyn Target,
+    begun: &Begun,
+    table: &TableRecord,
+    partition: &PartitionRecord,
+    source: &mut dyn ContentSource,
+    limits: Limits,
+    progress: &Progress,
+) -> Result<PartitionRecord, BackupError> {
+    if let Some(done) = complete(target, begun, table, partition)? {
+        return Ok(done);
+    }
+    let mut files =
+        Files { target, begun, table, partition: partition.partition, open: None, done: Vec::new() };
+    let mut pacer = Pacer::new(limits, progress);
+    let page_bytes = page_bytes(limits);
+    while let Some(page) = source.next_page(page_bytes)? {
+        progress.check()?;
+        let written = files.write(&page.body, &page.sum, page.is_whole)?;
+        progress.add(&page.sum);
+        progress.file_bytes.fetch_add(written, Ordering::Relaxed);
+        pacer.spend(page.sum.keys, page.sum.bytes)?;
+    }
+    files.end_file()?;
+    let sum = SumRecord::total(files.done.iter().map(|file| &file.sum));
+    let record = PartitionRecord { files: files.done, sum, ..partition.clone() };
+    let path = in_backup(&begun.id, &partition_path(&table.directory(), partition.partition));
+    put(target, &path, &seal(&record))?;
+    Ok(record)
+}
+
+/// What is known of a partition that was saved completely at the same place of its log.
+///
+/// # Errors
+/// What the target says.
+pub fn complete(
+    target: &dyn Target,
+    begun: &Begun,
+    table: &TableRecord,
+    partition: &PartitionRecord,
+) -> Result<Option<PartitionRecord>, BackupError> {
+    let path = in_backup(&begun.id, &partition_path(&table.directory(), partition.partition));
+    let bytes = match read_whole(target, &path) {
+        Err(BackupError::Missing(_)) => return Ok(None),
+        bytes => bytes?,
+    };
+    let same = |record: &PartitionRecord| {
+        (record.partition, record.group, record.index)
+            == (partition.partition, partition.group, partition.index)
+    };
+    // One that is damaged is written again.
+    Ok(unseal(&path, &bytes).ok().filter(same))
+}
+
+/// The files of a partition, one after the other.
+struct Files<'a> {
+    target: &'a dyn Target,
+    begun: &'a Begun,
+    table: &'a TableRecord,
+    partition: u32,
+    open: Option<(String, BlockWriter<Box<dyn NewFile>>)>,
+    done: Vec<FileRecord>,
+}
+
+impl Files<'_> {
+    /// Writes a page; bytes that were written.
+    fn write(&mut self, body: &[u8], sum: &ContentSum, is_whole: bool) -> Result<u64, BackupError> {
+        let (path, writer) = match &mut self.open {
+            Some(open) => open,
+            None => {
+                let begun = self.begin_file()?;
+                self.open.insert(begun)
+            }
+        };
+        let before = writer.bytes();
+        writer.write(body, sum).map_err(|error| BackupError::io(path, &error))?;
+        let after = writer.bytes();
+        // Between two keys: each file can then be restored alone.
+        if after >= FILE_BYTES && is_whole {
+            self.end_file()?;
+        }
+        Ok(after - before)
+    }
+
+    fn begin_file(&self) -> Result<(String, BlockWriter<Box<dyn NewFile>>), BackupError> {
+        let number = self.done.len() as u32;
+        let path = file_path(&self.table.directory(), self.partition, number);
+        let head = FileHead {
+            backup: self.begun.id.clone(),
+            namespace: self.table.namespace.clone(),
+            table: self.table.name.clone(),
+            partition: self.partition,
+            number,
+        };
+        let file = self.target.create(&in_backup(&self.begun.id, &path))?;
+        let writer = BlockWriter::new(file, &head, LEVEL).map_err(|error| BackupError::io(&path, &error))?;
+        Ok((path, writer))
+    }
+
+    fn end_file(&mut self) -> Result<(), BackupError> {
+        let Some((path, writer)) = self.open.take() else { return Ok(()) };
+        let (file, sum) = writer.finish().map_err(|error| BackupError::io(&path, &error))?;
+        file.finish()?;
+        self.done.push(FileRecord::new(path, &sum));
+        Ok(())
+    }
+}
