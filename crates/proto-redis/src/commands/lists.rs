@@ -92,7 +92,7 @@ pub(crate) fn linsert(call: &mut Call<'_>) -> Parsed {
 
 /// `LREM key count element`
 pub(crate) fn lrem(call: &mut Call<'_>) -> Parsed {
-    let count = not_least(&call.args[2])?;
+    let count = integer(&call.args[2])?;
     list(call, ListOp::Remove(ListRemove { key: call.arg(1), count, element: call.arg(3) }), Shape::Plain)
 }
 
@@ -105,10 +105,12 @@ pub(crate) fn lpos(call: &mut Call<'_>) -> Parsed {
         let [argument, tail @ ..] = tail else { return Err(SYNTAX) };
         rest = tail;
         if is_word(word, "RANK") {
-            wanted.rank = not_least(argument)?;
-            if wanted.rank == 0 {
-                return Err(RANK_ZERO);
-            }
+            wanted.rank = match integer(argument)? {
+                0 => return Err(RANK_ZERO),
+                // It has no counterpart with the other sign; Redis takes it for the last match.
+                i64::MIN => -1,
+                rank => rank,
+            };
         } else if is_word(word, "COUNT") {
             wanted.count = Some(not_negative(argument).ok_or(NEGATIVE_COUNT)?);
         } else if is_word(word, "MAXLEN") {
@@ -197,16 +199,6 @@ fn any_element(key: Bytes) -> ListOp {
 fn range(call: &Call<'_>) -> Result<ListRange, ErrorText> {
     let (start, stop) = (integer(&call.args[2])?, integer(&call.args[3])?);
     Ok(ListRange { key: call.arg(1), start, stop })
-}
-
-/// A number that has a counterpart with the other sign.
-fn not_least(text: &[u8]) -> Result<i64, ErrorText> {
-    match integer(text)? {
-        i64::MIN => {
-            Err(format!("ERR value is out of range, value must between {} and {}", -i64::MAX, i64::MAX).into())
-        }
-        number => Ok(number),
-    }
 }
 
 fn not_negative(text: &[u8]) -> Option<u64> {
