@@ -49,11 +49,14 @@ pub mod reply_decode;
 pub mod scan;
 pub mod scatter;
 pub mod session;
+pub mod slow_log;
 pub mod table;
 pub mod text;
+pub mod transaction;
 pub mod unsupported;
 
 mod commands;
+mod float;
 
 pub use decode::{Decoder, ProtocolError};
 pub use faults::fault_error;

@@ -4,6 +4,7 @@
 //!  1. is there such a command, such a subcommand?   ERR unknown command …
 //!  2. does the number of arguments fit?             ERR wrong number of arguments …
 //!  3. may the client do anything?                   NOAUTH Authentication required.
+//!     inside MULTI the command is queued here; the rest happens at EXEC
 //!  4. what the command itself says                  ERR syntax error, …
 //!  5. where the keys lie, and their lengths         CROSSSLOT …          (address, split)
 //!  6. what the stored value says                    WRONGTYPE …          (the engine)
@@ -16,7 +17,7 @@ use crate::table::{self, Call, Command};
 use crate::text::{ErrorText, wrong_arity};
 use crate::{faults, unsupported};
 use bytes::Bytes;
-use types::limits::VALUE_BYTES_MAX;
+use types::limits::{COMMAND_PART_BYTES_MAX, VALUE_BYTES_MAX};
 use types::{ErrorCode, Fault};
 
 /// Bytes of a command's name and of its arguments that an error repeats, as in Redis.
@@ -28,6 +29,18 @@ const NOT_AUTHENTICATED: ErrorText = ErrorText::fixed("NOAUTH Authentication req
 /// [`Session::reply_mode`] says afterwards how to send the reply, whether it is a plan's or an error.
 pub fn parse(args: &[Bytes], session: &mut Session) -> Result<Plan, ErrorText> {
     session.begin_command();
+    let command = match allowed(args, session) {
+        Ok(command) => command,
+        Err(error) => return Err(session.transaction_mut().refuse(args.first(), error)),
+    };
+    if let Some(queued) = session.transaction_mut().enqueue(command, args) {
+        return queued;
+    }
+    (command.parse)(&mut Call { args, command, session })
+}
+
+/// The command, if there is one and the client may use it like this.
+fn allowed(args: &[Bytes], session: &mut Session) -> Result<&'static Command, ErrorText> {
     let command = find(args)?;
     if !command.accepts(args.len()) {
         return Err(wrong_arity(command.full_name));
@@ -36,7 +49,7 @@ pub fn parse(args: &[Bytes], session: &mut Session) -> Result<Plan, ErrorText> {
     if !session.is_authenticated() && !command.has_flag("no_auth") {
         return Err(NOT_AUTHENTICATED);
     }
-    (command.parse)(&mut Call { args, command, session })
+    Ok(command)
 }
 
 /// The command or subcommand that the arguments name.
@@ -67,6 +80,17 @@ impl Call<'_> {
             return Err(too_large(detail));
         }
         Ok(value)
+    }
+
+    /// All arguments from one on, which are to be stored in one partition.
+    pub(crate) fn values(&self, from: usize) -> Result<Vec<Bytes>, ErrorText> {
+        let bytes: usize = self.args.iter().map(Bytes::len).sum();
+        if bytes > COMMAND_PART_BYTES_MAX {
+            let detail =
+                format!("{bytes} bytes of keys and values, at most {COMMAND_PART_BYTES_MAX} are allowed");
+            return Err(too_large(detail));
+        }
+        (from..self.args.len()).map(|index| self.value(index)).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::scan::Walk;
 use crate::scatter::{Everywhere, Scatter};
 use crate::slow_log::SlowLogQuestion;
 use crate::text::{CROSS_SLOT, ErrorText};
+use crate::transaction::{Exec, Watch};
 use crate::{client::ClientFilter, faults};
 use api::kv::KvOp;
 use bytes::Bytes;
@@ -47,6 +48,12 @@ pub enum Plan {
     Walk(Walk),
     /// Facts that only the listener has.
     Ask(Question),
+    /// A command waits for `EXEC`; these are its keys. See [`Session::queued`](crate::Session::queued).
+    Queued(Vec<Bytes>),
+    /// `WATCH`: versions to read, one read per key.
+    Watch(Watch),
+    /// `EXEC`: several operations of one partition, as one.
+    Exec(Exec),
 }
 
 /// Facts that only the listener has. Each names the function that makes the reply from them.

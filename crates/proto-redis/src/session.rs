@@ -2,6 +2,7 @@
 
 use crate::reply::Protocol;
 use crate::text::ErrorText;
+use crate::transaction::TransactionState;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub struct Session {
     last_command: &'static str,
     no_evict: bool,
     chance: u64,
+    transaction: TransactionState,
 }
 
 /// How the reply to the command parsed last must be sent. It is fixed when the command is parsed: a later
@@ -71,6 +73,7 @@ impl Session {
             last_command: "",
             no_evict: false,
             chance: id,
+            transaction: TransactionState::default(),
         }
     }
 
@@ -114,6 +117,24 @@ impl Session {
     /// Whether `CLIENT NO-EVICT ON` was said. Skein never evicts clients; it is shown in `CLIENT LIST`.
     pub fn no_evict(&self) -> bool {
         self.no_evict
+    }
+
+    /// Commands that wait for `EXEC`; `None` outside of a transaction.
+    pub fn queued_commands(&self) -> Option<usize> {
+        self.transaction.queued()
+    }
+
+    /// Keys that are watched.
+    pub fn watched_keys(&self) -> usize {
+        self.transaction.watched()
+    }
+
+    pub(crate) fn transaction(&self) -> &TransactionState {
+        &self.transaction
+    }
+
+    pub(crate) fn transaction_mut(&mut self) -> &mut TransactionState {
+        &mut self.transaction
     }
 
     /// How to send the reply to the command parsed last.

@@ -7,7 +7,6 @@ use crate::text::ErrorText;
 
 /// Why a group of commands is not carried out, and the commands, in lower case.
 pub const UNSUPPORTED: &[(&str, &[&str])] = &[
-    ("transactions are not part of this release", &["discard", "exec", "multi", "unwatch", "watch"]),
     (
         "publish and subscribe are not part of this release",
         &[
@@ -28,46 +27,7 @@ pub const UNSUPPORTED: &[(&str, &[&str])] = &[
     ),
     ("comparing strings is not part of this release", &["lcs"]),
     ("blocking is not part of this release", &["blmove", "blmpop", "blpop", "brpop", "brpoplpush"]),
-    (
-        "sorted sets are not part of this release",
-        &[
-            "bzmpop",
-            "bzpopmax",
-            "bzpopmin",
-            "zadd",
-            "zcard",
-            "zcount",
-            "zdiff",
-            "zdiffstore",
-            "zincrby",
-            "zinter",
-            "zintercard",
-            "zinterstore",
-            "zlexcount",
-            "zmpop",
-            "zmscore",
-            "zpopmax",
-            "zpopmin",
-            "zrandmember",
-            "zrange",
-            "zrangebylex",
-            "zrangebyscore",
-            "zrangestore",
-            "zrank",
-            "zrem",
-            "zremrangebylex",
-            "zremrangebyrank",
-            "zremrangebyscore",
-            "zrevrange",
-            "zrevrangebylex",
-            "zrevrangebyscore",
-            "zrevrank",
-            "zscan",
-            "zscore",
-            "zunion",
-            "zunionstore",
-        ],
-    ),
+    ("blocking pops of sorted sets are not part of this release", &["bzmpop", "bzpopmax", "bzpopmin"]),
     (
         "streams are not part of this release",
         &[
@@ -86,21 +46,6 @@ pub const UNSUPPORTED: &[(&str, &[&str])] = &[
             "xrevrange",
             "xsetid",
             "xtrim",
-        ],
-    ),
-    (
-        "geographic indexes are not part of this release",
-        &[
-            "geoadd",
-            "geodist",
-            "geohash",
-            "geopos",
-            "georadius",
-            "georadius_ro",
-            "georadiusbymember",
-            "georadiusbymember_ro",
-            "geosearch",
-            "geosearchstore",
         ],
     ),
     (
@@ -157,8 +102,8 @@ mod tests {
     #[test]
     fn the_refusal_says_why() {
         assert_eq!(
-            refusal(b"MULTI").unwrap().to_string(),
-            "ERR 'multi' is not supported by Skein: transactions are not part of this release"
+            refusal(b"PUBLISH").unwrap().to_string(),
+            "ERR 'publish' is not supported by Skein: publish and subscribe are not part of this release"
         );
         assert_eq!(refusal(b"nosuch"), None);
     }

@@ -5,7 +5,10 @@
 use api::kv::{KvAnswer, KvReply, Page};
 use bytes::Bytes;
 use proto_redis::{ErrorText, Place, Plan, Reply, Session, Step, Target, parse};
-use types::limits::{CLIENT_OUTPUT_BYTES_MAX, COMMAND_PART_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use types::limits::{
+    CLIENT_OUTPUT_BYTES_MAX, COMMAND_PART_BYTES_MAX, KEY_BYTES_MAX, TRANSACTION_BYTES_MAX,
+    TRANSACTION_COMMANDS_MAX, VALUE_BYTES_MAX, WATCHED_KEYS_MAX,
+};
 
 const REFUSED: &str = "[request-too-large]";
 
@@ -110,4 +113,49 @@ fn the_reply_to_keys() {
     };
     let Reply::Error(error) = reply else { panic!("an error is due") };
     assert!(error.to_string().contains(REFUSED), "{error}");
+}
+
+/// Queues commands until one is refused, and says how many were queued and what `EXEC` answers then.
+fn queue_until_refused(words: &[Bytes], most: usize) -> (usize, String) {
+    let mut session = Session::new(1, None);
+    let place = |key: &Bytes| Ok(Place { target: Target { table: 0, partition: 0 }, key: key.clone() });
+    parse(&[word("MULTI")], &mut session).unwrap();
+    for queued in 0..=most {
+        match parse(words, &mut session) {
+            Ok(Plan::Queued(keys)) => assert_eq!(session.queued(&keys, place), Reply::simple("QUEUED")),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => {
+                assert!(error.to_string().contains(REFUSED), "{error}");
+                let exec = parse(&[word("EXEC")], &mut session).unwrap_err();
+                return (queued, exec.to_string());
+            }
+        }
+    }
+    panic!("more than {most} commands were queued");
+}
+
+#[test]
+fn transactions() {
+    let aborted = "EXECABORT Transaction discarded because of previous errors.".to_owned();
+    let many = queue_until_refused(&[word("GET"), word("a")], TRANSACTION_COMMANDS_MAX);
+    assert_eq!(many, (TRANSACTION_COMMANDS_MAX, aborted.clone()));
+    let large = [word("SET"), word("a"), bytes(VALUE_BYTES_MAX / 2)];
+    let fit = TRANSACTION_BYTES_MAX / (VALUE_BYTES_MAX / 2);
+    let (queued, exec) = queue_until_refused(&large, fit);
+    assert!(queued + 1 == fit && exec == aborted, "{queued} of {fit}: {exec}");
+}
+
+#[test]
+fn watched_keys() {
+    let mut session = Session::new(1, None);
+    let keys = |count: usize| (0..count).map(|number| Bytes::from(number.to_string()));
+    let words = |count| std::iter::once(word("WATCH")).chain(keys(count)).collect::<Vec<_>>();
+    let error = parse(&words(WATCHED_KEYS_MAX + 1), &mut session).unwrap_err();
+    assert!(error.to_string().contains(REFUSED), "{error}");
+    let Plan::Watch(watch) = parse(&words(WATCHED_KEYS_MAX), &mut session).unwrap() else {
+        panic!("versions are to be read")
+    };
+    let versions = (0..WATCHED_KEYS_MAX).map(|_| Ok(KvReply::integer(1))).collect();
+    assert_eq!(session.watching(watch, versions), Reply::OK);
+    assert!(parse(&[word("WATCH"), word("other")], &mut session).is_err(), "the sum counts");
 }

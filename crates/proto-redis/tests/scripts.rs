@@ -12,8 +12,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+use api::kv::KvReply;
 use bytes::Bytes;
-use proto_redis::{Place, Plan, Protocol, Session, Step, Target, corpus, line, parse};
+use proto_redis::{Place, Plan, Protocol, Reply, Session, Step, Target, corpus, line, parse};
 use std::fmt::Write;
 use std::path::Path;
 use types::hash::HashRule;
@@ -51,7 +52,7 @@ fn run(text: &str) -> String {
             let args: Vec<Bytes> =
                 line::split(command.as_bytes()).unwrap().into_iter().map(Bytes::from).collect();
             match parse(&args, &mut session) {
-                Ok(plan) => describe(plan, partitions, &mut out),
+                Ok(plan) => describe(plan, &mut session, partitions, &mut out),
                 Err(error) => writeln!(out, "  reply -{error}").unwrap(),
             }
             describe_mode(&session, &mut out);
@@ -68,7 +69,7 @@ fn connect(options: &str) -> (Session, u32) {
     (Session::new(7, option("password").map(|password| password.as_bytes().into())), partitions)
 }
 
-fn describe(plan: Plan, partitions: u32, out: &mut String) {
+fn describe(plan: Plan, session: &mut Session, partitions: u32, out: &mut String) {
     let place = |key: &Bytes| {
         let partition = HashRule::Tag.partition(key, partitions).get() as u32;
         Ok(Place { target: Target { table: 1, partition }, key: key.clone() })
@@ -93,6 +94,26 @@ fn describe(plan: Plan, partitions: u32, out: &mut String) {
         Plan::Everywhere(everywhere) => {
             parts(everywhere.parts((0..partitions).map(|partition| Target { table: 1, partition })).0)
         }
+        Plan::Queued(keys) => vec![format!("reply {}", corpus::render(&session.queued(&keys, place)))],
+        Plan::Watch(watch) => match watch.parts(session, place) {
+            Ok(found) => {
+                // Nothing has ever been written.
+                let versions = found.iter().map(|_| Ok(KvReply::integer(0))).collect();
+                let reply = session.watching(watch, versions);
+                [parts(found), vec![format!("reply {}", corpus::render(&reply))]].concat()
+            }
+            Err(error) => refused(error),
+        },
+        Plan::Exec(exec) => match exec.address(place) {
+            Ok((None, reply)) => {
+                let reply = reply.without_partition(|question| Reply::bulk(format!("{question:?}")));
+                vec![format!("reply {}", corpus::render(&reply))]
+            }
+            Ok((Some((target, op)), reply)) => {
+                vec![format!("part {}:{} {op:?}", target.table, target.partition), format!("as {reply:?}")]
+            }
+            Err(error) => refused(error),
+        },
         Plan::Walk(mut walk) => vec![match walk.begin(partitions, 5 << 42 | 77) {
             Step::Ask { index, op } => format!("walk {index} {op:?}"),
             Step::Done(reply) => format!("reply {}", corpus::render(&reply)),

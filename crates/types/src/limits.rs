@@ -50,6 +50,14 @@ pub const RESULT_MEMBER_BYTES: usize = 64;
 /// Most fields or members that one command chooses by chance when repeats are wanted.
 pub const CHOICES_MAX: u64 = COMMAND_ELEMENTS_MAX as u64;
 
+/// Most commands of one transaction. All of them are one log entry, and each has a reply.
+pub const TRANSACTION_COMMANDS_MAX: usize = 64 * 1024;
+/// Most bytes of all commands of one transaction, each argument counted with a little for its wrapping: what is
+/// made of them still fits a log entry.
+pub const TRANSACTION_BYTES_MAX: usize = COMMAND_PART_BYTES_MAX;
+/// Most keys that one connection watches.
+pub const WATCHED_KEYS_MAX: usize = 1024;
+
 /// Most partitions of a table; 10 bits, see [`POSITION_BITS`].
 pub const PARTITIONS_MAX: u32 = 1024;
 /// Most replicas of a partition.
@@ -146,6 +154,14 @@ pub const LOG_KEEP_BYTES: u64 = 32 * MIB as u64;
 /// Most bytes that a named hold may keep in one group's log; then its holder must start over.
 pub const LOG_HOLD_BYTES_MAX: u64 = 1024 * MIB as u64;
 
+/// How long a replica keeps the state of a barrier that nobody asks for: the time in which an interrupted backup can
+/// go on. It costs the space of what is overwritten meanwhile.
+pub const HOLD_IDLE: Duration = Duration::from_secs(300);
+/// Most states that a replica keeps for barriers; beyond it the oldest goes.
+pub const HOLDS_MAX: usize = 2;
+/// Most barriers that wait at a leader for their stamp.
+pub const BARRIERS_WAITING_MAX: usize = 16;
+
 /// Bytes of one snapshot chunk.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 * KIB;
 /// Snapshot chunks that a sender may be ahead of the receiver.
@@ -202,6 +218,19 @@ pub const GATEWAY_IN_FLIGHT_MAX: usize = 64 * 1024;
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 /// How long it looks for one that nobody but a person can replace, because automatic failover is off.
 pub const MANUAL_DEADLINE: Duration = Duration::from_millis(800);
+/// How long a leader keeps the request of a client that waits for an element before it says that there is
+/// nothing yet. The gateway asks again; so it learns within this time of a leader that is silent.
+pub const WAIT_PARK: Duration = Duration::from_secs(4);
+/// How long a place in line is kept for a gateway that was told something and has not come back.
+pub const WAIT_RETURN: Duration = Duration::from_secs(1);
+/// Most clients that wait for elements of one partition.
+pub const WAITS_PER_PARTITION_MAX: usize = 16 * 1024;
+/// Most clients of all nodes that wait at the leaders of one node ...
+pub const WAITS_PER_NODE_MAX: usize = 64 * 1024;
+/// ... and most bytes of the keys that they wait for.
+pub const WAITS_BYTES_MAX: usize = 64 * MIB;
+/// Most keys that one client waits for at once.
+pub const WAIT_KEYS_MAX: usize = 1024;
 /// Most Redis connections of one node.
 pub const CLIENT_CONNECTIONS_MAX: usize = 10_000;
 /// Most bytes of replies waiting for one slow client; then it is disconnected.

@@ -216,14 +216,17 @@ mod bitmap;
 mod connection;
 mod generic;
 mod lists;
+mod geo;
 mod hashes;
 mod hyperloglog;
 mod sets;
 mod slow_log;
+mod sorted;
 mod strings;
+mod transactions;
 
 /// Every chapter.
-const CHAPTERS: &[&[Command]] = &[bitmap::BITMAP, connection::CONNECTION, generic::GENERIC, lists::LISTS, hashes::HASHES, hyperloglog::HYPERLOGLOG, sets::SETS, slow_log::SLOW_LOG, strings::STRINGS];
+const CHAPTERS: &[&[Command]] = &[bitmap::BITMAP, connection::CONNECTION, generic::GENERIC, geo::GEO, lists::LISTS, hashes::HASHES, hyperloglog::HYPERLOGLOG, sets::SETS, slow_log::SLOW_LOG, sorted::SORTED, strings::STRINGS, transactions::TRANSACTIONS];
 
 #[cfg(test)]
 mod tests {
