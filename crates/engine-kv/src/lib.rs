@@ -78,6 +78,7 @@ mod import;
 mod inspect;
 mod keys;
 mod layout;
+mod lcs;
 mod lists;
 mod long_double;
 mod look;
@@ -94,6 +95,7 @@ mod staging;
 mod state;
 mod strings;
 mod transaction;
+mod typed;
 mod value;
 
 pub use engine::KvEngine;

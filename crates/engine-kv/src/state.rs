@@ -22,7 +22,7 @@ use crate::snapshot::KvSnapshot;
 use crate::staging::Staging;
 use crate::{
     bits, digest, generic, hashes, hyperloglog, import, keys, lists, reader, reply, sets, sorted, strings,
-    transaction,
+    transaction, typed,
 };
 
 /// How a request ends early.
@@ -180,6 +180,8 @@ pub(crate) fn write(staging: &mut Staging, context: &ApplyContext, op: &KvOp) ->
             staging.flush(context)?;
             Ok(reply::ok())
         }
+        KvOp::IfEqual(request) => strings::if_equal(staging, context, request),
+        KvOp::Typed(request) => typed::write(staging, context, request),
         KvOp::Hash(request) => hashes::write(staging, context, request),
         KvOp::List(request) => lists::write(staging, context, request),
         KvOp::Sets(request) => sets::write(staging, context, request),

@@ -1,6 +1,6 @@
 //! Writes to strings, each as Redis 7 defines it.
 
-use api::kv::{Condition, Expiry, ExpiryKind, GetEx, IncrBy, KvError, MSet, Pair, Set, SetRange};
+use api::kv::{Condition, Expiry, ExpiryKind, GetEx, IfEqual, IncrBy, KvError, MSet, Pair, Set, SetRange};
 use bytes::Bytes;
 use engine::ApplyContext;
 use types::limits::VALUE_BYTES_MAX;
@@ -141,6 +141,23 @@ pub(crate) fn incr_by_float(staging: &mut Staging, context: &ApplyContext, pair:
     let text = sum.to_text();
     staging.put_string(context, &slot, slot.expiry_millis(), &[text.as_bytes()]);
     Ok(reply::value(text.as_bytes()))
+}
+
+/// `SETIFEQ` and `DELIFEQ`.
+pub(crate) fn if_equal(staging: &mut Staging, context: &ApplyContext, request: &IfEqual) -> Outcome {
+    let deadline = string_deadline(context, request.expiry)?;
+    let slot = staging.slot(context, &request.key)?;
+    let Some(stored) = &slot.found else { return Ok(reply::flag(false)) };
+    let is_equal = string_of(&staging.look(context), stored)? == request.expected;
+    match (&request.value, deadline.unwrap_or(Deadline::Never)) {
+        _ if !is_equal => {}
+        (None, _) | (_, Deadline::Passed) => staging.remove(context, &slot),
+        (Some(value), deadline) => {
+            check_length(value.len() as u64)?;
+            staging.put_string(context, &slot, deadline.over(&slot), &[value]);
+        }
+    }
+    Ok(reply::flag(is_equal))
 }
 
 /// The bytes of a value that must be a string.

@@ -64,6 +64,13 @@ pub enum Shape {
         /// The answer for a string.
         error: ErrorText,
     },
+    /// This error, unless the engine has another.
+    Refuse(ErrorText),
+    /// The matches of `LCS IDX`.
+    LcsMatches {
+        /// Tell the length of each.
+        with_lengths: bool,
+    },
     /// Several numbers, some perhaps nil.
     Numbers,
 }
@@ -117,6 +124,8 @@ impl Form {
             (Shape::RefuseString { error, .. }, KvAnswer::Value(kind)) => {
                 Reply::Error(if kind == "string" { error.clone() } else { WRONG_TYPE })
             }
+            (Shape::Refuse(error), _) => Reply::Error(error.clone()),
+            (Shape::LcsMatches { with_lengths }, KvAnswer::Many(many)) => lcs_matches(many, *with_lengths)?,
             (Shape::Numbers, KvAnswer::Many(many)) => Reply::Array(numbers(many)?),
             (shape, answer) => return Err(unexpected(&format!("{shape:?}"), &answer)),
         })
@@ -159,6 +168,26 @@ fn member_page(page: Page) -> Reply {
 fn pairs(items: Vec<Reply>) -> Vec<(Reply, Reply)> {
     let mut items = items.into_iter();
     std::iter::from_fn(|| Some((items.next()?, items.next()?))).collect()
+}
+
+/// The length and four places for each match, as [`api::kv::LcsAnswer::Matches`] says.
+fn lcs_matches(many: Many, with_lengths: bool) -> Result<Reply, Fault> {
+    let mut numbers = numbers(many)?.into_iter();
+    let length = numbers.next().unwrap_or(Reply::Null);
+    let mut matches = Vec::new();
+    while let (Some(a), Some(b), Some(c), Some(d)) =
+        (numbers.next(), numbers.next(), numbers.next(), numbers.next())
+    {
+        let bytes = match (&a, &b) {
+            (Reply::Integer(first), Reply::Integer(last)) => last - first + 1,
+            _ => 0,
+        };
+        let mut parts = vec![Reply::Array(vec![a, b]), Reply::Array(vec![c, d])];
+        parts.extend(with_lengths.then_some(Reply::Integer(bytes)));
+        matches.push(Reply::Array(parts));
+    }
+    let names = (Reply::text("matches"), Reply::text("len"));
+    Ok(Reply::Map(vec![(names.0, Reply::Array(matches)), (names.1, length)]))
 }
 
 fn numbers(many: Many) -> Result<Vec<Reply>, Fault> {

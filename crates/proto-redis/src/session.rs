@@ -21,6 +21,7 @@ pub struct Session {
     closing: bool,
     last_command: &'static str,
     no_evict: bool,
+    zankv: bool,
     chance: u64,
     transaction: TransactionState,
 }
@@ -72,6 +73,7 @@ impl Session {
             closing: false,
             last_command: "",
             no_evict: false,
+            zankv: false,
             chance: id,
             transaction: TransactionState::default(),
         }
@@ -82,6 +84,17 @@ impl Session {
     /// session and the arguments. Commands that change something take the chance of their log entry.
     pub fn seed(&mut self, random: u64) {
         self.chance = random;
+    }
+
+    /// Makes it a connection of ZanKV's port: names that newer releases of Redis use otherwise mean what they mean
+    /// in ZanKV.
+    pub fn set_zankv(&mut self) {
+        self.zankv = true;
+    }
+
+    /// Whether names mean what they mean in ZanKV.
+    pub fn is_zankv(&self) -> bool {
+        self.zankv
     }
 
     /// `CLIENT ID`.
@@ -238,6 +251,7 @@ impl Session {
             library_name: std::mem::take(&mut self.library_name),
             library_version: std::mem::take(&mut self.library_version),
             chance: self.chance,
+            zankv: self.zankv,
             ..Self::new(self.id, self.password.take())
         };
     }

@@ -5,6 +5,7 @@
 
 mod bits;
 mod content;
+mod dump;
 mod generic;
 mod geo;
 mod hash;
@@ -14,13 +15,16 @@ mod members;
 mod set;
 mod sort;
 mod sorted;
+mod text;
 mod transaction;
+mod typed;
 
 use bytes::Bytes;
 use prost::{Message, Oneof};
 
 pub use bits::*;
 pub use content::*;
+pub use dump::*;
 pub use generic::*;
 pub use geo::*;
 pub use hash::*;
@@ -30,7 +34,9 @@ pub use members::*;
 pub use set::*;
 pub use sort::*;
 pub use sorted::*;
+pub use text::*;
 pub use transaction::*;
+pub use typed::*;
 
 /// A request to one partition of a `kv` table.
 #[derive(Clone, PartialEq, Message)]
@@ -38,8 +44,8 @@ pub struct KvRequest {
     /// What to do; `None` is a request of a newer release.
     #[prost(
         oneof = "KvOp",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, \
-                60, 80, 81, 82, 83, 84, 85, 86, 87"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, \
+                50, 51, 52, 53, 60, 61, 62, 80, 81, 82, 83, 84, 85, 86, 87, 88"
     )]
     pub op: Option<KvOp>,
 }
@@ -77,6 +83,12 @@ pub enum KvOp {
     /// Some key, or `Nil`. Reply: `Value` or `Nil`.
     #[prost(message, tag = "10")]
     RandomKey(RandomKey),
+    /// What two strings have in common. Reply: see [`LcsAnswer`].
+    #[prost(message, tag = "11")]
+    Lcs(Lcs),
+    /// A value in Redis' own form, for [`KvOp::Restore`] there or here. Reply: `Value` or `Nil`.
+    #[prost(message, tag = "12")]
+    Dump(Key),
 
     /// Store a string. Reply: see [`Set::return_old`].
     #[prost(message, tag = "40")]
@@ -123,6 +135,12 @@ pub enum KvOp {
     /// Write contents. Reply: `Imported`.
     #[prost(message, tag = "60")]
     Import(Import),
+    /// Store or remove a string if it has a certain value. Reply: `Integer` 0 or 1.
+    #[prost(message, tag = "61")]
+    IfEqual(IfEqual),
+    /// Store a value that was given out in Redis' own form. Reply: `Ok` or `Refusal`.
+    #[prost(message, tag = "62")]
+    Restore(Restore),
 
     /// Something with a hash.
     #[prost(message, tag = "80")]
@@ -148,6 +166,9 @@ pub enum KvOp {
     /// Several operations at once, if watched keys are as they were.
     #[prost(message, tag = "87")]
     Transaction(Transaction),
+    /// Something with a key that must hold a certain kind of value.
+    #[prost(message, tag = "88")]
+    Typed(TypedRequest),
 }
 
 /// No arguments.
@@ -546,7 +567,9 @@ impl KvOp {
             | KvOp::Type(_)
             | KvOp::Scan(_)
             | KvOp::DbSize(_)
-            | KvOp::RandomKey(_) => false,
+            | KvOp::RandomKey(_)
+            | KvOp::Lcs(_)
+            | KvOp::Dump(_) => false,
             KvOp::Set(_)
             | KvOp::MSet(_)
             | KvOp::GetDel(_)
@@ -561,7 +584,9 @@ impl KvOp {
             | KvOp::Copy(_)
             | KvOp::Flush(_)
             | KvOp::RemoveExpired(_)
-            | KvOp::Import(_) => true,
+            | KvOp::Import(_)
+            | KvOp::IfEqual(_)
+            | KvOp::Restore(_) => true,
             KvOp::Hash(request) => request.is_write(),
             KvOp::List(request) => request.is_write(),
             KvOp::Sets(request) => request.is_write(),
@@ -570,6 +595,7 @@ impl KvOp {
             KvOp::HyperLogLog(request) => request.is_write(),
             KvOp::Generic(request) => request.is_write(),
             KvOp::Transaction(_) => true,
+            KvOp::Typed(request) => request.is_write(),
         }
     }
 
@@ -604,6 +630,11 @@ impl KvOp {
             KvOp::HyperLogLog(request) => request.visit_keys(visit),
             KvOp::Generic(request) => request.visit_keys(visit),
             KvOp::Transaction(transaction) => transaction.visit_keys(visit),
+            KvOp::Typed(request) => visit(&mut request.key),
+            KvOp::Lcs(op) => visit(&mut op.first).and_then(|()| visit(&mut op.second)),
+            KvOp::Dump(op) => visit(&mut op.key),
+            KvOp::IfEqual(op) => visit(&mut op.key),
+            KvOp::Restore(op) => visit(&mut op.key),
         }
     }
 

@@ -40,6 +40,12 @@ impl Direct {
         }
     }
 
+    /// The same on ZanKV's port, without its addresses.
+    pub fn zankv(mut self) -> Self {
+        self.session.set_zankv();
+        self
+    }
+
     /// One command.
     pub fn command(&mut self, args: &[Vec<u8>]) -> Reply {
         let mut request = BytesMut::new();

@@ -14,6 +14,7 @@ pub(crate) mod server;
 pub(crate) mod sets;
 pub(crate) mod sort;
 pub(crate) mod strings;
+pub(crate) mod zankv;
 
 use crate::form::{Form, Shape};
 use crate::plan::{Keyed, Plan};

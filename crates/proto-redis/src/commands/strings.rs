@@ -7,11 +7,14 @@ use crate::plan::Plan;
 use crate::scatter::{Scatter, Verb};
 use crate::table::Call;
 use crate::text::{ErrorText, SYNTAX, invalid_expire, wrong_arity};
-use api::kv::{Condition, ExpiryKind, GetEx, GetRange, IncrBy, Key, KvOp, MSet, Pair, Set, SetRange};
+use api::kv::{Condition, ExpiryKind, GetEx, GetRange, IncrBy, Key, KvOp, Lcs, LcsAnswer, MSet, Pair, Set, SetRange};
 use bytes::Bytes;
 use types::limits::COMMAND_PART_BYTES_MAX;
 
 type Parsed = Result<Plan, ErrorText>;
+
+const LENGTH_AND_MATCHES: ErrorText =
+    ErrorText::fixed("ERR If you want both the length and indexes, please just use IDX.");
 
 pub(crate) fn get(call: &mut Call<'_>) -> Parsed {
     keyed(call, KvOp::Get(Key { key: call.arg(1) }), Shape::Plain)
@@ -134,6 +137,51 @@ pub(crate) fn decrby(call: &mut Call<'_>) -> Parsed {
 pub(crate) fn incrbyfloat(call: &mut Call<'_>) -> Parsed {
     let pair = Pair { key: call.arg(1), value: call.value(2)? };
     keyed(call, KvOp::IncrByFloat(pair), Shape::Plain)
+}
+
+/// `LCS key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]`
+pub(crate) fn lcs(call: &mut Call<'_>) -> Parsed {
+    let lcs = |answer: LcsAnswer, least| {
+        KvOp::Lcs(Lcs { first: call.arg(1), second: call.arg(2), answer: answer as i32, least })
+    };
+    match lcs_options(&call.args[3..]) {
+        Ok((answer, least, with_lengths)) => {
+            let shape = match answer {
+                LcsAnswer::Matches => Shape::LcsMatches { with_lengths },
+                _ => Shape::Plain,
+            };
+            keyed(call, lcs(answer, least), shape)
+        }
+        // Redis looks at the keys before it reads the options.
+        Err(error) => keyed(call, lcs(LcsAnswer::Nothing, 0), Shape::Refuse(error)),
+    }
+}
+
+/// What to answer, the least length of a match, and whether to tell lengths.
+fn lcs_options(words: &[Bytes]) -> Result<(LcsAnswer, u64, bool), ErrorText> {
+    let (mut length, mut matches, mut with_lengths, mut least) = (false, false, false, 0);
+    let mut rest = words;
+    while let [word, tail @ ..] = rest {
+        rest = tail;
+        if is_word(word, "IDX") {
+            matches = true;
+        } else if is_word(word, "LEN") {
+            length = true;
+        } else if is_word(word, "WITHMATCHLEN") {
+            with_lengths = true;
+        } else if let (true, [number, tail @ ..]) = (is_word(word, "MINMATCHLEN"), tail) {
+            least = u64::try_from(integer(number)?).unwrap_or(0);
+            rest = tail;
+        } else {
+            return Err(SYNTAX);
+        }
+    }
+    match (length, matches) {
+        (true, true) => Err(LENGTH_AND_MATCHES),
+        (true, false) => Ok((LcsAnswer::Length, least, with_lengths)),
+        (false, true) => Ok((LcsAnswer::Matches, least, with_lengths)),
+        (false, false) => Ok((LcsAnswer::Text, least, with_lengths)),
+    }
 }
 
 fn add(call: &Call<'_>, delta: i64) -> Parsed {

@@ -224,9 +224,24 @@ mod slow_log;
 mod sorted;
 mod strings;
 mod transactions;
+mod zankv;
 
 /// Every chapter.
-const CHAPTERS: &[&[Command]] = &[bitmap::BITMAP, connection::CONNECTION, generic::GENERIC, geo::GEO, lists::LISTS, hashes::HASHES, hyperloglog::HYPERLOGLOG, sets::SETS, slow_log::SLOW_LOG, sorted::SORTED, strings::STRINGS, transactions::TRANSACTIONS];
+const CHAPTERS: &[&[Command]] = &[
+    bitmap::BITMAP,
+    connection::CONNECTION,
+    generic::GENERIC,
+    geo::GEO,
+    hashes::HASHES,
+    hyperloglog::HYPERLOGLOG,
+    lists::LISTS,
+    sets::SETS,
+    slow_log::SLOW_LOG,
+    sorted::SORTED,
+    strings::STRINGS,
+    transactions::TRANSACTIONS,
+    zankv::ZANKV,
+];
 
 #[cfg(test)]
 mod tests {

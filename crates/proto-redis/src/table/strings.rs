@@ -39,6 +39,9 @@ commands! {
     "incrbyfloat" 3 "write denyoom fast" (1, 1, 1) "write string fast" "string" "2.6.0"
         OneKey strings::incrbyfloat NONE
         "key increment" "Increment the float value of a key by the given amount" "O(1)";
+    "lcs" -3 "readonly" (1, 2, 1) "read string slow" "string" "7.0.0"
+        Together strings::lcs NONE
+        "key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]" "Find longest common substring" "O(N*M) where N and M are the lengths of s1 and s2, respectively";
     "mget" -2 "readonly fast" (1, -1, 1) "read string fast" "string" "1.0.0"
         Scattered strings::mget NONE
         "key [key ...]" "Get the values of all the given keys" "O(N) where N is the number of keys to retrieve";

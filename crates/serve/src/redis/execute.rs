@@ -48,6 +48,9 @@ impl Executor {
     /// For a new connection.
     pub(crate) fn new(worker: Arc<Worker>, client: Arc<Client>) -> Self {
         let mut session = Session::new(client.id, worker.face().config.password.clone());
+        if client.addressing == super::Addressing::Zankv {
+            session.set_zankv();
+        }
         session.seed(worker.random());
         let directory = worker.face().directories.latest();
         Self {
