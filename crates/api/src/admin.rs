@@ -17,7 +17,7 @@
 //! | `DELETE /v1/namespaces/{name}` | | `{}` |
 //! | `POST /v1/leader` | [`MoveLeader`] | `{}` once the replica leads |
 //! | `POST /v1/plan` | [`OperationRequest`] | [`Plan`]: what it would do; nothing changes |
-//! | `POST /v1/operations` | [`StartOperation`] | [`Operation`]: it is persisted, and runs |
+//! | `POST /v1/operations` | [`StartOperation`] | [`Operation`]: it is persisted, and runs; the one that does the same already, if one goes on |
 //! | `GET /v1/operations` | | list of [`Operation`], oldest first |
 //! | `GET /v1/operations/{id}` | | [`Operation`] |
 //! | `POST /v1/operations/{id}/cancel` | | [`Operation`] |
@@ -29,6 +29,8 @@
 //! | `DELETE /v1/nodes/{id}/permit` | | `{}`: it is given back |
 //! | `GET /v1/settings` | | list of [`SettingValue`] |
 //! | `PUT /v1/settings/{name}` | [`SetSetting`] | [`SettingValue`] |
+//! | `GET /v1/catalog` | | [`crate::recovery::CatalogSurvivor`]: what this node has of the catalog's own group |
+//! | `POST /v1/catalog/recover` | [`crate::recovery::GiveUpCatalogMajority`] | `{}`: this node's replica goes on alone once it is at rest |
 //! | `POST /v1/digest` | [`TablePartition`] | [`DigestReport`]: the hash of every replica at one log position |
 //!
 //! Every request to `/v1/` but `identity` carries `Authorization: Bearer TOKEN` with
@@ -266,8 +268,6 @@ pub struct CreateTable {
     pub replicas: Option<u32>,
 }
 
-/// A partition of a table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 /// A namespace as ZanKV means it: it has the partitions, and a table is the first part of a key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Namespace {
@@ -303,6 +303,8 @@ pub struct CreateNamespace {
     pub expiration_policy: Option<String>,
 }
 
+/// A partition of a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TablePartition {
     /// `namespace:name`, or just the name in the default namespace; `catalog` for the catalog's group.
     pub table: String,
@@ -408,6 +410,7 @@ const ELSEWHERE: &str = "the catalog is led at ";
 /// | `recover-cluster` | |
 /// | `balance` | replicas and leaders to be evened out (neither: both) |
 /// | `set-replicas` | table, count |
+/// | `optimize` | namespace, table (neither: everything) |
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OperationRequest {
@@ -416,6 +419,9 @@ pub struct OperationRequest {
     /// `namespace:name`, or just the name in the default namespace; `catalog` for the catalog's group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
+    /// A namespace; `table` is a bare name then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Partitions of the table; empty means all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<u64>,
@@ -470,6 +476,9 @@ pub struct Plan {
     pub lowest_fault_tolerance: u32,
     /// What it would have to wait for at present, and warnings.
     pub notes: Vec<String>,
+    /// The operation that goes on and does this already: whoever asks for it joins that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joins: Option<u64>,
 }
 
 /// An operation on one partition, as planned.
@@ -538,6 +547,9 @@ pub struct Operation {
     pub events: Vec<OperationEvent>,
     /// What it measured to prove its outcome.
     pub evidence: Vec<DigestReport>,
+    /// In the answer to a wish: it went on already when the same was asked for once more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joined: bool,
 }
 
 /// A step of an operation.

@@ -11,7 +11,7 @@ use crate::peer::Membership;
 #[derive(Clone, PartialEq, Message)]
 pub struct CatalogCommand {
     /// What to do; `None` is a command of a newer release.
-    #[prost(oneof = "CatalogOp", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "CatalogOp", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub op: Option<CatalogOp>,
 }
 
@@ -48,6 +48,23 @@ pub enum CatalogOp {
     /// Grant or end the right to stop a node. Reply: `Ok`.
     #[prost(message, tag = "10")]
     Permit(crate::operation::PermitChange),
+    /// The catalog's own group has lost its majority for good, and a survivor leads it alone. Reply: `Ok`.
+    #[prost(message, tag = "11")]
+    RecoverCatalog(RecoverCatalog),
+}
+
+/// The survivor of the catalog's own group, which says so as its leader.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct RecoverCatalog {
+    /// Its node.
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    /// The id under which it goes on.
+    #[prost(uint64, tag = "2")]
+    pub replica: u64,
+    /// A term in which it leads, of an era that no replica of the old group can reach.
+    #[prost(uint64, tag = "3")]
+    pub term: u64,
 }
 
 /// First command of a cluster. It also stands, encoded, in every founding node's data directory.
@@ -383,7 +400,7 @@ pub struct ClusterRecord {
     /// The cluster's id; never 0.
     #[prost(uint64, tag = "1")]
     pub cluster: u64,
-    /// The log index of the last change.
+    /// Rises with every change.
     #[prost(uint64, tag = "2")]
     pub version: u64,
     /// The id that the next node gets.
@@ -511,7 +528,7 @@ pub enum CatalogAnswer {
     /// Refused; nothing changed.
     #[prost(message, tag = "4")]
     Refused(crate::peer::Refused),
-    /// The ids of the operations that were started.
+    /// The ids of the operations that were started, or of the one that does the same already.
     #[prost(message, tag = "5")]
     Operations(OperationIds),
 }
@@ -522,4 +539,7 @@ pub struct OperationIds {
     /// The ids.
     #[prost(uint64, repeated, tag = "1")]
     pub ids: Vec<u64>,
+    /// Nothing was started: the first one went on already, and does what was wished.
+    #[prost(bool, tag = "2")]
+    pub joined: bool,
 }

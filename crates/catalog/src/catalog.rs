@@ -44,7 +44,7 @@ impl Catalog {
     ///
     /// A pure function of the catalog, the command and the entry's index. A command that is refused or
     /// has nothing left to do changes nothing; every other one ends with the cluster's own record, whose
-    /// version is then `context.index`.
+    /// version is then `context.index`, or one more than before if that is higher.
     pub fn apply(
         &mut self,
         command: &CatalogCommand,
@@ -65,7 +65,9 @@ impl Catalog {
             Ok(decision) => {
                 let mut changes = decision.changes;
                 if !changes.is_empty() {
-                    let cluster = ClusterRecord { version: context.index.get(), ..decision.cluster };
+                    // After a jump the index is behind for a while.
+                    let version = context.index.get().max(decision.cluster.version + 1);
+                    let cluster = ClusterRecord { version, ..decision.cluster };
                     changes.push(RecordChange::Put(Record::Cluster(cluster)));
                 }
                 (CatalogReply { answer: Some(decision.answer) }, changes)
@@ -151,7 +153,8 @@ impl Catalog {
         self.cluster.map(|cluster| ClusterId(cluster.cluster))
     }
 
-    /// The log index of the last change; 0 before the first command.
+    /// Rises with every change: the log index of the last one, unless the catalog's own majority was ever given up;
+    /// 0 before the first command.
     pub fn version(&self) -> CatalogVersion {
         CatalogVersion(self.cluster.map_or(0, |cluster| cluster.version))
     }

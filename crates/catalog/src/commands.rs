@@ -8,6 +8,7 @@ mod nodes;
 mod operations;
 mod permits;
 mod replicas;
+mod survivor;
 mod tables;
 
 use std::sync::Arc;
@@ -59,6 +60,7 @@ pub(crate) fn decide(catalog: &Catalog, command: &CatalogCommand) -> Result<Deci
         CatalogOp::Set(set) => set_setting(catalog, cluster, set),
         CatalogOp::Operate(change) => operations::operate(catalog, cluster, change),
         CatalogOp::Permit(change) => permits::permit(catalog, cluster, change),
+        CatalogOp::RecoverCatalog(recover) => survivor::recover_catalog(catalog, cluster, recover),
     }
 }
 

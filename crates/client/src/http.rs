@@ -65,6 +65,16 @@ impl Client {
         }
     }
 
+    /// A client of each address alone, in the same order.
+    pub fn apart(&self) -> Vec<Client> {
+        let alone = |address: &String| Client {
+            addresses: vec![address.clone()],
+            authorization: self.authorization.clone(),
+            agent: self.agent.clone(),
+        };
+        self.addresses.iter().map(alone).collect()
+    }
+
     /// The addresses that are asked, in this order.
     pub fn addresses(&self) -> &[String] {
         &self.addresses
@@ -168,6 +178,14 @@ impl Client {
     pub(crate) fn ask(&self, path: &str) -> Result<(u16, String), Fault> {
         self.first_reply(
             |address| self.send(address, &Method::GET, path, QUESTION_TIMEOUT, None::<&()>),
+            true,
+        )
+    }
+
+    /// A question that takes the node a while to answer.
+    pub(crate) fn ask_slowly(&self, path: &str) -> Result<(u16, String), Fault> {
+        self.first_reply(
+            |address| self.send(address, &Method::GET, path, CHANGE_TIMEOUT, None::<&()>),
             true,
         )
     }

@@ -4,6 +4,7 @@ use api::admin::{
     Explanation, JoinNode, Joined, Operation, OperationRequest, Permit, PermitRequest, Plan, SetSetting,
     SettingValue, StartOperation,
 };
+use api::recovery::{CatalogSurvivor, GiveUpCatalogMajority};
 use types::Fault;
 use ureq::http::Method;
 
@@ -26,6 +27,23 @@ impl Client {
     /// `OutcomeUnknown` if the connection broke after the request was sent; `Unreachable`, `Unauthorized`.
     pub fn start_operation(&self, wish: &StartOperation) -> Result<Operation, Fault> {
         parsed(self.change(&Method::POST, "/v1/operations", CHANGE_TIMEOUT, Some(wish))?)
+    }
+
+    /// What the first node that answers has of the catalog's own group.
+    ///
+    /// # Errors
+    /// `NotMeta` if it keeps no catalog; `Unreachable`, `Unauthorized`, or what the node says.
+    pub fn catalog_survivor(&self) -> Result<CatalogSurvivor, Fault> {
+        parsed(self.ask("/v1/catalog")?)
+    }
+
+    /// Lets the first node that answers go on with the catalog alone, once its replica is at rest.
+    ///
+    /// # Errors
+    /// `NeedsConsent` if the name is not the cluster's; `Unsafe` if nothing is lost or another survivor has more;
+    /// `Unreachable`, `Unauthorized`, or what the node says.
+    pub fn give_up_catalog_majority(&self, wish: &GiveUpCatalogMajority) -> Result<(), Fault> {
+        done(self.change(&Method::POST, "/v1/catalog/recover", CHANGE_TIMEOUT, Some(wish))?)
     }
 
     /// All operations that are remembered, oldest first.

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use api::catalog::{
     Bootstrap, CatalogOp, Established, GroupReplica, NodeRecord, ObservedMembership, PartitionRecord,
-    ReplaceReplica, ReplicaRecord,
+    RecoverCatalog, ReplaceReplica, ReplicaRecord,
 };
 use api::peer::{ReplicaReport, ReplicaState};
 use catalog::Catalog;
 use env::Moment;
 use replication::{Campaign, Input, Wished};
+use types::era::era_of;
 use types::settings::AUTO_FAILOVER;
 use types::{ConfigEpoch, GroupId, NodeId, ReplicaId};
 
@@ -128,6 +129,11 @@ impl Control {
             return decision;
         }
         self.campaign(view, me, now, &mut decision);
+        if let Some(recover) = survivor_of_catalog(view) {
+            // Nothing else is said or done before the catalog knows whose it is.
+            self.say(CatalogOp::RecoverCatalog(recover), now, &mut decision);
+            return decision;
+        }
         // Only a copy that contains this run's registration is younger than everything that this node did
         // before: an older one may not know the replicas that are here, and what their loss would mean.
         if view.catalog.node(me).is_none_or(|known| known != view.me) {
@@ -144,7 +150,11 @@ impl Control {
         let may_go = |group: GroupId, replica: ReplicaId| {
             let of = |report: &&ReplicaReport| report.group == group.get() && report.replica == replica.get();
             let epoch = view.reports.iter().find(of).map_or(0, |report| report.member_epoch);
-            hosting::may_go(view.catalog.partition(group), me, replica, epoch)
+            // A survivor of the catalog's own group that has yet to tell the catalog: not wished for, and all there is.
+            let never_given_out = |partition: &PartitionRecord| replica.get() >= partition.next_replica;
+            let is_ahead =
+                group == GroupId::CATALOG && view.catalog.partition(group).is_some_and(never_given_out);
+            !is_ahead && hosting::may_go(view.catalog.partition(group), me, replica, epoch)
         };
         for action in hosting::reconcile(&view.catalog.hosted(me), view.here, may_go) {
             match action {
@@ -242,18 +252,34 @@ impl Control {
     }
 }
 
+/// This node's replica of the catalog, if it leads as the survivor of a lost majority and the catalog does not know.
+fn survivor_of_catalog(view: &View<'_>) -> Option<RecoverCatalog> {
+    let leads = |report: &&ReplicaReport| {
+        report.group == GroupId::CATALOG.get() && report.state == ReplicaState::Leader as i32
+    };
+    let report = view.reports.iter().find(leads).filter(|report| is_of_later_era(view.catalog, report))?;
+    Some(RecoverCatalog { node: view.me.id, replica: report.replica, term: report.term })
+}
+
+/// Whether a replica's group was taken over since the catalog heard of its leader.
+fn is_of_later_era(catalog: &Catalog, report: &ReplicaReport) -> bool {
+    let known = catalog.partition(GroupId(report.group)).map_or(0, |partition| partition.leader_term);
+    era_of(report.term) > era_of(known)
+}
+
 /// When a replica that hears of no leader begins an election.
 ///
 /// While no other replica may take over by itself, only the leader of record does; the catalog's own group
 /// always elects. A group that the catalog does not know waits until it does, and one that was given up for good.
 pub fn campaign(catalog: &Catalog, me: NodeId, group: GroupId, replica: ReplicaId) -> Campaign {
+    let partition = catalog.partition(group);
+    if partition.is_some_and(|partition| partition.has_given_up(replica.get())) {
+        return Campaign::OnlyIfAsked;
+    }
     if group == GroupId::CATALOG {
         return Campaign::AsUsual;
     }
-    let Some(partition) = catalog.partition(group) else { return Campaign::OnlyIfAsked };
-    if partition.has_given_up(replica.get()) {
-        return Campaign::OnlyIfAsked;
-    }
+    let Some(partition) = partition else { return Campaign::OnlyIfAsked };
     if leader_of_record(partition) == Some(replica) {
         return Campaign::AsUsual;
     }

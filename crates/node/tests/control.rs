@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use api::catalog::{
     Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, EngineKind, Established, GroupReplica, NewTable,
-    NodeRecord, ObservedMembership, PartitionRecord, ReplaceReplica, ReplicaRecord, SetSetting,
+    NodeRecord, ObservedMembership, PartitionRecord, RecoverCatalog, ReplaceReplica, ReplicaRecord, SetSetting,
 };
 use api::operation::{CatalogEdit, Edit, NodeFlags, OperationChange, ReplaceRank, SetOffline};
 use api::peer::{Member, Membership, ReplicaReport, ReplicaState};
@@ -16,6 +16,7 @@ use env::Moment;
 use node::control::{Control, Decision, View, campaign};
 use node::hosting::HostAction;
 use replication::{Campaign, Input};
+use types::era::era_start;
 use types::{GroupId, Hlc, LogIndex, NodeId, ReplicaId};
 
 const GROUP: GroupId = GroupId(1);
@@ -305,4 +306,55 @@ fn a_replica_that_is_not_wished_for_waits_until_its_group_has_let_it_go() {
     let report = ReplicaReport { group: GROUP.get(), replica: first.get(), ..Default::default() };
     let decision = other.step(&mut Control::default(), node, report, Moment(0));
     assert!(decision.hosting.contains(&HostAction::Remove(GROUP, first)));
+}
+
+#[test]
+fn a_survivor_of_the_catalogs_group_says_nothing_before_it_has_said_so_and_is_never_removed() {
+    let mut world = World::new();
+    let survivor = ReplicaId(world.catalog.partition(GroupId::CATALOG).unwrap().next_replica);
+    let term = era_start(1) + 1;
+    let report = |state: ReplicaState| ReplicaReport {
+        group: GroupId::CATALOG.get(),
+        replica: survivor.get(),
+        state: state as i32,
+        term,
+        membership: Some(Membership {
+            epoch: era_start(1),
+            members: vec![Member { replica: survivor.get(), node: 1, learner: false }],
+        }),
+        member_epoch: era_start(1),
+        ..Default::default()
+    };
+    let step = |world: &World, state: ReplicaState| {
+        let here = BTreeMap::from([(GroupId::CATALOG, survivor)]);
+        let view = View {
+            catalog: &world.catalog,
+            me: &record(1),
+            here: &here,
+            reports: &[report(state)],
+            damaged: &BTreeMap::new(),
+            bootstrap: None,
+            clock_is_far: false,
+        };
+        Control::default().step(&view, Moment(0))
+    };
+    // A restart in the middle: the catalog, as it is stored, does not wish for it.
+    for state in [ReplicaState::Starting, ReplicaState::Follower] {
+        let decision = step(&world, state);
+        assert!(!decision.hosting.contains(&HostAction::Remove(GroupId::CATALOG, survivor)));
+    }
+    let recover = RecoverCatalog { node: 1, replica: survivor.get(), term };
+    let decision = step(&world, ReplicaState::Leader);
+    assert_eq!(decision.commands, [CatalogOp::RecoverCatalog(recover)]);
+    assert_eq!(decision.hosting, []);
+
+    world.apply(CatalogOp::RecoverCatalog(recover));
+    assert!(world.catalog.version().get() > 1 << 40, "copies with what is lost are older");
+    let decision = step(&world, ReplicaState::Leader);
+    assert!(decision.commands.iter().all(|op| !matches!(op, CatalogOp::RecoverCatalog(_))));
+    assert_eq!(campaign(&world.catalog, NodeId(1), GroupId::CATALOG, survivor), Campaign::AsUsual);
+    for old in 1..survivor.get() {
+        let when = campaign(&world.catalog, NodeId(old), GroupId::CATALOG, ReplicaId(old));
+        assert_eq!(when, Campaign::OnlyIfAsked, "replica {old} was given up");
+    }
 }

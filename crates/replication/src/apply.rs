@@ -11,11 +11,11 @@
 
 use std::sync::Arc;
 
-use api::entry::{APPLY_VERSION, Envelope, Request, RequestKind};
+use api::entry::{APPLY_VERSION, Barrier, BarrierReply, Envelope, Request, RequestKind};
 use api::peer::{Membership, SnapshotMeta};
 use bytes::Bytes;
 use engine::{
-    Applied, ApplyContext, Change, DigestWork, Engine, EngineError, SnapshotSource, StateMachine,
+    Applied, ApplyContext, Change, DigestWork, Engine, EngineError, Held, SnapshotSource, StateMachine,
     SystemChange,
 };
 use prost::Message as _;
@@ -27,7 +27,7 @@ use types::{ErrorCode, Fault, Generation, GroupId, Hlc, LogIndex, SessionId, Sta
 use crate::effects::{Answer, ApplyOutcome, Token};
 use crate::message::{self, Work};
 use crate::sessions::{Sessions, Verdict};
-use crate::{membership, mutant, takeover};
+use crate::{membership, mutant};
 
 /// Name of the system record with the group's own facts.
 const GROUP_RECORD: &[u8] = b"g";
@@ -97,6 +97,25 @@ struct GroupFacts {
     /// memberships, sessions and digests are none.
     #[prost(uint64, tag = "4")]
     writes: u64,
+    /// The last barrier: its stamp, who wanted it, and its place.
+    #[prost(fixed64, tag = "5")]
+    barrier_at: u64,
+    #[prost(fixed64, tag = "6")]
+    barrier_id: u64,
+    #[prost(uint64, tag = "7")]
+    barrier_index: u64,
+    #[prost(uint64, tag = "8")]
+    barrier_term: u64,
+}
+
+/// The state of a replica at a barrier.
+pub struct BarrierHold {
+    /// Who wanted it.
+    pub id: u64,
+    /// The place of the barrier.
+    pub index: LogIndex,
+    /// The state.
+    pub state: Arc<dyn Held>,
 }
 
 /// One replica's state and everything that replication keeps with it.
@@ -108,6 +127,7 @@ pub struct Applier {
     sessions: Sessions,
     membership_changed: bool,
     digests: Vec<(LogIndex, DigestWork)>,
+    holds: Vec<BarrierHold>,
     feeds: bool,
     changes: Vec<Change>,
 }
@@ -131,6 +151,7 @@ impl Applier {
             membership_changed: true,
             membership,
             digests: Vec::new(),
+            holds: Vec::new(),
             feeds: false,
             changes: Vec::new(),
         };
@@ -171,6 +192,7 @@ impl Applier {
             sessions,
             membership_changed: false,
             digests: Vec::new(),
+            holds: Vec::new(),
             feeds: false,
             changes: Vec::new(),
         })
@@ -237,9 +259,24 @@ impl Applier {
         self.feeds = feeds;
     }
 
+    /// Whether [`Self::take_filled`] is wanted, from the next entry on.
+    pub fn listen(&mut self, on: bool) {
+        self.state.listen(on);
+    }
+
+    /// Keys for whose elements somebody may wait; see [`StateMachine::take_filled`].
+    pub fn take_filled(&mut self) -> Vec<Bytes> {
+        self.state.take_filled()
+    }
+
     /// The work of hashing the state, for digest entries of the last [`Self::apply`].
     pub fn take_digests(&mut self) -> Vec<(LogIndex, DigestWork)> {
         std::mem::take(&mut self.digests)
+    }
+
+    /// The states at barriers of the last [`Self::apply`].
+    pub fn take_holds(&mut self) -> Vec<BarrierHold> {
+        std::mem::take(&mut self.holds)
     }
 
     /// Takes hold of the state for a follower.
@@ -276,12 +313,14 @@ impl Applier {
         if envelope.apply_version > APPLY_VERSION {
             return Err(unreadable(format!("apply version {} is newer", envelope.apply_version)));
         }
-        // What is hashed is everything before this entry, on every replica, whatever else it applies at once.
-        let hashes = envelope.requests.iter().any(|request| request.kind == RequestKind::Digest as i32);
+        // What is taken hold of is everything before this entry, on every replica, whatever else it applies at once.
+        let kinds = [RequestKind::Digest as i32, RequestKind::Barrier as i32];
+        let hashes = envelope.requests.iter().any(|request| kinds.contains(&request.kind));
         let before = Applied { index: at.index.get().saturating_sub(1).into(), term: at.term };
         if hashes && before > self.state.applied() {
             self.commit(before)?;
         }
+        let last = Hlc(self.facts.hlc);
         let hlc = if mutant!(ClockGoesBack) { envelope.hlc } else { self.facts.hlc.max(envelope.hlc) };
         self.facts.hlc = hlc;
         let chance = if mutant!(ApplyNotDetermined) { tokens.len() as u64 } else { 0 };
@@ -295,7 +334,14 @@ impl Applier {
         let mut tokens = tokens.into_iter();
         for (place, request) in envelope.requests.into_iter().enumerate() {
             let token = tokens.next();
-            let answer = self.carry_out(at, place, &context, request, outcome)?;
+            let answer = match RequestKind::try_from(request.kind) {
+                // Whatever stands before it in its own entry has the entry's stamp.
+                Ok(RequestKind::Barrier) => {
+                    let before = if place == 0 { last } else { context.hlc };
+                    self.barrier(at, before, &context, &request)?
+                }
+                _ => self.carry_out(at, place, &context, request, outcome)?,
+            };
             if let Some(token) = token {
                 outcome.answers.push((token, answer));
             }
@@ -356,7 +402,7 @@ impl Applier {
     /// entry in the low bits, so that one entry can register several. The high bits are the era of the entry's
     /// term: after a takeover, indexes that were lost are used again.
     fn register(&mut self, at: Applied, place: usize, context: &ApplyContext, request: &Request) -> Answer {
-        let era = takeover::era(at.term.get()) << SESSION_ERA_SHIFT;
+        let era = era_of(at.term.get()) << SESSION_ERA_SHIFT;
         let gateway = request.body.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         let id = SessionId(era | (at.index.get() << 16) | (place as u64 & 0xffff));
         self.sessions.register(id, gateway, context.hlc);
@@ -368,6 +414,33 @@ impl Applier {
     fn digest(&mut self, at: Applied, context: &ApplyContext) -> Result<Bytes, ApplyError> {
         self.digests.push((at.index, self.state.digest(context.hlc)?));
         Ok(Bytes::copy_from_slice(&at.index.get().to_be_bytes()))
+    }
+
+    /// Takes hold of the state, in which everything before this entry is committed, unless the barrier comes too
+    /// late: then some write has its stamp or a later one already.
+    fn barrier(
+        &mut self,
+        at: Applied,
+        before: Hlc,
+        context: &ApplyContext,
+        request: &Request,
+    ) -> Result<Answer, ApplyError> {
+        let Ok(wanted) = Barrier::decode(request.body.clone()) else {
+            return Ok(refused(ErrorCode::VersionUnsupported));
+        };
+        let facts = &mut self.facts;
+        let known = (facts.barrier_at, facts.barrier_id) == (wanted.at, wanted.id);
+        let late = !known && (before.0 >= wanted.at || context.hlc.0 < wanted.at);
+        if !known && !late {
+            (facts.barrier_at, facts.barrier_id) = (wanted.at, wanted.id);
+            (facts.barrier_index, facts.barrier_term) = (at.index.get(), at.term.get());
+            if let Some(state) = self.state.hold(Hlc(wanted.at))? {
+                self.holds.push(BarrierHold { id: wanted.id, index: at.index, state });
+            }
+        }
+        let (index, term) = if late { (0, 0) } else { (self.facts.barrier_index, self.facts.barrier_term) };
+        let reply = BarrierReply { late, index, term, before: before.0 };
+        Ok(Answer::Done(reply.encode_to_vec().into()))
     }
 
     fn change_membership(&mut self, change: membership::Change, outcome: &mut ApplyOutcome) {

@@ -19,8 +19,6 @@ use crate::worker::Worker;
 
 /// The number of the write that makes a takeover durable; those of a running group begin at 1.
 const WRITE_NUMBER: u64 = 0;
-/// A term and a config epoch begin anew above this many bits whenever their group is taken over.
-const ERA_BITS: u32 = 32;
 
 /// What makes a survivor the only member of its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +43,6 @@ impl Takeover {
         let member = Member { replica: self.replica.get(), node: self.node.get(), learner: false };
         Membership { epoch: self.epoch, members: vec![member] }
     }
-}
-
-/// How often the group of a term was taken over before it.
-pub(crate) fn era(term: u64) -> u64 {
-    term >> ERA_BITS
 }
 
 /// A replica whose takeover is on its way to the disk.

@@ -13,6 +13,7 @@ use api::admin::{
     TablePartition, Verdict,
 };
 use api::auth::Secret;
+use api::recovery::{CatalogSurvivor, GiveUpCatalogMajority};
 use serve::http::{Admin, Answer, HttpLimits, HttpServer, Operations};
 use serve::listen;
 use types::limits::HTTP_BODY_BYTES_MAX;
@@ -78,6 +79,14 @@ impl Operations for Dummy {
     fn release_permit(&self, _: u64) -> Answer<()> {
         Box::pin(async { Ok(()) })
     }
+    fn catalog_survivor(&self) -> Result<CatalogSurvivor, Fault> {
+        Err(ErrorCode::NotMeta.into())
+    }
+
+    fn give_up_catalog_majority(&self, _: GiveUpCatalogMajority) -> Result<(), Fault> {
+        Err(ErrorCode::NotMeta.into())
+    }
+
     fn settings(&self) -> Result<Vec<SettingValue>, Fault> {
         Ok(Vec::new())
     }

@@ -5,7 +5,9 @@
 //! has one code (`errors`).
 
 pub mod buckets;
+pub mod era;
 pub mod errors;
+pub mod geo;
 pub mod glob;
 pub mod hash;
 pub mod hlc;
@@ -13,6 +15,7 @@ pub mod ids;
 pub mod limits;
 pub mod metrics;
 pub mod settings;
+pub mod utc;
 
 pub use errors::{ErrorCode, Fault};
 pub use hlc::{Hlc, HybridClock};

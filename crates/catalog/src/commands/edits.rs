@@ -4,23 +4,20 @@
 
 use std::sync::Arc;
 
-use api::catalog::{PartitionRecord, ReplicaRecord, TableRecord, Takeover};
+use api::catalog::{PartitionRecord, ReplicaRecord, TableRecord};
 use api::operation::{
     Edit, NodeFlags, OnPartition, OperationRecord, ReplaceRank, ReplicasWish, SetOffline, TakeOver,
 };
-use api::peer::{Member, Membership};
+use types::era::{era_of, era_start};
 use types::limits::{META_NODES_MAX, REPLICAS_MAX};
 use types::{ErrorCode, Fault, GroupId, NodeId, TableId};
 
 use super::bad_argument;
 use super::operations::Draft;
+use super::survivor::goes_on_alone;
 use crate::mutant;
 use crate::record::{Record, RecordChange, RecordName};
 use crate::role::Role;
-
-/// A term and a config epoch begin anew above this many bits whenever their group is taken over: no replica of the
-/// old group gets there, one election or change at a time.
-const ERA_BITS: u32 = 32;
 
 impl Draft<'_> {
     fn partition(&mut self, group: u64) -> Result<&mut PartitionRecord, Fault> {
@@ -171,28 +168,10 @@ impl Draft<'_> {
         }
         let known = partition.observed.as_ref().map_or(0, |observed| observed.epoch);
         let highest = wish.term.max(wish.epoch).max(partition.leader_term).max(known);
-        let begins = ((highest >> ERA_BITS) + 1) << ERA_BITS;
-        // The survivor first: whoever has a lower id is of the old group.
-        let others = (0..partition.replicas.len()).filter(|rank| *rank != place);
-        for rank in std::iter::once(place).chain(others) {
-            let (id, node) = (partition.next_replica, partition.replicas[rank].node);
-            let established = rank == place;
-            partition.replicas[rank] = ReplicaRecord { id, node, established, ..ReplicaRecord::default() };
-            partition.next_replica += 1;
-        }
-        let survivor = partition.replicas[place];
-        let member = Member { replica: survivor.id, node: survivor.node, learner: false };
-        partition.observed = Some(Membership { epoch: begins, members: vec![member] });
-        (partition.leader, partition.leader_term) = (survivor.id, begins);
-        partition.takeover = Some(Takeover {
-            replica: survivor.id,
-            survivor: wish.survivor,
-            term: begins,
-            epoch: begins,
-            node: survivor.node,
-        });
-        partition.route_epoch += 1;
-        Ok(survivor.id)
+        let first = partition.next_replica;
+        // No replica of the old group gets there, one election or change at a time.
+        goes_on_alone(partition, place, first, era_start(era_of(highest) + 1));
+        Ok(first)
     }
 
     fn set_node(&mut self, flags: NodeFlags) -> Result<(), Fault> {

@@ -4,11 +4,12 @@ use std::fmt::Write;
 
 use api::catalog::{
     Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, EngineKind, Established, GroupReplica, HashBy,
-    Label, NewTable, NodeRecord, ObservedMembership, ReplaceReplica, SetSetting, TableName,
+    Label, NewTable, NodeRecord, ObservedMembership, ReplaceReplica, SetSetting, TableName, RecoverCatalog,
 };
 use api::peer::{Member, Membership};
 use catalog::{Birth, Catalog, RecordChange};
 use engine::ApplyContext;
+use types::era::era_start;
 use types::{GroupId, Hlc, LogIndex, NodeId};
 
 use crate::chart;
@@ -51,6 +52,11 @@ impl World {
                 let reason = "disk lost".into();
                 self.apply(CatalogOp::ReplaceReplica(ReplaceReplica { group, replica, reason }))
             }
+            "recover-catalog" => self.apply(CatalogOp::RecoverCatalog(RecoverCatalog {
+                node: words.value("node").unwrap_or(0),
+                replica: words.value("replica").unwrap_or(0),
+                term: era_start(words.value("era").unwrap_or(0)) + 1,
+            })),
             "operate" => self.apply(CatalogOp::Operate(operate::change(&words, &self.catalog))),
             "permit" => self.apply(CatalogOp::Permit(operate::permit(&words))),
             "set" => {

@@ -20,7 +20,7 @@ use api::catalog::PartitionRecord;
 use api::operation::{OnPartition, OperationKind};
 use api::peer::{Member, ReplicaState};
 use catalog::status::NodeState;
-use types::{Fault, NodeId};
+use types::{Fault, NodeId, utc};
 
 use crate::observed::ReplicaSeen;
 use crate::plan::{self, Draft};
@@ -172,38 +172,15 @@ impl Survivor {
         };
         let at_most = match self.stamp_ms {
             0 => "at most everything that was acknowledged".into(),
-            stamp => format!("at most what was acknowledged after {}", time(stamp)),
+            stamp => format!("at most what was acknowledged after {}", utc::text(stamp)),
         };
         format!("{kept}; {known}; lost is {at_most}")
     }
 }
 
-/// `2026-11-26 20:29:49.123 UTC`, of milliseconds since 1970. The days are counted in years that begin in
-/// March (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn time(millis: u64) -> String {
-    let (days, of_day) = (millis / 86_400_000 + 719_468, millis % 86_400_000);
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year + era * 400 + u64::from(month <= 2);
-    let (seconds, millis) = (of_day / 1_000, of_day % 1_000);
-    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millis:03} UTC")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_those_of_the_calendar() {
-        assert_eq!(time(0), "1970-01-01 00:00:00.000 UTC");
-        assert_eq!(time(951_782_400_000), "2000-02-29 00:00:00.000 UTC");
-        assert_eq!(time(1_795_724_989_123), "2026-11-26 20:29:49.123 UTC");
-    }
 
     #[test]
     fn the_bound_says_what_is_kept_lost_and_unknown() {

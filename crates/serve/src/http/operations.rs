@@ -4,6 +4,7 @@ use api::admin::{
     Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SetSetting, SettingValue,
     StartOperation,
 };
+use api::recovery::{CatalogSurvivor, GiveUpCatalogMajority};
 use axum::extract::{Path, State};
 use axum::http::request::Parts;
 use axum::routing::{get, post, put};
@@ -38,6 +39,10 @@ pub trait Operations: Send + Sync + 'static {
     fn permit(&self, node: u64, wish: PermitRequest) -> Answer<Permit>;
     /// Takes it back.
     fn release_permit(&self, node: u64) -> Answer<()>;
+    /// What this node has of the catalog's own group.
+    fn catalog_survivor(&self) -> Result<CatalogSurvivor, Fault>;
+    /// Lets this node's replica of the catalog go on without the others.
+    fn give_up_catalog_majority(&self, wish: GiveUpCatalogMajority) -> Result<(), Fault>;
     /// All settings.
     fn settings(&self) -> Result<Vec<SettingValue>, Fault>;
     /// Changes a setting; ends when the nodes that are there know it.
@@ -54,12 +59,14 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/explain/nodes/{id}", get(explain_node))
         .route("/explain/partitions/{namespace}/{name}/{partition}", get(explain_partition))
         .route("/nodes/{id}/permit", post(permit).delete(release_permit))
+        .route("/catalog", get(catalog_survivor))
+        .route("/catalog/recover", post(recover_catalog))
         .route("/settings", get(settings))
         .route("/settings/{name}", put(set))
 }
 
 /// What a path names: a bad number gets the same form of error as everything else.
-struct Named<T>(T);
+pub(super) struct Named<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> axum::extract::FromRequestParts<S> for Named<T> {
     type Rejection = Refusal;
@@ -100,6 +107,18 @@ async fn cancel(State(shared): State<Shared>, Named(id): Named<u64>) -> Reply<Op
 
 async fn forget(State(shared): State<Shared>, Named(id): Named<u64>) -> Reply<serde_json::Value> {
     shared.admin.forget(id).await?;
+    Ok(nothing())
+}
+
+async fn catalog_survivor(State(shared): State<Shared>) -> Reply<CatalogSurvivor> {
+    Ok(Json(shared.admin.catalog_survivor()?))
+}
+
+async fn recover_catalog(
+    State(shared): State<Shared>,
+    Body(wish): Body<GiveUpCatalogMajority>,
+) -> Reply<serde_json::Value> {
+    shared.admin.give_up_catalog_majority(wish)?;
     Ok(nothing())
 }
 

@@ -15,6 +15,7 @@ mod leader;
 mod nodes;
 mod op;
 mod operate;
+mod recover_catalog;
 mod refusals;
 mod server;
 mod shell;

@@ -15,7 +15,7 @@ use api::admin::{Operation, OperationRequest, Plan, StartOperation};
 use client::Client;
 use types::{ErrorCode, Fault};
 
-use super::follow;
+use super::{follow, recover_catalog};
 use crate::cli::{Change, Find, RecoverQuorum};
 use crate::exit::{self, Exit};
 use crate::say::{self, Form};
@@ -53,7 +53,16 @@ pub fn recover_quorum(arguments: &RecoverQuorum) -> Result<Exit, Fault> {
     let form = arguments.output.form();
     let client = arguments.find.lookup().client()?;
     let request = arguments.request();
-    let plan = client.plan(&request)?;
+    let plan = match client.plan(&request) {
+        // Without the catalog nothing can be planned: it comes first.
+        Err(fault) if fault.code == ErrorCode::NoLeader => {
+            if !recover_catalog::run(&client, arguments)? {
+                return Ok(exit::OK);
+            }
+            client.plan(&request)?
+        }
+        planned => planned?,
+    };
     if arguments.plan || plan.parts.is_empty() {
         show_plan(&plan, !plan.parts.is_empty(), form);
         return Ok(exit::OK);
@@ -61,10 +70,20 @@ pub fn recover_quorum(arguments: &RecoverQuorum) -> Result<Exit, Fault> {
     if form == Form::Text {
         say::note(plan_text(&plan));
     }
+    typed_name(&client, arguments)?;
+    let wish = StartOperation { request, planned: Some(plan.catalog_version), by: None };
+    start(&client, &wish, arguments.wait, &arguments.find, form)
+}
+
+/// The cluster's name, typed by somebody who gives up acknowledged writes.
+///
+/// # Errors
+/// `NeedsConsent` if nobody is there to type it, or it is another one.
+pub(super) fn typed_name(client: &Client, arguments: &RecoverQuorum) -> Result<String, Fault> {
     let name = client.identity()?.name;
     let typed = match &arguments.name {
         Some(typed) => typed.clone(),
-        None if is_terminal() && form == Form::Text => {
+        None if is_terminal() && arguments.output.form() == Form::Text => {
             ask("\nthis gives up acknowledged writes; type the cluster's name to do it: ")
         }
         None => {
@@ -76,8 +95,7 @@ pub fn recover_quorum(arguments: &RecoverQuorum) -> Result<Exit, Fault> {
         let detail = format!("the cluster is called '{name}', not '{typed}'; nothing was changed");
         return Err(Fault::new(ErrorCode::NeedsConsent, detail));
     }
-    let wish = StartOperation { request, planned: Some(plan.catalog_version), by: None };
-    start(&client, &wish, arguments.wait, &arguments.find, form)
+    Ok(name)
 }
 
 /// Whether the user agrees.
@@ -96,6 +114,10 @@ fn agreement(client: &Client, request: &OperationRequest, change: &Change) -> Re
     }
     let plan = client.plan(request)?;
     say::note(plan_text(&plan));
+    if plan.joins.is_some() {
+        // Nothing is to be agreed to: it goes on whatever the answer is.
+        return Ok(Agreement::Given(Some(plan.catalog_version)));
+    }
     let agrees = matches!(ask("\ndo it? [y/N] ").as_str(), "y" | "Y" | "yes");
     Ok(if agrees { Agreement::Given(Some(plan.catalog_version)) } else { Agreement::Refused })
 }
@@ -167,7 +189,8 @@ fn tell_started(operation: &Operation, find: &Find, form: Form) {
     match form {
         Form::Json => say::json(operation),
         Form::Text => {
-            say::note(format_args!("operation {} goes on by itself: {}", operation.id, operation.what));
+            let how = if operation.joined { "does this already" } else { "goes on by itself" };
+            say::note(format_args!("operation {} {how}: {}", operation.id, operation.what));
             say::note(format_args!(" next: skein op watch {}{}", operation.id, find.words()));
         }
     }

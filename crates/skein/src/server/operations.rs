@@ -4,26 +4,52 @@ use api::admin::{
     Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SetSetting, SettingValue,
     StartOperation,
 };
-use api::catalog::{CatalogAnswer, CatalogOp};
+use api::catalog::{CatalogAnswer, CatalogOp, OperationIds};
 use api::operation::{OperationChange, PermitChange};
+use api::recovery::{CatalogSurvivor, GiveUpCatalogMajority};
+use node::Node;
 use serve::http::{Answer, Operations};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use types::settings::Setting;
 use types::{ErrorCode, Fault, NodeId, OperationId};
 
 use super::admin::{KNOWN_PATIENCE, LOOK, NodeAdmin, wait_for_all};
 
+/// An operation that does what is wished may end while somebody asks to join it; so often the wish is planned anew.
+const JOINS_MAX: u32 = 3;
+
+/// Changes operations. Returns the ids of those that were started, or of the one that does the same already.
+async fn operate(node: &Node, change: OperationChange) -> Result<OperationIds, Fault> {
+    let (sender, answer) = oneshot::channel();
+    node.change_catalog(CatalogOp::Operate(change), move |answer| drop(sender.send(answer)));
+    match answer.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))?? {
+        CatalogAnswer::Operations(started) => Ok(started),
+        _ => Err(ErrorCode::VersionUnsupported.into()),
+    }
+}
+
+/// Starts what is wished, or joins what goes on already.
+async fn start(node: &Node, wish: &StartOperation) -> Result<Operation, Fault> {
+    let mut tries = 0;
+    let started = loop {
+        tries += 1;
+        let change = node.start_command(wish)?;
+        let may_be_planned_anew = change.joins != 0 && wish.planned.is_none() && tries < JOINS_MAX;
+        match operate(node, change).await {
+            Err(fault) if fault.code == ErrorCode::PlanOutdated && may_be_planned_anew => {}
+            other => break other?,
+        }
+    };
+    let first = started.ids.first().copied().ok_or(ErrorCode::VersionUnsupported)?;
+    let operation = NodeAdmin::shown(node, first, |_| true).await?;
+    Ok(Operation { joined: started.joined, ..operation })
+}
+
 impl NodeAdmin {
-    /// Changes operations, and waits until this node's catalog shows it. Returns the ids of those that were
-    /// started.
-    fn operate(&self, change: Result<OperationChange, Fault>) -> Answer<Vec<u64>> {
-        let answer = change.map(|change| self.change(CatalogOp::Operate(change)));
-        Box::pin(async move {
-            match answer?.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))?? {
-                CatalogAnswer::Operations(started) => Ok(started.ids),
-                _ => Err(ErrorCode::VersionUnsupported.into()),
-            }
-        })
+    fn operate(&self, change: Result<OperationChange, Fault>) -> Answer<()> {
+        let node = self.node.clone();
+        Box::pin(async move { operate(&node, change?).await.map(|_| ()) })
     }
 
     /// An operation as it is once this node's catalog has it as it became.
@@ -58,13 +84,8 @@ impl Operations for NodeAdmin {
     }
 
     fn start(&self, wish: StartOperation) -> Answer<Operation> {
-        let started = self.operate(self.node.start_command(&wish));
         let node = self.node.clone();
-        Box::pin(async move {
-            let ids = started.await?;
-            let first = ids.first().copied().ok_or(ErrorCode::VersionUnsupported)?;
-            Self::shown(&node, first, |_| true).await
-        })
+        Box::pin(async move { start(&node, &wish).await })
     }
 
     fn operations(&self) -> Result<Vec<Operation>, Fault> {
@@ -87,8 +108,7 @@ impl Operations for NodeAdmin {
     }
 
     fn forget(&self, id: u64) -> Answer<()> {
-        let forgotten = self.operate(self.node.forget_command(OperationId(id)));
-        Box::pin(async move { forgotten.await.map(|_| ()) })
+        self.operate(self.node.forget_command(OperationId(id)))
     }
 
     fn explain_operation(&self, id: u64) -> Result<Explanation, Fault> {
@@ -124,6 +144,19 @@ impl Operations for NodeAdmin {
                 Box::pin(async { Err(fault) })
             }
         }
+    }
+
+    fn catalog_survivor(&self) -> Result<CatalogSurvivor, Fault> {
+        self.node.catalog_survivor()
+    }
+
+    fn give_up_catalog_majority(&self, wish: GiveUpCatalogMajority) -> Result<(), Fault> {
+        let name = serve::http::Admin::identity(self).name;
+        if wish.name != name {
+            let detail = format!("the cluster is called '{name}', not '{}'; nothing was changed", wish.name);
+            return Err(Fault::new(ErrorCode::NeedsConsent, detail));
+        }
+        self.node.give_up_catalog_majority()
     }
 
     fn settings(&self) -> Result<Vec<SettingValue>, Fault> {

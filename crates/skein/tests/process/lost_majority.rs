@@ -112,3 +112,65 @@ fn what_never_comes_back_is_made_anew_elsewhere() {
         assert_eq!(get(&cluster, 6, &format!("k{key}")).as_deref(), Some("1"));
     }
 }
+
+/// Of three nodes one is left: the catalog has lost its majority as well as every partition.
+fn one_of_three_is_left(returns: bool) {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape::default());
+    for key in 0..KEYS {
+        set(&cluster, 1, &format!("k{key}"), "before");
+    }
+    cluster.becomes(Verdict::Healthy);
+    let nothing = cluster.run(["recover-quorum", "--plan"]);
+    assert!(words(&nothing).contains("nothing to do"), "{}", words(&nothing));
+    for node in [2, 3] {
+        stop(&cluster, node);
+        if !returns {
+            std::fs::remove_dir_all(cluster.directory().node_directory(node).join("data")).expect("removed");
+        }
+    }
+    let plan = until("a plan", || {
+        let plan = words(&cluster.run(["recover-quorum", "--plan"]));
+        plan.contains("the catalog has lost its majority").then_some(plan)
+    });
+    assert!(plan.contains("of nodes 1, 2, 3, which keep it, 2, 3 are not there"), "{plan}");
+    let wrong = cluster.run(["recover-quorum", "--name", "another"]);
+    assert_eq!(wrong.status.code(), Some(3), "{}", words(&wrong));
+
+    let name = cluster.client().identity().expect("an identity").name;
+    let done = cluster.run(["recover-quorum", "--name", &name, "--wait"]);
+    assert!(done.status.success(), "{}", words(&done));
+    for key in 0..KEYS {
+        assert_eq!(get(&cluster, 1, &format!("k{key}")).as_deref(), Some("before"));
+        set(&cluster, 1, &format!("k{key}"), "after");
+    }
+    // The survivor is what it was made, of the catalog as well, whatever happens to its process.
+    cluster.kill(1);
+    cluster.node_is_ready(1);
+    let changed = cluster.run(["config", "set", "auto_balance", "true"]);
+    assert!(changed.status.success(), "{}", words(&changed));
+
+    // Those that come back, with what they had or without, start anew.
+    cluster.start_node(2);
+    cluster.start_node(3);
+    cluster.becomes(Verdict::Healthy);
+    for key in 0..KEYS {
+        assert_eq!(get(&cluster, 3, &format!("k{key}")).as_deref(), Some("after"));
+    }
+    let digest = cluster.run(["digest", "default"]);
+    assert!(digest.status.success(), "{}", words(&digest));
+    assert!(words(&cluster.run(["config", "get", "auto_balance"])).contains("true"));
+    // And the catalog has a majority of its own again.
+    cluster.kill(1);
+    set(&cluster, 2, "k1", "at last");
+}
+
+#[test]
+fn a_cluster_of_which_one_node_is_left_goes_on_and_those_that_return_start_anew() {
+    one_of_three_is_left(true);
+}
+
+#[test]
+fn a_cluster_of_which_one_disk_is_left_goes_on() {
+    one_of_three_is_left(false);
+}
