@@ -74,7 +74,8 @@ pub enum RequestKind {
     Register = 1,
     /// Hash the live records at this entry; body empty.
     Digest = 2,
-    /// Reserved: every write before this entry has a stamp below the one in the body.
+    /// A place that all partitions have in common: every write before this entry has a stamp below the one in the
+    /// body, a [`Barrier`], and every later one has not. The reply is a [`BarrierReply`].
     Barrier = 3,
     /// From here on the generation refuses writes; body empty.
     Seal = 4,
@@ -82,6 +83,34 @@ pub enum RequestKind {
     Outbox = 5,
     /// Reserved: take over immutable files by manifest and checksum.
     AdoptExternal = 6,
+}
+
+/// Body of a [`RequestKind::Barrier`].
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Barrier {
+    /// The stamp.
+    #[prost(fixed64, tag = "1")]
+    pub at: u64,
+    /// Who wants it: the same barrier asked for again has the same place.
+    #[prost(fixed64, tag = "2")]
+    pub id: u64,
+}
+
+/// Where a barrier stands.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct BarrierReply {
+    /// It stands nowhere: a write had reached its stamp before. A later stamp is to be chosen.
+    #[prost(bool, tag = "1")]
+    pub late: bool,
+    /// The log index, if it is not late.
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    /// The term.
+    #[prost(uint64, tag = "3")]
+    pub term: u64,
+    /// The last stamp before it.
+    #[prost(fixed64, tag = "4")]
+    pub before: u64,
 }
 
 impl Envelope {

@@ -58,6 +58,7 @@ pub mod clocks;
 pub mod driver;
 pub mod effects;
 pub mod group;
+pub mod holds;
 pub mod lease;
 pub mod membership;
 pub mod message;
@@ -73,7 +74,7 @@ pub mod takeover;
 pub mod transfer;
 pub mod worker;
 
-pub use apply::{Applier, ApplyError};
+pub use apply::{Applier, ApplyError, BarrierHold};
 pub use effects::{
     Answer, ApplyOutcome, ApplyTask, Campaign, Effect, GroupStart, Input, LogWrite, Now, Token,
 };

@@ -10,8 +10,8 @@
 //!
 //! The second look is what makes it safe to be paused in step 2 for any length of time.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use api::peer::{DigestAt, ReplicaReport, ReplicaState};
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use types::{GroupId, Hlc, LogIndex, NodeId};
 
 use crate::clocks;
 use crate::effects::Now;
+use crate::holds::Holds;
 
 /// Digests remembered per replica, for those who ask a little later.
 const DIGESTS_KEPT: usize = 8;
@@ -38,6 +39,8 @@ pub struct GroupShared {
     reader: RwLock<Option<Arc<dyn Reader>>>,
     report: Mutex<ReplicaReport>,
     digests: Mutex<Vec<(LogIndex, Digest)>>,
+    /// States at barriers.
+    holds: Mutex<Holds>,
     statistics: Mutex<Statistics>,
     /// Requests of clients that were applied.
     writes: AtomicU64,
@@ -49,6 +52,8 @@ pub struct GroupShared {
     /// The operation for which it is being compacted; 0 for none.
     compacting: AtomicU64,
     compacted: Mutex<Compacted>,
+    /// Somebody waits for elements of its keys.
+    awaited: AtomicBool,
 }
 
 /// The last operation for which a replica was compacted by this run of its node.
@@ -112,6 +117,7 @@ impl GroupShared {
             reader: RwLock::new(None),
             report: Mutex::new(report),
             digests: Mutex::default(),
+            holds: Mutex::default(),
             statistics: Mutex::default(),
             writes: AtomicU64::new(0),
             received: AtomicU64::new(0),
@@ -119,6 +125,7 @@ impl GroupShared {
             view: Mutex::default(),
             compacting: AtomicU64::new(0),
             compacted: Mutex::default(),
+            awaited: AtomicBool::new(false),
         }
     }
 
@@ -217,7 +224,8 @@ impl GroupShared {
         self.compacted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set_compacted(&self, compacted: Compacted) {
+    /// It was compacted for an operation, or left as it is.
+    pub fn set_compacted(&self, compacted: Compacted) {
         *self.compacted.lock().unwrap_or_else(PoisonError::into_inner) = compacted;
     }
 
@@ -234,6 +242,20 @@ impl GroupShared {
         *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
     }
 
+    /// Somebody waits for elements of the group's keys, or nobody does any more. Whoever begins to wait calls
+    /// this first and looks at the state then; whoever applies commits first and asks then: one of the two sees
+    /// the other.
+    pub fn set_awaited(&self, awaited: bool) {
+        self.awaited.store(awaited, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether somebody waits for elements of the group's keys.
+    pub fn is_awaited(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.awaited.load(Ordering::Relaxed)
+    }
+
     /// How large the state is.
     pub fn set_statistics(&self, statistics: Statistics) {
         *self.statistics.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
@@ -243,6 +265,11 @@ impl GroupShared {
     pub fn digest(&self, index: LogIndex) -> Option<Digest> {
         let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
         digests.iter().find(|(at, _)| *at == index).map(|(_, digest)| *digest)
+    }
+
+    /// The states at barriers that are kept for whoever will read them.
+    pub fn holds(&self) -> MutexGuard<'_, Holds> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state that readers look at from now on.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use api::entry::{Envelope, Request, RequestKind};
+use api::entry::{Barrier, BarrierReply, Envelope, Request, RequestKind};
 use api::kv::{IncrBy, Key, KvAnswer, KvOp, KvReply, KvRequest, Set};
 use api::peer::{Member, Membership};
 use bytes::Bytes;
@@ -73,6 +73,17 @@ impl Replica {
         self.apply(vec![Request { kind: RequestKind::Digest as i32, ..Default::default() }]);
         let mut digests = self.applier.take_digests();
         (digests.pop().unwrap().1)().unwrap().hash
+    }
+}
+
+/// A barrier, and what its reply says.
+fn barrier(replica: &mut Replica, at_millis: u64, id: u64, with: Option<Request>) -> BarrierReply {
+    let body = Barrier { at: Hlc::from_millis(at_millis).0, id }.encode_to_vec().into();
+    let barrier = Request { kind: RequestKind::Barrier as i32, body, ..Default::default() };
+    let requests = with.into_iter().chain([barrier]).collect();
+    match replica.apply(requests).0.pop() {
+        Some(Answer::Done(reply)) => BarrierReply::decode(reply).unwrap(),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -153,7 +164,7 @@ fn a_sealed_generation_and_another_generation_refuse_writes() {
 #[test]
 fn reserved_kinds_are_refused_by_every_replica_alike() {
     let mut replica = Replica::new();
-    for kind in [RequestKind::Barrier as i32, RequestKind::Outbox as i32, 99] {
+    for kind in [RequestKind::Outbox as i32, RequestKind::AdoptExternal as i32, 99] {
         let request = Request { kind, ..Default::default() };
         assert_eq!(code(&replica.apply(vec![request]).0[0]), ErrorCode::VersionUnsupported);
     }
@@ -214,4 +225,45 @@ fn a_digest_is_the_same_however_the_entries_come_and_whatever_else_is_in_its_ent
         one_by_one.applier.apply(vec![entry]).unwrap();
     }
     assert_eq!(digest(&mut together), digest(&mut one_by_one));
+}
+
+/// Keys in the state that was taken hold of at a barrier.
+fn held_keys(replica: &mut Replica, id: u64) -> u64 {
+    let hold = replica.applier.take_holds().pop().unwrap();
+    assert_eq!(hold.id, id);
+    let mut source = hold.state.export(&[]).unwrap();
+    let mut keys = 0;
+    while let Some(page) = source.next_page(1000).unwrap() {
+        keys += page.sum.keys;
+    }
+    keys
+}
+
+#[test]
+fn a_barrier_stands_between_what_is_below_its_stamp_and_what_is_not() {
+    let mut replica = Replica::new();
+    // Entries have the stamps 1006, 1007, … ms, one after the other.
+    replica.apply(vec![data(0, 0, set("a", "1"))]);
+    let early = barrier(&mut replica, 1_008, 1, None);
+    assert!(early.late, "its own entry has an earlier stamp: a leader has not waited");
+    let placed = barrier(&mut replica, 1_008, 1, None);
+    assert_eq!((placed.late, placed.index, placed.term), (false, 8, 5));
+    replica.apply(vec![data(0, 0, set("b", "1"))]);
+    assert_eq!(held_keys(&mut replica, 1), 1);
+    assert!(barrier(&mut replica, 1_009, 2, None).late, "a write has its stamp");
+    let shared = barrier(&mut replica, 1_011, 3, Some(data(0, 0, set("c", "1"))));
+    assert!(shared.late, "a write of its own entry has its stamp");
+    assert!(replica.applier.take_holds().is_empty());
+}
+
+#[test]
+fn a_barrier_that_is_asked_for_again_has_the_same_place() {
+    let mut replica = Replica::new();
+    let placed = barrier(&mut replica, 1_006, 1, None);
+    assert!(!placed.late);
+    replica.apply(vec![data(0, 0, set("a", "1"))]);
+    replica.restart();
+    assert_eq!(barrier(&mut replica, 1_006, 1, None).index, placed.index);
+    assert!(replica.applier.take_holds().is_empty(), "its state is another one by now");
+    assert!(barrier(&mut replica, 1_006, 2, None).late, "somebody else's is another");
 }

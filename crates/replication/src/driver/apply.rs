@@ -10,7 +10,7 @@ use types::{ErrorCode, Fault, GroupId, ReplicaId, StateId};
 
 use super::bulk::BulkCommand;
 use super::digest::DigestCommand;
-use super::store::Core;
+use super::store::{Core, Filled};
 use super::work::report;
 use crate::apply::Applier;
 use crate::effects::{Answer, ApplyTask, Input, Token};
@@ -57,6 +57,8 @@ struct ApplyThread<'a> {
     /// Answers and reports of the commands taken together, told together.
     answers: Vec<(Token, Answer)>,
     reports: Vec<Input>,
+    /// Keys that somebody may wait for, told last.
+    filled: Vec<(GroupId, Filled)>,
 }
 
 pub(super) fn run_apply(core: &Core, place: usize) {
@@ -67,6 +69,7 @@ pub(super) fn run_apply(core: &Core, place: usize) {
         applied: BTreeSet::new(),
         answers: Vec::new(),
         reports: Vec::new(),
+        filled: Vec::new(),
     };
     let mut commands = Vec::new();
     while core.applies[place].take(&mut commands, WAIT) {
@@ -111,6 +114,8 @@ impl ApplyThread<'_> {
         let Some(hosted) = self.hosted.get_mut(&group) else { return self.refuse(tokens) };
         self.core.entries_applied.fetch_add(task.entries.len() as u64, Ordering::Relaxed);
         let begun = self.core.clock.now();
+        let listening = hosted.shared.is_awaited();
+        hosted.applier.listen(listening);
         let mut outcome = match hosted.applier.apply(task.entries) {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -118,6 +123,11 @@ impl ApplyThread<'_> {
                 return self.stop(group, error.to_fault());
             }
         };
+        let keys = hosted.applier.take_filled();
+        if hosted.shared.is_awaited() && !(listening && keys.is_empty()) {
+            let filled = if listening { Filled::Keys(keys) } else { Filled::Unknown };
+            self.filled.push((group, filled));
+        }
         hosted.shared.observe(hosted.applier.hlc());
         hosted.shared.set_writes(hosted.applier.writes());
         let writes = outcome.sizes.iter().sum();
@@ -131,6 +141,10 @@ impl ApplyThread<'_> {
         if !digests.is_empty() {
             self.core.digests.push(DigestCommand { shared: hosted.shared.clone(), digests });
         }
+        let now = self.core.clock.now();
+        for hold in hosted.applier.take_holds() {
+            hosted.shared.holds().add(hold, now);
+        }
         self.applied.insert(group);
         self.answers.append(&mut outcome.answers);
         self.reports.push(Input::Applied(outcome));
@@ -143,6 +157,9 @@ impl ApplyThread<'_> {
         }
         if !self.reports.is_empty() {
             self.core.report_all(std::mem::take(&mut self.reports));
+        }
+        for (group, filled) in self.filled.drain(..) {
+            self.core.outbox.filled(group, filled);
         }
     }
 

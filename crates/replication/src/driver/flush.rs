@@ -13,6 +13,7 @@ pub(super) fn run_flush(core: &Core, interval: Duration) {
     let mut flushed = 0;
     while core.flush.take(&mut wakes, interval) {
         wakes.clear();
+        core.tidy_holds();
         let applied = core.entries_applied.load(Ordering::Relaxed);
         if applied == flushed {
             continue;

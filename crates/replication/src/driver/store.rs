@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use api::peer::{RaftMessage, ReplicaReport, SnapshotAck, SnapshotChunk};
+use bytes::Bytes;
 use env::Clock;
 use types::{ErrorCode, Fault, GroupId, LogIndex, NodeId, ReplicaId, StateId, limits};
 use wal::LogStore;
@@ -48,8 +49,20 @@ pub trait Outbox: Send + Sync {
     /// sync.
     fn news(&self) {}
 
+    /// Keys of a group for whose elements somebody waits may have some; see [`GroupShared::set_awaited`].
+    fn filled(&self, _group: GroupId, _filled: Filled) {}
+
     /// The process must end: its disk cannot be trusted any more.
     fn fatal(&self, fault: Fault);
+}
+
+/// Which keys may have got elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// These.
+    Keys(Vec<Bytes>),
+    /// Nobody listened yet when they did.
+    Unknown,
 }
 
 /// What a store is told at its birth.
@@ -324,6 +337,13 @@ impl Core {
                 self.inboxes.iter().for_each(|inbox| inbox.push(Input::Unreachable(to)));
             }
         }
+    }
+
+    /// Lets go states at barriers that nobody has asked for lately.
+    pub(super) fn tidy_holds(&self) {
+        let now = self.clock.now();
+        let shared = self.shared.read().unwrap_or_else(PoisonError::into_inner);
+        shared.values().for_each(|shared| shared.holds().tidy(now));
     }
 
     /// Removes a state's bytes; if that fails, the next start does it.

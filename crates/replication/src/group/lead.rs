@@ -4,10 +4,14 @@
 //! heard a round which began after the read arrived, and that the commit index of its arrival is
 //! applied. Neither begins before an entry of the leader's own term is applied, because only then does
 //! the leader know the commit index of the terms before.
+//!
+//! **Barriers** wait, beside everything else, until the leader's clock has reached their stamp. Then each becomes an
+//! entry of its own, before whatever waits at that moment: what was proposed before has a stamp below it.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use api::entry::{APPLY_VERSION, Envelope, Request, RequestKind};
+use api::entry::{APPLY_VERSION, Barrier, Envelope, Request, RequestKind};
+use prost::Message as _;
 use raft::eraftpb::Entry;
 use types::{ConfigEpoch, ErrorCode, Hlc, HybridClock, ReplicaId, limits};
 
@@ -30,6 +34,8 @@ pub struct Leading {
     clock: HybridClock,
     queue: VecDeque<Queued>,
     queue_bytes: usize,
+    /// Barriers whose stamp has not been reached.
+    barriers: Vec<(Hlc, Queued)>,
     /// Entries proposed in this term, by index, with those who wait for them.
     proposed: BTreeMap<u64, Vec<Token>>,
     /// Entries proposed in this term that are not applied, with how many writes each carries.
@@ -48,6 +54,12 @@ fn is_batched(request: &Request) -> bool {
     matches!(RequestKind::try_from(request.kind), Ok(RequestKind::Data | RequestKind::Register))
 }
 
+/// The stamp that a barrier waits for.
+fn barrier_at(request: &Request) -> Option<Hlc> {
+    let is_barrier = request.kind == RequestKind::Barrier as i32;
+    is_barrier.then(|| Barrier::decode(request.body.clone()).ok()).flatten().map(|barrier| Hlc(barrier.at))
+}
+
 /// A read on its way.
 struct PendingRead {
     token: Token,
@@ -64,6 +76,7 @@ impl Leading {
             clock,
             queue: VecDeque::new(),
             queue_bytes: 0,
+            barriers: Vec::new(),
             proposed: BTreeMap::new(),
             under_way: VecDeque::new(),
             reads: VecDeque::new(),
@@ -95,11 +108,43 @@ impl Group {
                 let reply = prost::Message::encode_to_vec(&reply).into();
                 out.push(Effect::Answer(vec![(token, Answer::Done(reply))]));
             }
-            self.leader.queue_bytes += request.body.len();
-            self.leader.queue.push_back(Queued { token, request });
+            self.enqueue(Queued { token, request }, out);
             return;
         };
         out.push(Effect::Answer(vec![(token, self.refusal(refusal))]));
+    }
+
+    fn enqueue(&mut self, queued: Queued, out: &mut Vec<Effect>) {
+        match barrier_at(&queued.request) {
+            Some(at) => {
+                self.leader.barriers.push((at, queued));
+                if self.leader.barriers.len() > limits::BARRIERS_WAITING_MAX {
+                    let (_, oldest) = self.leader.barriers.remove(0);
+                    out.push(Effect::Answer(vec![(oldest.token, self.refusal(ErrorCode::Overloaded))]));
+                }
+            }
+            None => {
+                self.leader.queue_bytes += queued.request.body.len();
+                self.leader.queue.push_back(queued);
+            }
+        }
+    }
+
+    /// Barriers whose stamp has been reached go before everything that waits; whether there were any.
+    fn release_barriers(&mut self, now: Now) -> bool {
+        if self.leader.barriers.is_empty() {
+            return false;
+        }
+        let clock = self.leader.clock.peek(now.wall_millis);
+        let barriers = std::mem::take(&mut self.leader.barriers);
+        let (due, waiting): (Vec<_>, Vec<_>) = barriers.into_iter().partition(|(at, _)| *at <= clock);
+        self.leader.barriers = waiting;
+        let released = !due.is_empty();
+        for (_, queued) in due.into_iter().rev() {
+            self.leader.queue_bytes += queued.request.body.len();
+            self.leader.queue.push_front(queued);
+        }
+        released
     }
 
     /// A read, to be answered when the state is recent enough.
@@ -155,7 +200,8 @@ impl Group {
             self.leader.had_lease = false;
             counters.lease_expiries += 1;
         }
-        self.ticks.is_multiple_of(MEMBERSHIP_TICKS) && self.step_membership()
+        let released = self.release_barriers(now);
+        (self.ticks.is_multiple_of(MEMBERSHIP_TICKS) && self.step_membership()) || released
     }
 
     /// Whether a follower has answered a heartbeat lately. `raft` has a flag of that name too, but clears
@@ -177,6 +223,7 @@ impl Group {
 
     /// Everything that waits becomes entries.
     pub(super) fn propose_queued(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.release_barriers(now);
         while self.waiting() > 0 {
             let (requests, tokens) = self.take_batch();
             let index = self.raft.raft.raft_log.last_index() + 1;
@@ -323,8 +370,9 @@ impl Group {
     /// Writes that were never proposed go elsewhere.
     pub(super) fn refuse_queued(&mut self) -> Option<Effect> {
         self.leader.queue_bytes = 0;
+        let barriers = std::mem::take(&mut self.leader.barriers).into_iter().map(|(_, queued)| queued.token);
         let queued = std::mem::take(&mut self.leader.queue).into_iter().map(|queued| queued.token);
-        self.answer_all(queued.collect::<Vec<Token>>().into_iter(), ErrorCode::NotLeader)
+        self.answer_all(queued.chain(barriers).collect::<Vec<Token>>().into_iter(), ErrorCode::NotLeader)
     }
 
     /// The stamp after which this group's next entry lies.

@@ -13,6 +13,7 @@
 //! > cut n1 n2, heal         nothing gets from one to the other; everything does again
 //! > set n1 KEY VALUE [session=S/Q/F]    a write; S session, Q number, F lowest number without an answer
 //! > register n1             a session is asked for
+//! > barrier n1 200          a barrier at 200 ms after the nodes began
 //! > read n1 KEY             a read that asks a quorum
 //! > lease n1 KEY            a read by lease, if there is one
 //! > hold n1, sync n1        writes to the log wait for the disk; the disk is done

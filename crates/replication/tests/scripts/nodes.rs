@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::catalog::EngineKind;
-use api::entry::{Request, RequestKind};
+use api::entry::{Barrier, Request, RequestKind};
 use api::peer::{Member, Membership, RaftMessage};
 use bytes::Bytes;
 use engine::records::{MemoryRecordStore, RecordStore};
 use engine::{Engine, SnapshotSource, StateMachine};
 use engine_kv::KvEngine;
 use env::{Clock, Moment};
+use prost::Message;
 use replication::start::{self, Engines, NewReplica};
 use replication::{
     Answer, Applier, Campaign, Effect, GroupShared, GroupStart, Input, LogWrite, Now, Takeover, Token,
     Wished, Worker, WorkerOptions,
 };
-use types::{ConfigEpoch, Generation, GroupId, LogIndex, NodeId, ReplicaId, StateId, limits};
+use types::{ConfigEpoch, Generation, GroupId, Hlc, LogIndex, NodeId, ReplicaId, StateId, limits};
 use wal::{LogStore, MemoryLog};
 
 use crate::words::{self, get, node_number, number, shown, told};
@@ -116,6 +117,12 @@ impl Nodes {
             ["register", node] => {
                 let body = Bytes::from_static(&[0, 0, 0, 0, 0, 0, 0, 9]);
                 let kind = RequestKind::Register as i32;
+                self.propose(node, Request { kind, generation: 1, body, ..Default::default() });
+            }
+            ["barrier", node, millis] => {
+                let at = Hlc::from_millis(1_000_000 + number(millis)).0;
+                let body = Barrier { at, id: at }.encode_to_vec().into();
+                let kind = RequestKind::Barrier as i32;
                 self.propose(node, Request { kind, generation: 1, body, ..Default::default() });
             }
             ["read", node, key] => self.read(node, key),

@@ -1,5 +1,6 @@
 //! Words of scripts: numbers, requests, replies.
 
+use api::entry::BarrierReply;
 use api::kv::{Condition, Key, KvAnswer, KvOp, KvReply, KvRequest, Set};
 use api::peer::{Member, Membership, ReplicaReport, ReplicaState};
 use bytes::Bytes;
@@ -28,16 +29,18 @@ pub fn told(id: u64, token: Token, answer: &Answer) -> String {
     }
 }
 
-/// A reply of the engine, or a session's number.
+/// A reply of the engine, a session's number, or a barrier's place.
 pub fn shown(reply: &[u8]) -> String {
     match KvReply::decode(reply).ok().and_then(|reply| reply.answer) {
         Some(KvAnswer::Ok(_)) => "ok".into(),
         Some(KvAnswer::Nil(_)) => "nothing".into(),
         Some(KvAnswer::Value(value)) => String::from_utf8_lossy(&value).into_owned(),
         Some(other) => format!("{other:?}"),
-        None => match reply.first_chunk::<8>() {
-            Some(id) => format!("session {}", u64::from_be_bytes(*id)),
-            None => format!("{reply:?}"),
+        None => match (<[u8; 8]>::try_from(reply), BarrierReply::decode(reply)) {
+            (Ok(id), _) => format!("session {}", u64::from_be_bytes(id)),
+            (_, Ok(BarrierReply { late: true, .. })) => "too late".into(),
+            (_, Ok(barrier)) => format!("barrier {}", barrier.index),
+            _ => format!("{reply:?}"),
         },
     }
 }
