@@ -8,8 +8,8 @@ use engine::EngineError;
 
 use crate::collection::Found;
 use crate::export::{element, elements_prefix};
-use crate::look::Look;
 use crate::lists::Row;
+use crate::look::Look;
 use crate::sorted::Sorted;
 use crate::state::Stop;
 use crate::value::Kind;
@@ -65,9 +65,7 @@ impl<'a> Sortable<'a> {
                 let members = elements(*look, Kind::Set, found).skip(start as usize);
                 Ok(Box::new(members.map(|element| Ok(element?.1.name))))
             }
-            Self::Sorted(set) => {
-                Ok(Box::new(set.from_rank(start, reverse)?.map(|member| Ok(member?.0))))
-            }
+            Self::Sorted(set) => Ok(Box::new(set.from_rank(start, reverse)?.map(|member| Ok(member?.0)))),
         }
     }
 }

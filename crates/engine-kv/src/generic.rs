@@ -5,9 +5,9 @@ use bytes::Bytes;
 use engine::{ApplyContext, EngineError};
 
 use crate::look::Look;
-use crate::{inspect, reply, sort};
 use crate::staging::Staging;
 use crate::state::{Outcome, Stop};
+use crate::{inspect, reply, sort};
 
 /// Answers a read.
 pub(crate) fn read(look: &dyn Look, request: &GenericRequest) -> Outcome {

@@ -119,7 +119,24 @@ mod tests {
         for (text, number) in read {
             assert_eq!(parse_double(text.as_bytes()), Some(number), "{text:?}");
         }
-        let refused = [" ", "1 ", "x", "--1", "+-1", ".", "1e", "0x", "0x.p1", "0xg", "nan", "1e400", "1e-400", "0x1p-2000", "in", "\u{a0}1"];
+        let refused = [
+            " ",
+            "1 ",
+            "x",
+            "--1",
+            "+-1",
+            ".",
+            "1e",
+            "0x",
+            "0x.p1",
+            "0xg",
+            "nan",
+            "1e400",
+            "1e-400",
+            "0x1p-2000",
+            "in",
+            "\u{a0}1",
+        ];
         for text in refused {
             assert_eq!(parse_double(text.as_bytes()), None, "{text:?}");
         }

@@ -103,9 +103,8 @@ fn by_numbers(
         // Zeros are equal whatever their signs, as in Redis; nothing here is NaN.
         weighed.push((weight + 0.0, element));
     }
-    weighed.sort_by(|(a, left), (b, right)| {
-        directed(a.total_cmp(b).then_with(|| left.cmp(right)), descending)
-    });
+    weighed
+        .sort_by(|(a, left), (b, right)| directed(a.total_cmp(b).then_with(|| left.cmp(right)), descending));
     Ok(Some(weighed.into_iter().map(|(_, element)| element).collect()))
 }
 

@@ -15,9 +15,7 @@ use api::kv::{
 };
 use bytes::Bytes;
 use common::{context, engine};
-use engine::records::{
-    Batch, MemoryRecordStore, Record, RecordIter, RecordStore, Records, View,
-};
+use engine::records::{Batch, MemoryRecordStore, Record, RecordIter, RecordStore, Records, View};
 use engine::{Applied, EngineError, StateMachine};
 use prost::Message;
 use types::limits::{EDIT_BYTES_MAX, VALUE_BYTES_MAX};
@@ -228,10 +226,12 @@ fn work_on_a_large_list_reads_what_it_is_about() {
         assert_eq!(world.ask(op), wanted, "{shown}");
         assert!(world.reads() <= 5, "{shown} read {} records", world.reads());
     }
-    let rotated = ListOp::Move(ListMove { from: "l".into(), to: "l".into(), from_left: false, to_left: true });
+    let rotated =
+        ListOp::Move(ListMove { from: "l".into(), to: "l".into(), from_left: false, to_left: true });
     assert_eq!(world.ask(rotated), value("new"));
     assert!(world.reads() <= 5);
-    let first = ListOp::PopFirst(ListPopFirst { keys: vec!["none".into(), "l".into()], left: true, count: 1 });
+    let first =
+        ListOp::PopFirst(ListPopFirst { keys: vec!["none".into(), "l".into()], left: true, count: 1 });
     assert!(matches!(world.ask(first), KvAnswer::Many(_)));
     assert!(world.reads() <= 5);
     // A search reads up to what it finds.

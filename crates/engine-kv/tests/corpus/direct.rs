@@ -11,9 +11,11 @@ use engine::records::MemoryRecordStore;
 use engine::{Applied, ApplyContext, Engine, Reader, StateMachine};
 use engine_kv::KvEngine;
 use prost::Message;
+use proto_redis::blocking::{self, Block};
 use proto_redis::client::{self, ClientFacts};
 use proto_redis::config::LiveConfig;
 use proto_redis::info::InfoFacts;
+use proto_redis::slow_log::SlowLog;
 use proto_redis::{
     Decoder, ErrorText, Place, Plan, Protocol, Question, Reply, ReplyDecoder, Session, Step, Target, config,
     info, parse,
@@ -97,6 +99,29 @@ impl Direct {
                 let (target, op, form) = keyed.address(place)?;
                 return Ok(form.reply(self.ask(target.partition, op)));
             }
+            // There is one connection: nobody could bring what is not there, and the time is up at once.
+            Plan::Block(Block { keyed, .. }) => {
+                let (target, op, form) = keyed.address(place)?;
+                let outcome = self.ask(target.partition, op);
+                let is_nothing = outcome.as_ref().is_ok_and(|reply| *reply == KvReply::nil());
+                return Ok(if is_nothing { blocking::NOTHING } else { form.reply(outcome) });
+            }
+            Plan::Queued(keys) => return Ok(self.session.queued(&keys, place)),
+            Plan::Watch(watch) => {
+                let parts = watch.parts(&self.session, place)?;
+                let versions =
+                    parts.into_iter().map(|part| self.ask(part.target.partition, part.op)).collect();
+                return Ok(self.session.watching(watch, versions));
+            }
+            Plan::Exec(exec) => {
+                let (op, reply) = exec.address(place)?;
+                let outcome = op.map(|(target, op)| self.ask(target.partition, op));
+                let ask = |question: &Question| self.facts(question.clone());
+                return Ok(match outcome {
+                    Some(outcome) => reply.finish(outcome, ask),
+                    None => reply.without_partition(ask),
+                });
+            }
             Plan::Walk(mut walk) => {
                 let mut step = walk.begin(targets, 12_345 << 50);
                 loop {
@@ -126,8 +151,10 @@ impl Direct {
             Question::ConfigSet(_) | Question::ResetStatistics => Reply::OK,
             Question::Time => client::time_reply(NOW as u64 * 1000),
             Question::Wait { .. } => Reply::Integer(0),
+            Question::SlowLog(question) => SlowLog::default().answer(question),
             Question::ClientInfo => client::info_reply(&clients[0]),
             Question::ClientList(filter) => client::list_reply(&clients, &filter, 1),
+            Question::ClientUnblock { .. } => Reply::Integer(0),
             Question::ClientKill(filter) => {
                 let killed = clients.iter().filter(|client| filter.matches(client, 1)).count();
                 client::kill_reply(&filter, killed)

@@ -126,7 +126,11 @@ pub(crate) fn lpos(call: &mut Call<'_>) -> Parsed {
 /// `LMOVE source destination LEFT|RIGHT LEFT|RIGHT`
 pub(crate) fn lmove(call: &mut Call<'_>) -> Parsed {
     let (from_left, to_left) = (is_left(&call.args[3])?, is_left(&call.args[4])?);
-    list(call, ListOp::Move(ListMove { from: call.arg(1), to: call.arg(2), from_left, to_left }), Shape::Plain)
+    list(
+        call,
+        ListOp::Move(ListMove { from: call.arg(1), to: call.arg(2), from_left, to_left }),
+        Shape::Plain,
+    )
 }
 
 pub(crate) fn rpoplpush(call: &mut Call<'_>) -> Parsed {

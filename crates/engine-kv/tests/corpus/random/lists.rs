@@ -37,22 +37,18 @@ fn search(chance: &mut Chance) -> String {
     format!("{rank} {count} {most}")
 }
 
-/// Without what leaves the order open, such as equal weights.
+/// Without what leaves the order open, such as equal weights. By numbers Redis does not sort at all once it has met
+/// one that is too large, and what is not stored it compares as text that ends at a zero byte.
 fn sorting(chance: &mut Chance) -> String {
-    let by = *chance.pick(&["", "BY nosort", "BY nosort"]);
-    let get = chance.pick(&["", "GET #", "GET # GET {t}t*", "GET {t}h*->m3 GET fixed"]);
-    let limit = if chance.once_in(2) {
-        format!("LIMIT {} {}", chance.small_number(), chance.small_number())
-    } else {
-        String::new()
+    let limit = match chance.below(2) {
+        0 => String::new(),
+        _ => format!("LIMIT {} {}", chance.small_number(), chance.small_number()),
     };
-    let store = if chance.once_in(3) { format!("STORE {}", chance.key('l')) } else { String::new() };
     let order = chance.pick(&["", "ASC", "DESC"]);
-    // What is shown and not stored, Redis compares as text that ends at a zero byte. Numbers it does not sort at
-    // all once it has met one that is too large.
-    match (by, &store[..]) {
-        ("", "") => format!("ALPHA STORE {} {get} {order}", chance.key('l')),
-        ("", _) => format!("{limit} {get} {order} ALPHA {store}"),
-        _ => format!("{by} {limit} {get} {order} {store}"),
+    if chance.once_in(2) {
+        return format!("BY nosort {limit} {order}");
     }
+    let by = chance.pick(&["ALPHA", "BY nosort"]);
+    let get = chance.pick(&["", "GET #", "GET # GET {t}t*", "GET {t}h*->m3 GET fixed"]);
+    format!("{by} {limit} {get} {order} STORE {}", chance.key('l'))
 }

@@ -13,6 +13,7 @@
 
 mod hashes;
 mod keys;
+mod lists;
 mod sets;
 mod strings;
 
@@ -28,7 +29,7 @@ use crate::skip;
 type Generator = fn(&mut Chance) -> String;
 
 /// Every family with the letter that its keys begin with.
-const FAMILIES: &[(char, Generator)] = &[('g', keys::command), ('h', hashes::command), ('s', sets::command), ('t', strings::command)];
+const FAMILIES: &[(char, Generator)] = &[('g', keys::command), ('h', hashes::command), ('l', lists::command), ('s', sets::command), ('t', strings::command)];
 
 /// Keys of each family.
 const KEYS_PER_FAMILY: u64 = 3;
@@ -118,6 +119,8 @@ fn comparable(words: &[Vec<u8>], reply: Reply) -> Reply {
         "hscan" | "zscan" => page(reply, 2),
         // What was chosen by chance is compared by how much it is.
         "srandmember" | "hrandfield" | "zrandmember" | "randomkey" => without_content(reply),
+        // What is not stored is not sorted, and sets have no order of their own.
+        "sort" => without_content(reply),
         // Relative times pass on one side only.
         "ttl" | "pttl" => match reply {
             Reply::Integer(left) => Reply::Integer(left.min(0)),
