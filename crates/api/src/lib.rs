@@ -10,6 +10,7 @@ pub mod auth;
 pub mod catalog;
 pub mod entry;
 pub mod frame;
+pub mod job;
 pub mod kv;
 pub mod operation;
 pub mod peer;

@@ -21,6 +21,7 @@ mod block;
 mod error;
 mod manifest;
 mod pace;
+pub mod plan;
 pub mod read;
 pub mod target;
 pub mod verify;

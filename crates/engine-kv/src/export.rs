@@ -121,7 +121,7 @@ impl KvContents {
             let (record_key, value) = record?;
             let stored = Stored::decode(value)?;
             let (_, key) = layout::split_data_key(&record_key)?;
-            if self.wants(&stored.header) {
+            if self.wants(&stored.header) && key.starts_with(&self.selection.prefix) {
                 self.take_key(key, stored, page)?;
             }
             if page.is_full() || self.open.is_some() {

@@ -25,6 +25,8 @@ struct Kept {
 impl Holds {
     /// Keeps a state from now on; the oldest goes if there are too many.
     pub fn add(&mut self, hold: BarrierHold, now: Moment) {
+        // The same barrier at a later stamp: the earlier one was too late somewhere else.
+        self.release(hold.id);
         self.0.push(Kept { hold, asked: now });
         if self.0.len() > limits::HOLDS_MAX {
             self.0.remove(0);

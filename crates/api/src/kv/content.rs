@@ -110,6 +110,9 @@ pub struct ContentSelection {
     /// shift has moved is moved back.
     #[prost(uint64, tag = "2")]
     pub expiry_shift_millis: u64,
+    /// Only keys that begin with these bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub prefix: Bytes,
 }
 
 /// Writes contents. Pieces of a key must come in order, each after the reply to the request with the one before.

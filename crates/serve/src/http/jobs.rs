@@ -1,0 +1,81 @@
+//! Barriers, holds and jobs: what backups and restores ask of nodes, as `api::job` describes it.
+
+use std::sync::Arc;
+
+use api::job::{BarrierReport, BarrierWish, JobStatus, JobWish, KeyCount};
+use axum::extract::{Path, State};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use types::{ErrorCode, Fault};
+
+use super::{Answer, Body, Refusal, Shared, TablePath};
+
+/// What a node must answer about backups and restores.
+pub trait Jobs: Send + Sync + 'static {
+    /// One point in time of some tables.
+    fn barrier(&self, wish: BarrierWish) -> Answer<BarrierReport>;
+    /// The states at somebody's barrier are needed for another while.
+    fn keep(&self, id: &str) -> Result<(), Fault>;
+    /// They are not.
+    fn release(&self, id: &str) -> Result<(), Fault>;
+    /// Starts a job here, or tells how far the one of this name is.
+    fn start(&self, wish: JobWish) -> Result<JobStatus, Fault>;
+    /// How far a job is.
+    fn status(&self, name: &str) -> JobStatus;
+    /// Ends a job if it runs, and forgets it.
+    fn end(&self, name: &str);
+    /// How many keys a table has.
+    fn count(&self, namespace: &str, name: &str) -> Answer<KeyCount>;
+}
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/barrier", post(barrier))
+        .route("/holds/{id}/keep", post(keep))
+        .route("/holds/{id}", delete(release))
+        .route("/jobs", post(start))
+        .route("/jobs/{name}", get(status).delete(end))
+        .route("/tables/{namespace}/{name}/keys", get(count))
+}
+
+type Reply<T> = Result<Json<T>, Refusal>;
+
+fn jobs(shared: &Shared) -> Result<Arc<dyn Jobs>, Refusal> {
+    let none = || Refusal(Fault::new(ErrorCode::VersionUnsupported, "this node does no jobs"));
+    shared.admin.jobs().ok_or_else(none)
+}
+
+fn nothing() -> Json<serde_json::Value> {
+    Json(serde_json::json!({}))
+}
+
+async fn barrier(State(shared): State<Shared>, Body(wish): Body<BarrierWish>) -> Reply<BarrierReport> {
+    Ok(Json(jobs(&shared)?.barrier(wish).await?))
+}
+
+async fn keep(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<serde_json::Value> {
+    jobs(&shared)?.keep(&id)?;
+    Ok(nothing())
+}
+
+async fn release(State(shared): State<Shared>, Path(id): Path<String>) -> Reply<serde_json::Value> {
+    jobs(&shared)?.release(&id)?;
+    Ok(nothing())
+}
+
+async fn start(State(shared): State<Shared>, Body(wish): Body<JobWish>) -> Reply<JobStatus> {
+    Ok(Json(jobs(&shared)?.start(wish)?))
+}
+
+async fn status(State(shared): State<Shared>, Path(name): Path<String>) -> Reply<JobStatus> {
+    Ok(Json(jobs(&shared)?.status(&name)))
+}
+
+async fn end(State(shared): State<Shared>, Path(name): Path<String>) -> Reply<serde_json::Value> {
+    jobs(&shared)?.end(&name);
+    Ok(nothing())
+}
+
+async fn count(State(shared): State<Shared>, TablePath { namespace, name }: TablePath) -> Reply<KeyCount> {
+    Ok(Json(jobs(&shared)?.count(&namespace, &name).await?))
+}
