@@ -1,5 +1,8 @@
 //! From the engine's reply to the client's: one form per way that Redis words an answer.
 
+mod geo;
+mod sorted;
+
 use crate::faults::{engine_error, fault_error};
 use crate::reply::Reply;
 use crate::text::{ErrorText, WRONG_TYPE};
@@ -15,6 +18,8 @@ pub struct Form {
     /// The command, for error texts that name it.
     pub command: &'static str,
 }
+
+pub use geo::PlaceShape;
 
 /// The shape of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +44,10 @@ pub enum Shape {
     BulksOrNone,
     /// From which of these keys elements were taken, and the elements; no array if from none.
     TakenFrom(Vec<Bytes>),
+    /// From which of these keys one element was taken, and the element; no array if from none.
+    OneTakenFrom(Vec<Bytes>),
+    /// From which of these keys one member was removed, the member and its score; no array if from none.
+    OnePoppedFrom(Vec<Bytes>),
     /// Names and values in turn.
     BulkMap,
     /// Names and values in turn; in RESP3 each name with its value is a list of its own.
@@ -64,8 +73,45 @@ pub enum Shape {
         /// The answer for a string.
         error: ErrorText,
     },
-    /// This error, unless the engine has another.
+    /// The argument is wrong, yet Redis looks at the types of the keys first: this error, whatever the answer is.
     Refuse(ErrorText),
+    /// Several decimal numbers, some perhaps nil.
+    Doubles,
+    /// The first of them.
+    FirstDouble,
+    /// Members of a sorted set.
+    ScoredMembers {
+        /// Each with its score.
+        scores: bool,
+    },
+    /// The first member, or nil.
+    FirstMember,
+    /// The one member that was removed, with its score.
+    Popped,
+    /// The members that were removed, with their scores.
+    PoppedMany,
+    /// From which of these keys members were removed, and the members; no array if from none.
+    PoppedFrom(Vec<Bytes>),
+    /// A page of a walk through a sorted set: the cursor to go on with, then members and scores.
+    ScoredPage,
+    /// The same, except that something else is the answer if there is no such key.
+    RefuseOr {
+        /// The answer if there is no such key.
+        absent: Box<Reply>,
+        /// The answer if there is one.
+        error: ErrorText,
+    },
+    /// The places that were found.
+    Places(PlaceShape),
+    /// The points of members, whose scores are geohashes.
+    Points,
+    /// The same as letters.
+    Geohashes,
+    /// How far the two members are from each other.
+    Distance {
+        /// In units of so many meters.
+        unit: f64,
+    },
     /// The matches of `LCS IDX`.
     LcsMatches {
         /// Tell the length of each.
@@ -104,6 +150,9 @@ impl Form {
             (Shape::BulksOrNone, KvAnswer::Values(values)) => Reply::Array(bulks(values)),
             (Shape::BulksOrNone | Shape::TakenFrom(_), KvAnswer::Nil(_)) => Reply::NullArray,
             (Shape::TakenFrom(keys), KvAnswer::Many(many)) => taken_from(keys, many)?,
+            (Shape::OneTakenFrom(_) | Shape::OnePoppedFrom(_), KvAnswer::Nil(_)) => Reply::NullArray,
+            (Shape::OneTakenFrom(keys), KvAnswer::Many(many)) => flat(taken_from(keys, many)?),
+            (Shape::OnePoppedFrom(keys), KvAnswer::Many(many)) => flat(sorted::popped_from(keys, many)?),
             (Shape::BulkMap, KvAnswer::Values(values)) => Reply::Map(pairs(bulks(values))),
             (Shape::Bulks, KvAnswer::Page(page)) => Reply::Array(items(page)),
             (Shape::BulkSet, KvAnswer::Page(page)) => Reply::Set(items(page)),
@@ -125,6 +174,23 @@ impl Form {
                 Reply::Error(if kind == "string" { error.clone() } else { WRONG_TYPE })
             }
             (Shape::Refuse(error), _) => Reply::Error(error.clone()),
+            (Shape::RefuseOr { absent, .. }, KvAnswer::Nil(_)) => (**absent).clone(),
+            (Shape::RefuseOr { error, .. }, _) => Reply::Error(error.clone()),
+            (Shape::Places(_), KvAnswer::Nil(_)) => Reply::Array(Vec::new()),
+            (Shape::Places(shape), KvAnswer::Places(places)) => geo::places(shape, places),
+            (Shape::Points, KvAnswer::Many(many)) => geo::points(many)?,
+            (Shape::Geohashes, KvAnswer::Many(many)) => geo::geohashes(many)?,
+            (Shape::Distance { unit }, KvAnswer::Many(many)) => geo::distance(*unit, many)?,
+            (Shape::Doubles, KvAnswer::Many(many)) => Reply::Array(sorted::doubles(many)?),
+            (Shape::FirstDouble, KvAnswer::Many(many)) => sorted::first_double(many)?,
+            (Shape::ScoredMembers { scores }, KvAnswer::Scored(found)) => sorted::members(found, *scores),
+            (Shape::FirstMember, KvAnswer::Scored(found)) => sorted::first_member(found),
+            (Shape::Popped | Shape::PoppedMany, KvAnswer::Nil(_)) => Reply::Array(Vec::new()),
+            (Shape::Popped, KvAnswer::Many(many)) => sorted::popped(many)?,
+            (Shape::PoppedMany, KvAnswer::Many(many)) => sorted::popped_many(many)?,
+            (Shape::PoppedFrom(_), KvAnswer::Nil(_)) => Reply::NullArray,
+            (Shape::PoppedFrom(keys), KvAnswer::Many(many)) => sorted::popped_from(keys, many)?,
+            (Shape::ScoredPage, KvAnswer::Scored(found)) => sorted::page(found),
             (Shape::LcsMatches { with_lengths }, KvAnswer::Many(many)) => lcs_matches(many, *with_lengths)?,
             (Shape::Numbers, KvAnswer::Many(many)) => Reply::Array(numbers(many)?),
             (shape, answer) => return Err(unexpected(&format!("{shape:?}"), &answer)),
@@ -145,6 +211,19 @@ fn taken_from(keys: &[Bytes], many: Many) -> Result<Reply, Fault> {
         }
         (_, found) => Err(unexpected("one of the keys, and elements", &found.unwrap_or_else(nothing))),
     }
+}
+
+/// A list without lists in it.
+fn flat(reply: Reply) -> Reply {
+    fn flatten(reply: Reply, items: &mut Vec<Reply>) {
+        match reply {
+            Reply::Array(inner) => inner.into_iter().for_each(|item| flatten(item, items)),
+            item => items.push(item),
+        }
+    }
+    let mut items = Vec::new();
+    flatten(reply, &mut items);
+    Reply::Array(items)
 }
 
 fn nothing() -> KvAnswer {

@@ -1,5 +1,6 @@
 //! Plans: what a command asks of whom, as plain data.
 
+use crate::blocking::Block;
 use crate::config::ConfigChange;
 use crate::form::Form;
 use crate::info::Sections;
@@ -48,6 +49,8 @@ pub enum Plan {
     Walk(Walk),
     /// Facts that only the listener has.
     Ask(Question),
+    /// One operation of one partition, which waits if there is nothing.
+    Block(Block),
     /// A command waits for `EXEC`; these are its keys. See [`Session::queued`](crate::Session::queued).
     Queued(Vec<Bytes>),
     /// `WATCH`: versions to read, one read per key.
@@ -83,6 +86,14 @@ pub enum Question {
     ClientInfo,
     /// `CLIENT LIST`: see [`crate::client::list_reply`].
     ClientList(ClientFilter),
+    /// `CLIENT UNBLOCK`: end the wait of a client, as if its time were up or with
+    /// [`UNBLOCKED`](crate::blocking::UNBLOCKED); answer whether it waited, as 1 or 0.
+    ClientUnblock {
+        /// The client.
+        id: u64,
+        /// With an error.
+        with_error: bool,
+    },
     /// `CLIENT KILL`: close the connections that match; see [`crate::client::kill_reply`].
     ClientKill(ClientFilter),
 }
@@ -161,4 +172,46 @@ pub(crate) fn place_checked(
         return Err(faults::fault_error(&Fault::new(ErrorCode::RequestTooLarge, detail)));
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::hash::HashRule;
+
+    /// The stored form of a pattern of `SORT {t}list BY pattern`.
+    fn stored(pattern: &'static str, rule: HashRule, partitions: u32) -> Result<Bytes, String> {
+        // As on the ZanKV port: the namespace is not stored.
+        let place = |key: &Bytes| {
+            let stored = key.strip_prefix(b"ns:").map_or(key.clone(), |rest| key.slice_ref(rest));
+            let partition = rule.partition(&stored, partitions).get() as u32;
+            Ok(Place { target: Target { table: 1, partition }, key: stored })
+        };
+        let target = place(&Bytes::from("{t}list")).map_err(|error: ErrorText| error.to_string())?.target;
+        place_pattern("BY", &pattern.into(), target, place).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn patterns_stay_in_the_partition_or_are_refused() {
+        for pattern in ["{t}*", "{t}w_*", "w{t}*x", "{t}*{x}", "{t}*}"] {
+            assert_eq!(stored(pattern, HashRule::Tag, 1024), Ok(pattern.into()));
+            assert_eq!(stored(pattern, HashRule::Tag, 2), Ok(pattern.into()));
+        }
+        let refused = Err("ERR BY option of SORT denied in cluster mode.".to_owned());
+        for pattern in ["w_*", "*", "*{t}", "{*}", "{t*}", "{*t}", "{}{t}*", "{t*", "{other}*"] {
+            assert_eq!(stored(pattern, HashRule::Tag, 1024), refused, "{pattern}");
+            assert_eq!(stored(pattern, HashRule::Tag, 1), Ok(pattern.into()), "there is one partition");
+        }
+        for pattern in ["w_*", "*", "*{t}", "{*}", "{t*}", "{}{t}*", "{t*"] {
+            assert_eq!(stored(pattern, HashRule::Tag, 2), refused, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn where_whole_keys_are_hashed_patterns_are_refused() {
+        let refused = Err("ERR BY option of SORT denied in cluster mode.".to_owned());
+        assert_eq!(stored("ns:{t}w_*", HashRule::Whole, 2), refused);
+        assert_eq!(stored("ns:{t}w_*", HashRule::Whole, 1), Ok("{t}w_*".into()));
+        assert_eq!(stored("ns:{t}w_*", HashRule::Tag, 4), Ok("{t}w_*".into()), "the pattern is stored, too");
+    }
 }

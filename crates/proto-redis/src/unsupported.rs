@@ -25,8 +25,6 @@ pub const UNSUPPORTED: &[(&str, &[&str])] = &[
         "scripting is not part of this release",
         &["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "script"],
     ),
-    ("blocking is not part of this release", &["blmove", "blmpop", "blpop", "brpop", "brpoplpush"]),
-    ("blocking pops of sorted sets are not part of this release", &["bzmpop", "bzpopmax", "bzpopmin"]),
     (
         "streams are not part of this release",
         &[

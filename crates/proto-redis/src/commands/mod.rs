@@ -1,8 +1,10 @@
 //! The parse functions of the command table, by chapter.
 
 pub(crate) mod bits;
+pub(crate) mod blocking;
 pub(crate) mod client;
 pub(crate) mod connection;
+pub(crate) mod geo;
 pub(crate) mod hashes;
 pub(crate) mod hyperloglog;
 pub(crate) mod introspection;
@@ -12,7 +14,9 @@ mod members;
 pub(crate) mod object;
 pub(crate) mod server;
 pub(crate) mod sets;
+pub(crate) mod slow_log;
 pub(crate) mod sort;
+pub(crate) mod sorted;
 pub(crate) mod strings;
 pub(crate) mod zankv;
 

@@ -213,6 +213,7 @@ macro_rules! commands {
 //       addressing, parse function, subcommands,
 //       syntax, summary, complexity.
 mod bitmap;
+mod blocking;
 mod connection;
 mod generic;
 mod lists;
@@ -228,7 +229,7 @@ mod zankv;
 
 /// Every chapter.
 const CHAPTERS: &[&[Command]] = &[
-    bitmap::BITMAP,
+    bitmap::BITMAP, blocking::BLOCKING,
     connection::CONNECTION,
     generic::GENERIC,
     geo::GEO,
