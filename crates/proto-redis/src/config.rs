@@ -8,7 +8,7 @@ use crate::reply::Reply;
 use crate::text::{ErrorText, SYNTAX, parse_integer};
 use bytes::Bytes;
 use types::glob;
-use types::limits::{CLIENT_CONNECTIONS_MAX, VALUE_BYTES_MAX};
+use types::limits::{CLIENT_CONNECTIONS_MAX, SLOW_LOG_ENTRIES_MAX, VALUE_BYTES_MAX};
 
 /// What the listener has in force now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub struct LiveConfig {
     pub bind: String,
     /// The node's data directory.
     pub directory: String,
+    /// Commands that take so many microseconds are noted in the slow log; none if it is negative.
+    pub slow_log_micros: i64,
+    /// Commands that the slow log keeps.
+    pub slow_log_entries: u64,
 }
 
 /// A checked change.
@@ -28,6 +32,10 @@ pub struct LiveConfig {
 pub enum ConfigChange {
     /// `timeout`, in seconds.
     Timeout(u64),
+    /// `slowlog-log-slower-than`, in microseconds; negative: never.
+    SlowLogMicros(i64),
+    /// `slowlog-max-len`, in commands.
+    SlowLogEntries(u64),
 }
 
 /// One parameter.
@@ -49,8 +57,8 @@ enum Value {
     Layout(&'static str),
     /// A secret: never shown, never changed here.
     Hidden,
-    /// Changed while running: a whole number of at most this.
-    Live { max: i64, get: fn(&LiveConfig) -> u64, change: fn(u64) -> ConfigChange },
+    /// Changed while running: a whole number within these bounds.
+    Live { min: i64, max: i64, get: fn(&LiveConfig) -> i64, change: fn(i64) -> ConfigChange },
 }
 
 const fn fixed(name: &'static str, value: &'static str) -> Parameter {
@@ -91,13 +99,32 @@ const PARAMETERS: &[Parameter] = &[
     fixed("save", ""),
     layout("set-max-intset-entries", "512"),
     fixed("slave-read-only", "no"),
+    Parameter {
+        name: "slowlog-log-slower-than",
+        value: Value::Live {
+            min: -1,
+            max: i64::MAX,
+            get: |live| live.slow_log_micros,
+            change: ConfigChange::SlowLogMicros,
+        },
+    },
+    Parameter {
+        name: "slowlog-max-len",
+        value: Value::Live {
+            min: 0,
+            max: SLOW_LOG_ENTRIES_MAX as i64,
+            get: |live| live.slow_log_entries as i64,
+            change: |entries| ConfigChange::SlowLogEntries(entries.unsigned_abs()),
+        },
+    },
     fixed("tcp-keepalive", "300"),
     Parameter {
         name: "timeout",
         value: Value::Live {
+            min: 0,
             max: i32::MAX as i64,
-            get: |live| live.timeout_seconds,
-            change: ConfigChange::Timeout,
+            get: |live| live.timeout_seconds as i64,
+            change: |seconds| ConfigChange::Timeout(seconds.unsigned_abs()),
         },
     },
     layout("zset-max-listpack-entries", "128"),
@@ -155,10 +182,10 @@ impl Parameter {
             },
             Value::Started(_) => Err(refused(self, "can't set immutable config")),
             Value::Hidden => Err(refused(self, "the password is given to 'skein up --requirepass'")),
-            Value::Live { max, change, .. } => match parse_integer(value) {
+            Value::Live { min, max, change, .. } => match parse_integer(value) {
                 None => Err(refused(self, "argument couldn't be parsed into an integer")),
-                Some(number) if (0..=*max).contains(&number) => Ok(Some(change(number.unsigned_abs()))),
-                Some(_) => Err(refused(self, &format!("argument must be between 0 and {max} inclusive"))),
+                Some(number) if (*min..=*max).contains(&number) => Ok(Some(change(number))),
+                Some(_) => Err(refused(self, &format!("argument must be between {min} and {max} inclusive"))),
             },
         }
     }
@@ -210,5 +237,11 @@ mod tests {
         assert!(check("list-max-listpack-size five").is_err());
         assert_eq!(check("Timeout 30"), Ok(vec![ConfigChange::Timeout(30)]));
         assert!(check("timeout 30 appendonly no").is_err());
+        assert_eq!(
+            check("slowlog-log-slower-than -1 slowlog-max-len 0"),
+            Ok(vec![ConfigChange::SlowLogMicros(-1), ConfigChange::SlowLogEntries(0)])
+        );
+        let error = check("slowlog-log-slower-than -2").unwrap_err().to_string();
+        assert!(error.ends_with("argument must be between -1 and 9223372036854775807 inclusive"), "{error}");
     }
 }
