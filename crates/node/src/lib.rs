@@ -23,6 +23,7 @@ pub mod operate;
 mod operations;
 mod recovery;
 mod routes;
+mod saving;
 pub mod sweep;
 mod upkeep;
 
