@@ -50,6 +50,8 @@ pub enum Frame {
     Catalog(CatalogCopy),
     /// A replica shall cut its log.
     CutLog(peer::CutLog),
+    /// A replica shall give back the space of what was removed.
+    Compact(peer::CompactState),
 }
 
 /// First word of the side that connects.
@@ -200,6 +202,7 @@ enum Kind {
     Transfer = 22,
     Catalog = 23,
     CutLog = 24,
+    Compact = 32,
 }
 
 impl Frame {
@@ -219,6 +222,7 @@ impl Frame {
             Frame::Transfer(body) => put(Kind::Transfer, body, out),
             Frame::Catalog(body) => put(Kind::Catalog, body, out),
             Frame::CutLog(body) => put(Kind::CutLog, body, out),
+            Frame::Compact(body) => put(Kind::Compact, body, out),
         }
     }
 
@@ -264,6 +268,7 @@ impl Frame {
             k if k == Kind::Transfer as u8 => Frame::Transfer(Message::decode(body)?),
             k if k == Kind::Catalog as u8 => Frame::Catalog(Message::decode(body)?),
             k if k == Kind::CutLog as u8 => Frame::CutLog(Message::decode(body)?),
+            k if k == Kind::Compact as u8 => Frame::Compact(Message::decode(body)?),
             _ => return Err(DecodeError::Malformed("frame kind, perhaps of a newer release")),
         })
     }

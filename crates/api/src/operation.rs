@@ -22,7 +22,7 @@ pub struct OperationRecord {
     /// What was asked, with every choice made.
     #[prost(
         oneof = "OperationKind",
-        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 33"
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 33, 40, 41"
     )]
     pub kind: Option<OperationKind>,
     /// How it is.
@@ -144,6 +144,23 @@ pub enum OperationKind {
     /// The majority of a partition is lost, and given up: the replica on a node goes on alone. One partition.
     #[prost(message, tag = "33")]
     RecoverQuorum(OnPartition),
+    /// The space of what was removed is given back. Parts: `Compact`.
+    #[prost(message, tag = "40")]
+    Optimize(OptimizeWish),
+    /// The replicas give back the space of what was removed, one after another. One partition.
+    #[prost(message, tag = "41")]
+    Compact(OnPartition),
+}
+
+/// What shall be compacted.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct OptimizeWish {
+    /// Only tables of this namespace; empty: of all.
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    /// Only this table, or 0.
+    #[prost(uint64, tag = "2")]
+    pub table: u64,
 }
 
 /// A partition, and a node of it.

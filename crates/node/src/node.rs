@@ -204,6 +204,11 @@ impl Node {
     /// Whether it has caught up since its start and serves.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
+    /// What its data may still take, and the size of its disk, in bytes; nothing if the system does not say.
+    pub fn disk_room(&self) -> Option<(u64, u64)> {
+        (self.disk)()
+    }
+
     }
 
     /// The way to a table's keys.
@@ -287,6 +292,7 @@ impl Node {
             Frame::Catalog(copy) => self.on_catalog(&copy),
             other => tracing::debug!(from = from.get(), ?other, "frame without a reader"),
         }
+            Frame::Compact(compact) => store.compact(GroupId(compact.group), compact.operation),
     }
 
     /// A connection broke.

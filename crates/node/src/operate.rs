@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use api::admin::OperationRequest;
 use api::catalog::CatalogOp;
-use api::peer::{CutLog, TransferLeader};
+use api::peer::{CompactState, CutLog, TransferLeader};
 use catalog::Catalog;
 use ops::{Directive, Executor, Observed, Planned};
 use types::{GroupId, LogIndex, NodeId, OperationId};
@@ -48,6 +48,8 @@ pub enum Word {
     Transfer(NodeId, TransferLeader),
     /// A replica shall cut its log.
     Cut(NodeId, CutLog),
+    /// A replica shall give back the space of what was removed.
+    Compact(NodeId, CompactState),
     /// The group shall take a digest for an operation, through the gateway; [`Operator::digest_ended`] is to be
     /// called.
     Digest(GroupId, OperationId),
@@ -86,6 +88,10 @@ impl Operator {
                 if self.digests.insert(operation) {
                     out.push(Word::Digest(group, operation));
                 }
+            }
+            Directive::Compact { group, node, operation } => {
+                let compact = CompactState { group: group.get(), operation: operation.get() };
+                out.push(Word::Compact(node, compact));
             }
             Directive::CutLog { group } => {
                 let replicas =

@@ -7,6 +7,7 @@ use api::admin::{
     Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SettingValue, StartOperation,
 };
 use api::catalog::CatalogOp;
+use api::frame::Frame;
 use api::operation::{OperationChange, PermitChange};
 use api::peer::ReplicaState;
 use catalog::Catalog;
@@ -213,6 +214,10 @@ impl Node {
             Word::Cut(node, cut) => {
                 let _ = self.transport.send_cut(node, cut);
             }
+            Word::Compact(node, compact) if node == self.id => {
+                store.compact(GroupId(compact.group), compact.operation);
+            }
+            Word::Compact(node, compact) => self.transport.send_bulk(node, Frame::Compact(compact)),
             Word::Digest(group, operation) => {
                 let (operator, upkeep) = (self.operator.clone(), self.upkeep.clone());
                 self.begin_digest(group, move |index| {

@@ -7,16 +7,19 @@ use std::collections::BTreeSet;
 
 use api::catalog::CatalogOp;
 use api::operation::{
-    BalanceWish, MoveReplica, OperationKind, OperationRecord, OperationState, PermitChange,
+    BalanceWish, MoveReplica, OperationKind, OperationRecord, OperationState, OptimizeWish, PermitChange,
 };
 use catalog::status::NodeState;
-use types::settings::{AUTO_BALANCE, AUTO_FAILOVER, AUTOMATION_STOPS_AT, REPLACE_AFTER_S};
+use types::settings::{
+    AUTO_BALANCE, AUTO_FAILOVER, AUTOMATION_STOPS_AT, OPTIMIZE_EVERY_H, OPTIMIZE_FROM_MINUTE,
+    OPTIMIZE_UNTIL_MINUTE, REPLACE_AFTER_S,
+};
 use types::{NodeId, OperationId, ReplicaId};
 
 use crate::executor::memory::Memory;
 use crate::executor::{Directive, Work, cancel};
 use crate::kind;
-use crate::operations::balance;
+use crate::operations::{balance, optimize};
 use crate::permits;
 use crate::plan::Draft;
 use crate::plan::target::Ledger;
@@ -26,6 +29,8 @@ use crate::sight::{Sight, replica_on};
 pub(crate) const REPLACES: &str = "automation: replace";
 /// Who asked for balance.
 pub(crate) const BALANCES: &str = "automation: balance";
+/// Who asked for compaction.
+pub(crate) const OPTIMIZES: &str = "automation: optimize";
 
 /// Replacements that one look begins at most; they wait for the limits on moves anyway.
 const REPLACED_AT_ONCE_MAX: usize = 32;
@@ -33,6 +38,7 @@ const REPLACED_AT_ONCE_MAX: usize = 32;
 const BACK_OFF_MS: u64 = 600_000;
 /// How often it looks whether something is to be evened out, in milliseconds.
 const BALANCE_EVERY_MS: u64 = 60_000;
+const HOUR_MS: u64 = 3_600_000;
 
 pub(crate) fn step(sight: &Sight<'_>, memory: &mut Memory, work: &mut Work) {
     if sight.catalog.cluster().is_none() {
@@ -46,6 +52,7 @@ pub(crate) fn step(sight: &Sight<'_>, memory: &mut Memory, work: &mut Work) {
     }
     replace(sight, work);
     even_out(sight, memory, work);
+    compact_everything(sight, work);
 }
 
 /// A permit whose time has passed ends when its node is healthy again.
@@ -174,5 +181,37 @@ fn even_out(sight: &Sight<'_>, memory: &mut Memory, work: &mut Work) {
     let draft = balance::draft(sight, BalanceWish { replicas: true, leaders: true });
     if !draft.parts.is_empty() {
         work.commands.push(CatalogOp::Operate(draft.finish(sight, BALANCES).start));
+    }
+}
+
+/// Everything is compacted when the last time is long enough ago, at the time of day at which it may begin, and when
+/// everything is well. The last time stands in the records of operations; where it was forgotten, it was never.
+fn compact_everything(sight: &Sight<'_>, work: &mut Work) {
+    let hours = sight.catalog.setting(&OPTIMIZE_EVERY_H);
+    let now = sight.observed.wall_ms;
+    if hours == 0 || !is_in_window(sight, now) || sight.missing_nodes().next().is_some() {
+        return;
+    }
+    let everything = OptimizeWish::default();
+    let is_one = |known: &&OperationRecord| matches!(&known.kind, Some(OperationKind::Optimize(_)));
+    let goes_on = sight.catalog.operations().filter(is_one).any(|known| !known.state().has_ended());
+    let was = |known: &OperationRecord| known.kind == Some(OperationKind::Optimize(everything.clone()));
+    let last = sight.catalog.operations().filter(|known| was(known)).map(|known| known.created_ms).max();
+    let is_recent = last.is_some_and(|last| now.saturating_sub(last) < hours * HOUR_MS);
+    if goes_on || is_recent {
+        return;
+    }
+    let draft = optimize::draft(sight, everything);
+    work.commands.push(CatalogOp::Operate(draft.finish(sight, OPTIMIZES).start));
+}
+
+/// Whether compaction may begin at this time of the day; the window may go over midnight.
+fn is_in_window(sight: &Sight<'_>, now: u64) -> bool {
+    let minute = now / 60_000 % (24 * 60);
+    let from = sight.catalog.setting(&OPTIMIZE_FROM_MINUTE);
+    let until = sight.catalog.setting(&OPTIMIZE_UNTIL_MINUTE);
+    match from <= until {
+        true => (from..until).contains(&minute),
+        false => minute >= from || minute < until,
     }
 }

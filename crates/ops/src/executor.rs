@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use api::catalog::CatalogOp;
 use api::operation::{CatalogEdit, Edit, OperationChange, OperationRecord, OperationState};
 use catalog::{Catalog, mutant};
-use types::{Fault, GroupId, LogIndex, OperationId, ReplicaId};
+use types::{Fault, GroupId, LogIndex, NodeId, OperationId, ReplicaId};
 
 use crate::explain;
 use crate::kind::{self, Step};
@@ -63,6 +63,15 @@ pub enum Directive {
         group: GroupId,
     },
 }
+    /// The replica on a node gives back the space of what was removed, for an operation.
+    Compact {
+        /// The group.
+        group: GroupId,
+        /// The node.
+        node: NodeId,
+        /// The operation.
+        operation: OperationId,
+    },
 
 /// What a meta leader remembers between two looks. Losing it costs time, nothing else: a new one goes on from
 /// the records.

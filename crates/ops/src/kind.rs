@@ -30,6 +30,8 @@ pub(crate) enum Step {
     /// A survivor goes on alone: the point of no return.
     TakeOver,
     /// Waits for the parts.
+    /// Space is given back.
+    Compact,
     Parts,
     /// A node leaves the cluster.
     Leave,
@@ -49,6 +51,7 @@ impl Step {
         (Step::Cut, "cut"),
         (Step::TakeOver, "take-over"),
         (Step::Parts, "parts"),
+        (Step::Compact, "compact"),
         (Step::Leave, "leave"),
     ];
 
@@ -83,6 +86,8 @@ pub(crate) fn name(kind: &OperationKind) -> &'static str {
         OperationKind::SetReplicas(_) => "set-replicas",
         OperationKind::RecoverQuorum(_) => "recover-quorum",
     }
+        OperationKind::Optimize(_) => "optimize",
+        OperationKind::Compact(_) => "compact",
 }
 
 /// The steps of an operation on one partition. One that is a part of taking a node offline takes the vote of
@@ -102,6 +107,7 @@ pub(crate) fn partition_steps(kind: &OperationKind, of_offline_node: bool) -> &'
         OperationKind::Snapshot(_) => &[Cut],
         OperationKind::RecoverQuorum(_) => &[TakeOver],
         _ => &[Parts],
+        OperationKind::Compact(_) => &[Step::Compact],
     }
 }
 
@@ -167,7 +173,8 @@ pub(crate) fn group(kind: &OperationKind) -> Option<u64> {
         | OperationKind::OfflineReplica(at)
         | OperationKind::RecoverReplica(at)
         | OperationKind::Snapshot(at)
-        | OperationKind::RecoverQuorum(at) => Some(at.group),
+        | OperationKind::RecoverQuorum(at)
+        | OperationKind::Compact(at) => Some(at.group),
         OperationKind::Migrate(moved) => Some(moved.group),
         _ => None,
     }
@@ -210,12 +217,28 @@ pub(crate) fn what(sight: &Sight<'_>, kind: &OperationKind, single: bool) -> Str
         OperationKind::RecoverNode(on) => format!("node {} is recovered", on.node),
         OperationKind::RecoverCluster(_) => "whatever is wrong with any replica is mended".into(),
         OperationKind::Balance(_) => "replicas and leaders are evened out".into(),
+        OperationKind::Compact(at) => format!("the replicas of {} are compacted", subject(at.group)),
+        OperationKind::Optimize(wish) => {
+            let table = sight.catalog.table(wish.table.into()).map(catalog::display_name);
+            let what = match (table.filter(|_| wish.table != 0), wish.namespace.as_str()) {
+                (Some(table), _) => format!("table {table}"),
+                (None, "") => "all tables".into(),
+                (None, namespace) => format!("namespace {namespace}"),
+            };
+            format!("the replicas of {what} are compacted, one after another")
+        }
         OperationKind::Drain(on) => format!("node {} leads nothing any more", on.node),
         OperationKind::Undrain(on) => format!("node {} may lead again", on.node),
         OperationKind::Decommission(on) => {
             format!("everything on node {} moves away, then it leaves", on.node)
         }
         OperationKind::RecoverQuorum(at) if single => {
+
+/// Whether an operation stands back for every other one on its partition while it waits for its turn. There may be
+/// one for each partition of the cluster, and they go one by one.
+pub(crate) fn stands_back(operation: &OperationRecord) -> bool {
+    matches!(operation.kind, Some(OperationKind::Compact(_))) && operation.state() == OperationState::Queued
+}
             format!("{} goes on with the replica on node {} alone", subject(at.group), at.node)
         }
         OperationKind::RecoverQuorum(_) => {

@@ -57,6 +57,7 @@ mod plan;
 mod safety;
 mod show;
 mod sight;
+mod stable;
 mod steps;
 
 pub use executor::{Directive, Executor, Work, cancel, forget};
@@ -64,3 +65,4 @@ pub use explain::{explain_node, explain_partition};
 pub use observed::Observed;
 pub use permits::may_stop;
 pub use plan::{Planned, plan};
+pub use stable::is_stable;

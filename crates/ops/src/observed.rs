@@ -92,6 +92,12 @@ pub struct ReplicaSeen {
     pub detail: String,
     /// Its hashes, by log index.
     pub digests: BTreeMap<LogIndex, DigestSeen>,
+    /// The operation for which it is being compacted, or 0.
+    pub compacting: u64,
+    /// The last operation for which it was compacted by this run of its node, or 0.
+    pub compacted: u64,
+    /// Why it was left as it was instead; empty if it was not.
+    pub compaction_left: String,
 }
 
 /// The hash of a replica at a log index.
@@ -210,5 +216,8 @@ fn replica_seen(node: NodeId, up: bool, report: &ReplicaReport) -> ReplicaSeen {
         bytes: report.bytes,
         detail: report.detail.clone(),
         digests: report.digests.iter().map(digest).collect(),
+        compacting: report.compacting,
+        compacted: report.compacted,
+        compaction_left: report.compaction_left.clone(),
     }
 }

@@ -9,6 +9,7 @@ mod decommission;
 mod drain;
 mod migrate;
 mod offline;
+pub(crate) mod optimize;
 mod recover;
 mod recover_cluster;
 pub(crate) mod recover_quorum;
@@ -25,7 +26,7 @@ use crate::sight::Sight;
 /// A kind's name in a request, and how it is planned.
 type Planner = fn(&Sight<'_>, &OperationRequest) -> Result<Draft, Fault>;
 
-const PLANNERS: [(&str, Planner); 15] = [
+const PLANNERS: [(&str, Planner); 16] = [
     ("change-leader", change_leader::plan),
     ("add-replica", add_replica::plan),
     ("remove-replica", remove_replica::plan),
@@ -41,6 +42,7 @@ const PLANNERS: [(&str, Planner); 15] = [
     ("decommission", decommission::plan),
     ("balance", balance::plan),
     ("set-replicas", set_replicas::plan),
+    ("optimize", optimize::plan),
 ];
 
 /// Plans whatever a request asks for.

@@ -9,8 +9,8 @@ use catalog::status::NodeState;
 use catalog::{Catalog, Role, display_name};
 use types::{GroupId, NodeId, ReplicaId, TableId};
 
-use crate::Observed;
 use crate::observed::{GroupSeen, ReplicaSeen};
+use crate::{Observed, kind};
 
 /// What is wished, and what was seen.
 #[derive(Clone, Copy)]
@@ -110,11 +110,13 @@ impl<'a> Sight<'a> {
         self.catalog.nodes().filter(move |node| role.of(node))
     }
 
-    /// Operations on a partition that have not ended, by id; the one that runs first.
+    /// Operations on a partition that have not ended, by id; the one that runs first. Those that stand back for
+    /// others do not count.
     pub(crate) fn busy(&self, group: u64) -> Option<&'a OperationRecord> {
         self.catalog
             .operations()
             .filter(|known| known.group == Some(group) && !known.state().has_ended())
+            .filter(|known| !kind::stands_back(known))
             .max_by_key(|known| (known.state(), std::cmp::Reverse(known.id)))
     }
 

@@ -13,6 +13,7 @@
 //! A look is a function of the catalog, of what was seen, and of what the executor remembers. What it remembers
 //! may be lost at any time: then a digest is taken once more, or a word is said twice.
 
+mod compact;
 mod evidence;
 mod hand_over;
 mod replica;
@@ -53,6 +54,8 @@ pub(crate) struct Look {
     /// Commands that need no change of the operation.
     pub(crate) commands: Vec<CatalogOp>,
     pub(crate) evidence: Option<EvidenceRecord>,
+    /// What is to be remembered once the step is done, a sentence each.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Whether a step is done.
@@ -182,6 +185,7 @@ pub(crate) fn look(doing: &Doing<'_>, step: Step) -> Look {
         Step::Recover => replica::look_recover(doing, partition),
         Step::TakeOver => take_over::look(doing, partition),
         Step::Cut => look_at_cut(doing, partition),
+        Step::Compact => compact::look(doing, partition),
         // What they change was changed on entry.
         Step::Remove | Step::Offline | Step::Parts | Step::Leave => Look::done(),
     }

@@ -92,4 +92,6 @@ pub enum Packet {
     Ack(SnapshotAck),
     /// On the bulk connection.
     Catalog(CatalogCopy),
+    /// On the bulk connection: a wish for space.
+    Compact(api::peer::CompactState),
 }

@@ -216,6 +216,7 @@ fn through_codec(packet: Packet) -> Packet {
         Packet::Report(report) => Frame::Report(report),
         Packet::Transfer(transfer) => Frame::Transfer(transfer),
         Packet::Cut(cut) => Frame::CutLog(cut),
+        Packet::Compact(compact) => Frame::Compact(compact),
         Packet::Request(request) => Frame::Requests(RequestBatch { requests: vec![request] }),
         Packet::Reply(to, reply) => {
             run = to;
@@ -235,6 +236,7 @@ fn through_codec(packet: Packet) -> Packet {
         Frame::Report(report) => Packet::Report(report),
         Frame::Transfer(transfer) => Packet::Transfer(transfer),
         Frame::CutLog(cut) => Packet::Cut(cut),
+        Frame::Compact(compact) => Packet::Compact(compact),
         Frame::Requests(mut batch) => Packet::Request(batch.requests.remove(0)),
         Frame::Replies(mut batch) => Packet::Reply(run, batch.replies.remove(0)),
         Frame::Chunk(chunk) => Packet::Chunk(chunk),

@@ -319,6 +319,7 @@ impl Process {
                 self.input(Input::Transfer { group, to }, out);
             }
             Packet::Cut(cut) => self.cut_now(cut, out),
+            Packet::Compact(compact) => self.compact_now(compact),
             Packet::Request(request) => {
                 let caller = Caller::There(from, out.runs[from]);
                 if let Some(reply) = self.receive(caller, request, out) {

@@ -107,6 +107,25 @@ pub const AUTOMATION_STOPS_AT: Setting = Setting {
     about: "while this part of the nodes looks dead at once, nothing is replaced or balanced by itself",
 };
 
+/// How often everything is compacted without a command.
+pub const OPTIMIZE_EVERY_H: Setting = Setting {
+    name: "optimize_every_h",
+    kind: Kind::Integer { default: 0, min: 0, max: 10 * 365 * 24, unit: "hours" },
+    about: "everything is compacted by itself when the last time is as long ago; 0: only by command",
+};
+/// When that may begin.
+pub const OPTIMIZE_FROM_MINUTE: Setting = Setting {
+    name: "optimize_from_minute",
+    kind: Kind::Integer { default: 120, min: 0, max: 1_439, unit: "minutes" },
+    about: "the first minute of the day, in UTC, at which that may begin",
+};
+/// When it may not begin any more.
+pub const OPTIMIZE_UNTIL_MINUTE: Setting = Setting {
+    name: "optimize_until_minute",
+    kind: Kind::Integer { default: 300, min: 0, max: 1_439, unit: "minutes" },
+    about: "the first minute of the day, in UTC, at which it may not begin any more; what has begun goes on",
+};
+
 /// What each node reads when it starts.
 pub const AT_START: &[Setting] = &[FLUSH_INTERVAL_MS, WRITE_BUFFER_BYTES, BLOCK_CACHE_BYTES];
 
@@ -118,6 +137,9 @@ pub const ALL: &[Setting] = &[
     AUTOMATION_STOPS_AT,
     MOVES_PER_NODE,
     MOVE_BYTES_PER_SECOND,
+    OPTIMIZE_EVERY_H,
+    OPTIMIZE_FROM_MINUTE,
+    OPTIMIZE_UNTIL_MINUTE,
     SUSPECT_AFTER_MS,
     DOWN_AFTER_MS,
 ];

@@ -59,7 +59,7 @@ impl Executor {
             }
             Err(Stop::Failed(fault)) => Turn::Failed(fault),
         };
-        queue.note_copy(sight, operation);
+        queue.note_begun(sight, operation);
         self.finish(sight, course, turn, work);
     }
 
@@ -95,6 +95,9 @@ impl Executor {
             }
             let mut next = course.record.clone();
             next.evidence.extend(look.evidence);
+            if matches!(look.outcome, Outcome::Done) {
+                look.notes.iter().for_each(|text| note(&mut next, sight.observed.wall_ms, text));
+            }
             match look.outcome {
                 Outcome::Done => {}
                 Outcome::Failed(fault) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api::operation::{OperationRecord, OperationState};
+use api::operation::{OperationKind, OperationRecord, OperationState};
 use catalog::mutant;
 use types::OperationId;
 use types::settings::MOVES_PER_NODE;
@@ -19,6 +19,9 @@ pub(crate) struct Queue {
     /// Copies to and from each node.
     copies: BTreeMap<u64, u64>,
     copies_max: u64,
+    /// The compaction that runs: there is one at a time in the whole cluster, so that one node at a time has the
+    /// work.
+    compacts: Option<u64>,
 }
 
 impl Queue {
@@ -27,18 +30,22 @@ impl Queue {
             first: BTreeMap::new(),
             copies: BTreeMap::new(),
             copies_max: sight.catalog.setting(&MOVES_PER_NODE),
+            compacts: None,
         };
         for operation in family.active.values() {
             let running = operation.state() == OperationState::Running;
             let Some(group) = operation.group else { continue };
             if running {
                 queue.first.insert(group, operation.id);
-            } else {
+            } else if !kind::stands_back(operation) {
                 queue.first.entry(group).or_insert(operation.id);
             }
             let copying = matches!(Step::of(operation), Some(Step::Add | Step::CatchUp));
             if running && copying {
                 queue.note_copy(sight, operation);
+            }
+            if running && compacts(operation) {
+                queue.compacts = Some(operation.id);
             }
         }
         queue
@@ -61,6 +68,9 @@ impl Queue {
             let name = sight.group_name(group);
             return Err(Wait::queued(format!("operation {first} on {name} has to end first")));
         }
+        if let Some(other) = self.compacts.filter(|_| compacts(operation)) {
+            return Err(Wait::queued(format!("operation {other} compacts, and one at a time may")));
+        }
         let full = self
             .copied_at(sight, operation)
             .into_iter()
@@ -76,7 +86,14 @@ impl Queue {
     }
 
     /// It has begun.
-    pub(crate) fn note_copy(&mut self, sight: &Sight<'_>, operation: &OperationRecord) {
+    pub(crate) fn note_begun(&mut self, sight: &Sight<'_>, operation: &OperationRecord) {
+        self.note_copy(sight, operation);
+        if compacts(operation) {
+            self.compacts = Some(operation.id);
+        }
+    }
+
+    fn note_copy(&mut self, sight: &Sight<'_>, operation: &OperationRecord) {
         for node in self.copied_at(sight, operation) {
             *self.copies.entry(node).or_default() += 1;
         }
@@ -90,4 +107,9 @@ impl Queue {
         nodes.dedup();
         nodes
     }
+}
+
+/// Whether an operation compacts replicas.
+fn compacts(operation: &OperationRecord) -> bool {
+    matches!(operation.kind, Some(OperationKind::Compact(_)))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::catalog::{CatalogOp, Established, GroupReplica, ObservedMembership, PartitionRecord};
 use api::peer::{DigestAt, Member, Membership, ReplicaReport, ReplicaState};
 use types::settings::AUTO_FAILOVER;
-use types::{GroupId, LogIndex, NodeId};
+use types::{GroupId, LogIndex, NodeId, OperationId};
 
 use crate::model::Cluster;
 
@@ -32,6 +32,10 @@ pub struct Replica {
     /// It lacks what the others have, until somebody leads: it is not elected.
     pub is_behind: bool,
     pub digests: BTreeMap<u64, u8>,
+    /// The operation for which it was compacted last.
+    pub compacted: u64,
+    /// It is too large to be compacted.
+    pub is_large: bool,
 }
 
 impl Group {
@@ -248,6 +252,12 @@ impl Group {
         Some(LogIndex(index))
     }
 
+    /// The replica on a node is compacted, if that is up.
+    pub fn compact(&mut self, cluster: &Cluster, node: NodeId, operation: OperationId) {
+        let here = self.replicas.values_mut().filter(|replica| NodeId(replica.node) == node);
+        here.filter(|_| cluster.is_up(node)).for_each(|replica| replica.compacted = operation.get());
+    }
+
     /// What a node reports of its replicas; one that is down has said it before.
     pub fn reports(&self, group: GroupId, node: NodeId) -> Vec<ReplicaReport> {
         let here = self.replicas.iter().filter(|(_, replica)| replica.node == node.get());
@@ -288,6 +298,11 @@ impl Group {
                 .iter()
                 .map(|(index, hash)| DigestAt { index: *index, hash: vec![*hash; 16].into(), records: 100 })
                 .collect(),
+            compacted: replica.compacted,
+            compaction_left: match replica.is_large && replica.compacted > 0 {
+                true => "it is large".into(),
+                false => String::new(),
+            },
             ..Default::default()
         }
     }

@@ -223,7 +223,7 @@ impl Cluster {
     pub fn obey(&mut self, directive: &Directive) {
         let group = match directive {
             Directive::MoveLeader { group, .. } | Directive::CutLog { group } => *group,
-            Directive::Digest { group, .. } => *group,
+            Directive::Digest { group, .. } | Directive::Compact { group, .. } => *group,
         };
         let Some(mut state) = self.groups.remove(&group) else { return };
         match directive {
@@ -234,6 +234,7 @@ impl Cluster {
                 }
             }
             Directive::CutLog { .. } => {}
+            Directive::Compact { node, operation, .. } => state.compact(self, *node, *operation),
         }
         self.groups.insert(group, state);
     }

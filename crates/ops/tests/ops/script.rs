@@ -116,6 +116,7 @@ impl World {
             "set" => cluster.set(words.argument(0), words.argument(1)),
             "refuse" => cluster.refuses = words.list("edits").into_iter().map(String::from).collect(),
             "corrupt" => replicas(cluster, |replica| replica.is_corrupt = true),
+            "large" => replicas(cluster, |replica| replica.is_large = true),
             "behind" => replicas(cluster, |replica| replica.is_behind = true),
             "lose" => {
                 let (group, node) = (GroupId(words.number(0)), words.number(1));
@@ -317,6 +318,7 @@ pub fn request(words: &Words<'_>) -> OperationRequest {
     OperationRequest {
         kind: words.argument(0).into(),
         table: words.text("table").map(String::from),
+        namespace: words.text("namespace").map(String::from),
         partitions: words.list("partitions").into_iter().map(parse).collect(),
         node: words.value("node"),
         from: words.value("from"),

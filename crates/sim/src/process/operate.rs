@@ -5,7 +5,7 @@ use api::admin::{OperationRequest, Permit, PermitRequest};
 use api::catalog::CatalogOp;
 use api::entry::RequestKind;
 use api::operation::{OperationChange, PermitChange};
-use api::peer::{Access, CutLog, ReplicaState};
+use api::peer::{Access, CompactState, CutLog, ReplicaState};
 use bytes::Bytes;
 use catalog::Catalog;
 use catalog::status::{Observation, Observations};
@@ -13,7 +13,7 @@ use env::Clock;
 use node::Call;
 use node::operate::Word;
 use ops::{Observed, Planned};
-use replication::Input;
+use replication::{Compacted, Input};
 use types::settings::MOVE_BYTES_PER_SECOND;
 use types::{Fault, GroupId, LogIndex, NodeId, OperationId};
 
@@ -133,6 +133,10 @@ impl Process {
             Word::Cut(node, cut) => {
                 out.send(self.place, node, Channel::Raft, Packet::Cut(cut));
             }
+            Word::Compact(node, compact) if node == self.id => self.compact_now(compact),
+            Word::Compact(node, compact) => {
+                out.send(self.place, node, Channel::Bulk, Packet::Compact(compact));
+            }
             Word::Digest(group, operation) => {
                 let (access, kind) = (Access::Write, RequestKind::Digest);
                 let call = Call { group, access, kind, body: Bytes::new() };
@@ -147,6 +151,13 @@ impl Process {
         if self.replicas.contains_key(&group) {
             self.input(Input::CutNow(group), out);
             self.flush_all(out);
+        }
+    }
+
+    /// States in memory have nothing to give back; that is said.
+    pub(super) fn compact_now(&mut self, compact: CompactState) {
+        if let Some(shared) = self.shared.get(&GroupId(compact.group)) {
+            shared.set_compacted(Compacted { operation: compact.operation, left: String::new() });
         }
     }
 
