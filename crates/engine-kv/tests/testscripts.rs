@@ -130,6 +130,8 @@ fn show(reply: &KvReply) -> String {
         }
         KvAnswer::Error(error) => format!("error {:?}", KvError::try_from(*error).unwrap()),
         KvAnswer::Refusal(text) => format!("refused {text}"),
+        KvAnswer::Imported(imported) => format!("{imported:?}"),
+        KvAnswer::Places(places) => format!("{places:?}"),
         KvAnswer::Double(number) => format!("{number:?}"),
         KvAnswer::Scored(scored) => {
             let shown = scored.members.iter().map(|it| format!("{} {}", quoted(&it.member), it.score));
