@@ -147,9 +147,15 @@ pub(crate) fn scan(call: &mut Call<'_>) -> Parsed {
     Ok(Plan::Walk(Walk::Scan(page)))
 }
 
-/// Like `strtoul`, which Redis uses: empty is 0.
+/// Like `strtoul`, which Redis uses: empty is 0, and a minus counts down from the end.
 pub(super) fn parse_cursor(text: &[u8]) -> Option<u64> {
-    if text.is_empty() { Some(0) } else { std::str::from_utf8(text).ok()?.parse().ok() }
+    let (negative, digits) = match text {
+        [] => return Some(0),
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
+    };
+    let number: u64 = std::str::from_utf8(digits).ok().filter(|_| digits.first() != Some(&b'+'))?.parse().ok()?;
+    Some(if negative { number.wrapping_neg() } else { number })
 }
 
 pub(crate) fn randomkey(_: &mut Call<'_>) -> Parsed {
