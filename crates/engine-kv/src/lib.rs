@@ -67,6 +67,7 @@ mod bits;
 mod chance;
 mod collection;
 mod digest;
+mod dump;
 mod elements;
 mod engine;
 mod export;

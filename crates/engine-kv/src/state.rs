@@ -21,8 +21,8 @@ use crate::reader::KvReader;
 use crate::snapshot::KvSnapshot;
 use crate::staging::Staging;
 use crate::{
-    bits, digest, generic, hashes, hyperloglog, import, keys, lists, reader, reply, sets, sorted, strings,
-    transaction, typed,
+    bits, digest, dump, generic, hashes, hyperloglog, import, keys, lists, reader, reply, sets, sorted,
+    strings, transaction, typed,
 };
 
 /// How a request ends early.
@@ -181,6 +181,7 @@ pub(crate) fn write(staging: &mut Staging, context: &ApplyContext, op: &KvOp) ->
             Ok(reply::ok())
         }
         KvOp::IfEqual(request) => strings::if_equal(staging, context, request),
+        KvOp::Restore(request) => dump::restore(staging, context, request),
         KvOp::Typed(request) => typed::write(staging, context, request),
         KvOp::Hash(request) => hashes::write(staging, context, request),
         KvOp::List(request) => lists::write(staging, context, request),

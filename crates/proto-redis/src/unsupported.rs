@@ -51,7 +51,7 @@ pub const UNSUPPORTED: &[(&str, &[&str])] = &[
     ),
     (
         "moving values as opaque bytes is not part of this release",
-        &["dump", "migrate", "restore", "restore-asking"],
+        &["migrate", "restore-asking"],
     ),
     ("there is one database, number 0", &["move", "swapdb"]),
     ("there is one user; the password is given to 'skein up --requirepass'", &["acl"]),

@@ -24,7 +24,7 @@ pub fn dump(value: &Value) -> Bytes {
 /// # Errors
 /// [`RdbError::Version`] and [`RdbError::Checksum`] before anything else; then what is wrong with the value.
 pub fn restore(payload: &Bytes) -> Result<Value, RdbError> {
-    let body_bytes = payload.len().checked_sub(FOOTER_BYTES).ok_or(RdbError::Ends)?;
+    let body_bytes = payload.len().checked_sub(FOOTER_BYTES).ok_or(RdbError::Checksum)?;
     let mut footer = payload.slice(body_bytes..);
     if u16::from_le_bytes(footer.array()?) > VERSION_READ_MAX {
         return Err(RdbError::Version);
@@ -81,7 +81,7 @@ mod tests {
             let error = restore(&changed.into()).unwrap_err();
             assert!(matches!(error, RdbError::Checksum | RdbError::Version), "{error}");
         }
-        assert!(matches!(restore(&Bytes::new()), Err(RdbError::Ends)));
+        assert!(matches!(restore(&Bytes::new()), Err(RdbError::Checksum)));
     }
 
     proptest! {

@@ -215,6 +215,7 @@ macro_rules! commands {
 mod bitmap;
 mod blocking;
 mod connection;
+mod dump;
 mod generic;
 mod lists;
 mod geo;
@@ -229,8 +230,10 @@ mod zankv;
 
 /// Every chapter.
 const CHAPTERS: &[&[Command]] = &[
-    bitmap::BITMAP, blocking::BLOCKING,
+    bitmap::BITMAP,
+    blocking::BLOCKING,
     connection::CONNECTION,
+    dump::DUMP,
     generic::GENERIC,
     geo::GEO,
     hashes::HASHES,
