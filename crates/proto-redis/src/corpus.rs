@@ -98,7 +98,7 @@ fn render_to(reply: &Reply, out: &mut String) {
         Reply::Bulk(bytes) => write!(out, "{}", quoted(bytes)),
         Reply::Null => write!(out, "nil"),
         Reply::NullArray => write!(out, "nil-array"),
-        Reply::Double(number) => write!(out, ",{number}"),
+        Reply::Double(number) | Reply::Coordinate(number) => write!(out, ",{number}"),
         Reply::Bool(yes) => write!(out, "#{yes}"),
         Reply::BigNumber(digits) => write!(out, "({}", text(digits)),
         Reply::Verbatim { text, .. } => write!(out, "={}", quoted(text)),

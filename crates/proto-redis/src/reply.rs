@@ -1,5 +1,6 @@
 //! Replies, and their bytes in RESP2 and RESP3.
 
+use crate::float;
 use crate::text::{ErrorText, put_integer};
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -48,6 +49,8 @@ pub enum Reply {
     Set(Vec<Reply>),
     /// A decimal number; its text in RESP2.
     Double(f64),
+    /// A decimal number with all its decimals, up to 17 of them; its text in RESP2.
+    Coordinate(f64),
     /// True or false; 1 or 0 in RESP2.
     Bool(bool),
     /// A whole number of any length, in decimal; its text in RESP2.
@@ -109,8 +112,10 @@ impl Reply {
             Reply::Push(items) => put_items(out, if resp3 { b'>' } else { b'*' }, items, protocol),
             Reply::Map(pairs) => put_map(out, pairs, protocol),
             Reply::Pairs(pairs) => put_pairs(out, pairs, protocol),
-            Reply::Double(number) if resp3 => put_line(out, b',', double_text(*number).as_bytes()),
-            Reply::Double(number) => put_bulk(out, b'$', double_text(*number).as_bytes()),
+            Reply::Double(number) if resp3 => put_line(out, b',', float::text(*number).as_bytes()),
+            Reply::Double(number) => put_bulk(out, b'$', float::text(*number).as_bytes()),
+            Reply::Coordinate(number) if resp3 => put_line(out, b',', float::decimal_text(*number).as_bytes()),
+            Reply::Coordinate(number) => put_bulk(out, b'$', float::decimal_text(*number).as_bytes()),
             Reply::Bool(yes) if resp3 => out.put_slice(if *yes { b"#t\r\n" } else { b"#f\r\n" }),
             Reply::Bool(yes) => put_head(out, b':', i64::from(*yes)),
             Reply::BigNumber(digits) if resp3 => put_line(out, b'(', digits),
@@ -187,16 +192,6 @@ fn put_pairs(out: &mut BytesMut, pairs: &[(Reply, Reply)], protocol: Protocol) {
     }
 }
 
-fn double_text(number: f64) -> String {
-    if number.is_nan() {
-        "nan".to_owned()
-    } else if number.is_infinite() {
-        if number > 0.0 { "inf".to_owned() } else { "-inf".to_owned() }
-    } else {
-        number.to_string()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +216,8 @@ mod tests {
             (Reply::Set(vec![Reply::Bool(true)]), "*1\r\n:1\r\n", "~1\r\n#t\r\n"),
             (Reply::Double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
             (Reply::Double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n"),
+            (Reply::Double(0.1), "$19\r\n0.10000000000000001\r\n", ",0.10000000000000001\r\n"),
+            (Reply::Coordinate(1e-7), "$19\r\n0.00000010000000000\r\n", ",0.00000010000000000\r\n"),
             (Reply::BigNumber(Bytes::from_static(b"12")), "$2\r\n12\r\n", "(12\r\n"),
             (verbatim, "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
             (Reply::Push(vec![]), "*0\r\n", ">0\r\n"),

@@ -1,10 +1,10 @@
 //! Adding members, changing their scores, removing members by name.
 
-use api::kv::{KeyAndMembers, KvAnswer, KvError, SortedAdd};
+use api::kv::{KeyAndMembers, KvError, SortedAdd};
 use engine::ApplyContext;
 
 use super::change::SortedEdit;
-use crate::reader::encode;
+use crate::members::check_names;
 use crate::reply;
 use crate::staging::Staging;
 use crate::state::{Outcome, Stop};
@@ -18,6 +18,7 @@ pub(super) fn add(staging: &mut Staging, context: &ApplyContext, add: &SortedAdd
     if is_odd || add.members.iter().any(|member| member.score.is_nan()) {
         return Err(Stop::Refused(KvError::Unsupported));
     }
+    check_names(add.members.iter().map(|scored| &scored.member))?;
     let mut set = SortedEdit::open(staging, context, &add.key)?;
     let (mut added, mut changed) = (0, 0);
     let mut last = None;
@@ -25,7 +26,7 @@ pub(super) fn add(staging: &mut Staging, context: &ApplyContext, add: &SortedAdd
         let before = set.score(staging, context, &scored.member)?;
         let Some(score) = new_score(add, before, scored.score) else { continue };
         if score.is_nan() {
-            return Ok(encode(KvAnswer::Refusal(NOT_A_NUMBER.into())));
+            return Ok(reply::refusal(NOT_A_NUMBER));
         }
         last = Some(score);
         if before == Some(score) {

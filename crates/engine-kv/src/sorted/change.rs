@@ -56,8 +56,8 @@ impl SortedEdit {
         context: &ApplyContext,
         member: &[u8],
     ) -> Result<Option<f64>, EngineError> {
-        let value = self.edit.parts.get(&staging.look(context), &member_key(member))?;
-        value.map(|value| place::score_in(&value)).transpose()
+        let look = staging.look(context);
+        Sorted::new(&look, self.edit.parts, self.edit.count, self.root).score(member)
     }
 
     /// Gives a member a score; `before` is the one it has.
@@ -133,9 +133,9 @@ impl SortedEdit {
         self.note(place, false);
     }
 
-    /// What is added and removed again, or the other way round, is no change.
+    /// What is added and removed again, or the other way round, is no change. Without an index nobody asks.
     fn note(&mut self, place: Bytes, added: bool) {
-        if self.places.remove(&place).is_none() {
+        if self.root.levels > 0 && self.places.remove(&place).is_none() {
             self.places.insert(place, added);
         }
     }

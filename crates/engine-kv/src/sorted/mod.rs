@@ -50,7 +50,10 @@ mod bounds;
 mod change;
 #[cfg(test)]
 mod check;
+mod choose;
+mod combine;
 mod index;
+mod near;
 mod place;
 mod range;
 mod read;
@@ -76,6 +79,11 @@ pub(crate) fn read(look: &dyn Look, request: &SortedRequest) -> Outcome {
         Some(SortedOp::Rank(ask)) => range::rank(look, ask),
         Some(SortedOp::Range(ask)) => range::range(look, ask),
         Some(SortedOp::Count(ask)) => range::count(look, ask),
+        Some(SortedOp::Choose(ask)) => choose::choose(look, ask),
+        Some(SortedOp::Scan(ask)) => choose::page(look, ask),
+        Some(SortedOp::Combined(ask)) => combine::combined(look, ask),
+        Some(SortedOp::CommonCount(ask)) => combine::common_count(look, ask),
+        Some(SortedOp::Near(ask)) => near::near(look, ask),
         _ => Err(Stop::Refused(KvError::Unsupported)),
     }
 }
@@ -87,6 +95,9 @@ pub(crate) fn write(staging: &mut Staging, context: &ApplyContext, request: &Sor
         Some(SortedOp::Remove(remove)) => add::remove(staging, context, remove),
         Some(SortedOp::RemoveBetween(remove)) => remove::remove_between(staging, context, remove),
         Some(SortedOp::PopFirst(pop)) => remove::pop_first(staging, context, pop),
+        Some(SortedOp::StoreRange(store)) => combine::store_range(staging, context, store),
+        Some(SortedOp::StoreCombined(store)) => combine::store_combined(staging, context, store),
+        Some(SortedOp::StoreNear(store)) => near::store_near(staging, context, store),
         _ => read(&staging.look(context), request),
     }
 }

@@ -125,6 +125,11 @@ impl Scored {
         &self.members
     }
 
+    /// What was added, to go elsewhere.
+    pub(super) fn into_members(self) -> Vec<ScoredMember> {
+        self.members
+    }
+
     /// The answer.
     pub(super) fn answer(self) -> KvAnswer {
         KvAnswer::Scored(ScoredMembers { members: self.members, next: None })

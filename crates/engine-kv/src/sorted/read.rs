@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use bytes::{Buf, Bytes};
 use engine::EngineError;
+use types::limits::MEMBER_BYTES_MAX;
 
 use super::index::{Node, Root, node_key, split_node_key};
 use super::place::{self, PLACE, damaged, place_key, split_place};
@@ -47,6 +48,10 @@ impl<'a> Sorted<'a> {
 
     /// The score of a member.
     pub(crate) fn score(&self, member: &[u8]) -> Result<Option<f64>, EngineError> {
+        // What is too long to be stored is not there.
+        if member.len() > MEMBER_BYTES_MAX {
+            return Ok(None);
+        }
         let value = self.parts.get(self.look, &place::member_key(member))?;
         value.map(|value| place::score_in(&value)).transpose()
     }
