@@ -19,6 +19,7 @@ mod lookup;
 mod operations;
 mod topology;
 
+mod zankv;
 pub use directory::Directory;
 pub use http::{Client, Health};
 pub use lookup::Lookup;

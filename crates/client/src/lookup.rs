@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use api::auth::Secret;
 use types::{ErrorCode, Fault};
 
 use crate::directory::{Directory, read_secret};
@@ -49,6 +50,17 @@ impl Lookup {
             None => None,
         };
         Ok(Client::new(addresses, secret.as_ref()))
+    }
+
+    /// The cluster's secret.
+    ///
+    /// # Errors
+    /// What reading it says.
+    pub fn secret(&self) -> Result<Secret, Fault> {
+        match &self.secret_file {
+            Some(path) => read_secret(path),
+            None => self.directory().secret(),
+        }
     }
 
     /// The directory that was named, or the one that `skein up` uses when none is.

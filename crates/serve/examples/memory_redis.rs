@@ -6,6 +6,7 @@
 mod memory;
 
 use std::fs::File;
+use std::sync::Arc;
 
 use serve::listen;
 use serve::redis::{RedisConfig, RedisFace, RedisListeners, default_threads};
@@ -19,7 +20,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         plain: listen::bind(&format!("127.0.0.1:{port}"))?,
         zankv: listen::bind(&format!("127.0.0.1:{}", port + 2))?,
     };
-    let config = RedisConfig { password: None, threads, directory: String::new(), connections_max: 10_000 };
+    let config = RedisConfig {
+        password: None,
+        threads,
+        directory: String::new(),
+        connections_max: 10_000,
+        clock: Arc::new(env::OsClock),
+    };
     let _face = RedisFace::start(config, listeners, memory::Memory::start(8, log))?;
     eprintln!("serving at 127.0.0.1:{port} with {threads} threads");
     loop {

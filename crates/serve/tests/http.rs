@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // the whole file is a test
 
+#[path = "http/zankv.rs"]
+mod zankv;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -46,6 +49,7 @@ impl Operations for Dummy {
             seconds: 0,
             lowest_fault_tolerance: 1,
             notes: Vec::new(),
+            joins: None,
         })
     }
     fn start(&self, _: StartOperation) -> Answer<Operation> {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // the whole file is a test
 
 mod memory;
+#[path = "redis/statistics.rs"]
+mod statistics;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -33,8 +35,13 @@ impl Server {
     }
 
     fn with(change: impl FnOnce(&mut RedisConfig)) -> Self {
-        let mut config =
-            RedisConfig { password: None, threads: 2, directory: "/data".into(), connections_max: 100 };
+        let mut config = RedisConfig {
+            password: None,
+            threads: 2,
+            directory: "/data".into(),
+            connections_max: 100,
+            clock: Arc::new(env::OsClock),
+        };
         change(&mut config);
         let (plain, zankv) = (listen::bind("127.0.0.1:0").unwrap(), listen::bind("127.0.0.1:0").unwrap());
         let port = |listener: &std::net::TcpListener| listener.local_addr().unwrap().port();

@@ -50,5 +50,20 @@ metrics! {
     FRAMES_DROPPED "skein_frames_dropped_total" Counter "Frames to peers dropped because a queue was full.";
     FRAMES_REFUSED "skein_frames_refused_total" Counter "Frames from peers refused by validation.";
     RESIDENT_BYTES "skein_resident_bytes" Gauge "Resident memory of the process.";
+    SLOW_COMMANDS "skein_slow_commands_total" Counter "Commands that took longer than slowlog-log-slower-than.";
+    WRITES "skein_writes_total" Counter "Writes to one key answered to clients of this node.";
+    WRITES_SLOW "skein_writes_over_128_ms_total" Counter "Writes to one key that took 128 ms or more from the command to its reply.";
+    READY "skein_ready" Gauge "1 while this node serves, 0 while it does not.";
+    DISK_FREE "skein_disk_free_bytes" Gauge "Bytes that the disk of this node has left for data.";
+    DISK_TOTAL "skein_disk_bytes" Gauge "Bytes of the disk of this node.";
+    NODES "skein_nodes" Gauge "Data nodes that the catalog knows; told by nodes that replicate it, like all that follow.";
+    NODES_UP "skein_nodes_up" Gauge "Data nodes that are not down.";
+    CLUSTER_STABLE "skein_cluster_stable" Gauge "1 if everything is in sync, all nodes are up and nothing is under way that takes that away.";
+    PARTITIONS "skein_partitions" Gauge "Partitions of all tables.";
+    PARTITIONS_UNSERVED "skein_partitions_unserved" Gauge "Partitions without a leader that has a majority.";
+    PARTITIONS_DEGRADED "skein_partitions_degraded" Gauge "Partitions that are served with less redundancy than wished.";
+    REPLICA_LAG "skein_replica_lag_entries" Gauge "Log entries that the replica which is furthest behind its leader, on a node that is up, has yet to apply.";
+    OPERATIONS_ACTIVE "skein_operations_active" Gauge "Operations that have not ended, parts not counted.";
+    OPERATIONS_FAILED "skein_operations_failed" Gauge "Operations that have failed and are remembered, parts not counted.";
     CPU_SECONDS "skein_cpu_seconds_total" Counter "Processor time used by the process.";
 }

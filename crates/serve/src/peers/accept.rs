@@ -125,9 +125,10 @@ impl Conversation<'_> {
             }
             (Channel::Raft, frame @ Frame::Report(_))
             | (Channel::Requests, frame @ (Frame::Transfer(_) | Frame::CutLog(_)))
-            | (Channel::Bulk, frame @ (Frame::Chunk(_) | Frame::ChunkAck(_) | Frame::Catalog(_))) => {
-                self.voice.deliver(|| handler.frame(origin, frame))
-            }
+            | (
+                Channel::Bulk,
+                frame @ (Frame::Chunk(_) | Frame::ChunkAck(_) | Frame::Catalog(_) | Frame::Compact(_)),
+            ) => self.voice.deliver(|| handler.frame(origin, frame)),
             _ => return Err(WireError::OutOfPlace),
         })
     }

@@ -102,6 +102,7 @@ impl Item {
                 Item::Frame(Frame::Transfer(body)) => body.encoded_len(),
                 Item::Frame(Frame::Catalog(body)) => body.encoded_len(),
                 Item::Frame(Frame::CutLog(body)) => body.encoded_len(),
+                Item::Frame(Frame::Compact(body)) => body.encoded_len(),
                 // Handshakes and batches are not queued.
                 Item::Frame(_) => 0,
             }

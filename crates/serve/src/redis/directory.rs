@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use catalog::{DEFAULT_NAMESPACE, DEFAULT_TABLE, TableRoute};
+use catalog::{DEFAULT_NAMESPACE, DEFAULT_TABLE, NAMESPACE_TABLE, TableRoute};
 use proto_redis::{ErrorText, Place, Target, fault_error};
+use types::buckets::WriteStatistics;
 use types::hash::HashRule;
 use types::{ErrorCode, Fault, GroupId};
 
+use super::statistics::Statistics;
 use super::{Addressing, Backend, NamedRoute};
 
 /// All tables at one version of the routes. A [`Target`] names a table by its place in `tables`.
 pub(crate) struct Directory {
     version: u64,
     tables: Vec<NamedRoute>,
+    /// Where writes are counted.
+    writes: BTreeMap<GroupId, Arc<WriteStatistics>>,
     /// Places in `tables` by namespace and name.
     names: BTreeMap<String, BTreeMap<String, usize>>,
     /// The place of the default table.
@@ -25,7 +29,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    fn new(version: u64, mut tables: Vec<NamedRoute>) -> Self {
+    fn new(version: u64, mut tables: Vec<NamedRoute>, statistics: &Statistics) -> Self {
         // By id: a table that is made during a scan comes after all that were there.
         tables.sort_by_key(|named| named.route.table);
         let mut names: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
@@ -37,10 +41,15 @@ impl Directory {
             let partitions = tables[place].route.partitions.len() as u32;
             (0..partitions).map(move |partition| Target { table: place as u64, partition })
         };
-        let named = (0..tables.len()).filter(|&place| tables[place].namespace != DEFAULT_NAMESPACE);
+        // Tables of the default namespace belong to the other port; its namespace of ZanKV's, if there is one, not.
+        let is_named =
+            |named: &NamedRoute| named.namespace != DEFAULT_NAMESPACE || named.name == NAMESPACE_TABLE;
+        let named = (0..tables.len()).filter(|&place| is_named(&tables[place]));
         let (plain_targets, zankv_targets) =
             (plain.into_iter().flat_map(targets).collect(), named.flat_map(targets).collect());
-        Self { version, tables, names, plain, plain_targets, zankv_targets }
+        let groups = tables.iter().flat_map(|named| &named.route.partitions).map(|partition| partition.group);
+        let writes = statistics.writes_of(groups);
+        Self { version, tables, writes, names, plain, plain_targets, zankv_targets }
     }
 
     /// Where a key lives.
@@ -67,6 +76,11 @@ impl Directory {
     /// The group of a partition.
     pub(crate) fn group(&self, target: Target) -> GroupId {
         self.tables[target.table as usize].route.partitions[target.partition as usize].group
+    }
+
+    /// Where writes to a group are counted; nothing once it is gone.
+    pub(crate) fn writes(&self, group: GroupId) -> Option<&WriteStatistics> {
+        self.writes.get(&group).map(Arc::as_ref)
     }
 
     /// Every partition that commands about everything mean: those of the default table on the plain port,
@@ -103,9 +117,9 @@ impl Directory {
         self.plain.map_or(0, |place| replicas_of(&self.tables[place].route)).saturating_sub(1)
     }
 
-    /// The table that a ZanKV key names, and the key as it is stored there: `table:rest`, which is also
-    /// what ZanKV hashes. Tables of the default namespace hash by tag; their keys are stored as the plain
-    /// port knows them.
+    /// The table that a ZanKV key names, or else the one that has all of its namespace, and the key as it is
+    /// stored there: `table:rest`, which is also what ZanKV hashes. Tables of the default namespace hash by tag;
+    /// their keys are stored as the plain port knows them.
     fn named(&self, key: &Bytes) -> Result<(usize, Bytes), ErrorText> {
         let mut colons = key.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(place, _)| place);
         let (Some(first), Some(second)) = (colons.next(), colons.next()) else {
@@ -113,9 +127,11 @@ impl Directory {
             return Err(no_table("a key of this port is namespace:table:rest"));
         };
         let text = |range| std::str::from_utf8(&key[range]).ok();
-        let found = text(0..first)
-            .and_then(|namespace| self.names.get(namespace))
-            .and_then(|tables| tables.get(text(first + 1..second)?));
+        let tables = text(0..first).and_then(|namespace| self.names.get(namespace));
+        let found = tables.and_then(|tables| {
+            let own = text(first + 1..second).and_then(|name| tables.get(name));
+            own.or_else(|| tables.get(NAMESPACE_TABLE).filter(|_| second > first + 1))
+        });
         let Some(&table) = found else {
             // A node that knows no tables yet does not know that there is no such table.
             self.check()?;
@@ -135,11 +151,11 @@ pub(crate) struct Directories(Mutex<Arc<Directory>>);
 impl Directories {
     /// Knows no table yet.
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Arc::new(Directory::new(u64::MAX, Vec::new()))))
+        Self(Mutex::new(Arc::new(Directory::new(u64::MAX, Vec::new(), &Statistics::new()))))
     }
 
     /// Brings a worker's copy up to date. Costs one comparison while nothing has changed.
-    pub(crate) fn refresh(&self, known: &mut Arc<Directory>, backend: &dyn Backend) {
+    pub(crate) fn refresh(&self, known: &mut Arc<Directory>, backend: &dyn Backend, statistics: &Statistics) {
         let version = backend.routes_version();
         if known.version == version {
             return;
@@ -147,7 +163,7 @@ impl Directories {
         let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if newest.version != version {
             // Read after its version: it may be newer than that, then it is read once more.
-            *newest = Arc::new(Directory::new(version, backend.tables()));
+            *newest = Arc::new(Directory::new(version, backend.tables(), statistics));
         }
         *known = newest.clone();
     }
@@ -202,6 +218,7 @@ mod tests {
                 table("cp", "table", 2, 16, HashRule::Whole),
                 table(DEFAULT_NAMESPACE, DEFAULT_TABLE, 1, 8, HashRule::Tag),
             ],
+            &Statistics::new(),
         );
         let place = |addressing, key: &'static str| {
             let key = Bytes::from_static(key.as_bytes());
@@ -230,8 +247,46 @@ mod tests {
     }
 
     #[test]
+    fn in_a_namespace_of_zankv_every_table_is_there() {
+        let directory = Directory::new(
+            1,
+            vec![
+                table(DEFAULT_NAMESPACE, DEFAULT_TABLE, 1, 8, HashRule::Tag),
+                table("cp", NAMESPACE_TABLE, 2, 16, HashRule::Whole),
+                table("cp", "own", 3, 2, HashRule::Whole),
+                table(DEFAULT_NAMESPACE, NAMESPACE_TABLE, 4, 4, HashRule::Whole),
+            ],
+            &Statistics::new(),
+        );
+        let place = |key: &'static [u8]| {
+            directory.place(Addressing::Zankv, &Bytes::from_static(key)).map(|place| {
+                (directory.group(place.target).get(), String::from_utf8_lossy(&place.key).into_owned())
+            })
+        };
+        // The vectors of ZanKV itself: partition 2 of 16, and 15 of 16.
+        assert_eq!(place(b"cp:table:key1").unwrap(), (202, "table:key1".into()));
+        assert_eq!(place(b"cp:test_perf_kv3:0000000002").unwrap(), (215, "test_perf_kv3:0000000002".into()));
+        assert_eq!(place(b"cp:own:x").unwrap().0 / 100, 3, "a table of its own");
+        assert_eq!(place(b"cp:_:x").unwrap().1, "_:x", "one that is called like that");
+        assert!(place(b"cp:any thing \xff:x").is_ok(), "a table is any bytes");
+        assert_eq!(place(b"default:flow:x").unwrap().0 / 100, 4);
+        assert_eq!(
+            place(b"default:default:x").unwrap(),
+            (place(b"default:default:x").unwrap().0, "x".into())
+        );
+        for bad in [&b"cp:table"[..], b"cp::x", b"other:table:x", b":table:x"] {
+            assert!(place(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+        let targets = directory.targets(Addressing::Zankv);
+        assert_eq!(targets.len(), 16 + 2 + 4);
+        let of_default = *targets.last().unwrap();
+        let shown = directory.shown(Addressing::Zankv, of_default, Bytes::from_static(b"flow:x"));
+        assert_eq!(shown, "default:flow:x");
+    }
+
+    #[test]
     fn without_a_default_table_the_node_is_still_loading() {
-        let directory = Directory::new(1, Vec::new());
+        let directory = Directory::new(1, Vec::new(), &Statistics::new());
         let error = directory.place(Addressing::Plain, &Bytes::from_static(b"a")).unwrap_err();
         assert!(error.to_string().starts_with("LOADING "), "{error}");
         let error = directory.place(Addressing::Zankv, &Bytes::from_static(b"n:t:a")).unwrap_err();
