@@ -57,10 +57,10 @@ impl Number {
         };
         let start = spaces + sign;
         let rest = &text[start..];
-        let (value, length, is_exact_zero) = word(rest).or_else(|| hexadecimal(rest)).or_else(|| decimal(rest))?;
+        let (value, length, is_exact_zero) =
+            word(rest).or_else(|| hexadecimal(rest)).or_else(|| decimal(rest))?;
         let is_infinite_word = rest.first().is_some_and(u8::is_ascii_alphabetic);
-        let is_out_of_range =
-            (value.is_infinite() && !is_infinite_word) || (value == 0.0 && !is_exact_zero);
+        let is_out_of_range = (value.is_infinite() && !is_infinite_word) || (value == 0.0 && !is_exact_zero);
         Some(Self { value: if is_negative { -value } else { value }, used: start + length, is_out_of_range })
     }
 }
@@ -229,7 +229,8 @@ mod tests {
         for (text, number) in cases {
             assert_eq!(double(text.as_bytes()), Some(number), "{text}");
         }
-        let refused = ["", " 1", "1 ", "x", "nan", "1e400", "-1e400", "1e-400", "0x1p9999", "1e", "0x", "--1", "1\0"];
+        let refused =
+            ["", " 1", "1 ", "x", "nan", "1e400", "-1e400", "1e-400", "0x1p9999", "1e", "0x", "--1", "1\0"];
         for text in refused {
             assert_eq!(double(text.as_bytes()), None, "{text:?}");
         }

@@ -162,7 +162,8 @@ impl Area {
     fn bounds(self, middle: Point) -> Bounds {
         let (width, height) = self.halves();
         let to_north = (height / EARTH_RADIUS).to_degrees();
-        let wide = if middle.latitude < 0.0 { middle.latitude - to_north } else { middle.latitude + to_north };
+        let wide =
+            if middle.latitude < 0.0 { middle.latitude - to_north } else { middle.latitude + to_north };
         let to_east = (width / EARTH_RADIUS / libm::cos(wide.to_radians())).to_degrees();
         Bounds {
             west: middle.longitude - to_east,
@@ -233,7 +234,12 @@ impl Cell {
         let cells = (1_u64 << self.steps) as f64;
         let edge = |number: f64, max: f64| -max + number / cells * (2.0 * max);
         let (x, y) = (f64::from(gather(self.bits >> 1)), f64::from(gather(self.bits)));
-        (edge(x, LONGITUDE_MAX), edge(y, LATITUDE_MAX), edge(x + 1.0, LONGITUDE_MAX), edge(y + 1.0, LATITUDE_MAX))
+        (
+            edge(x, LONGITUDE_MAX),
+            edge(y, LATITUDE_MAX),
+            edge(x + 1.0, LONGITUDE_MAX),
+            edge(y + 1.0, LATITUDE_MAX),
+        )
     }
 
     /// The cell beside it; the map goes round in both directions.
@@ -272,7 +278,8 @@ fn spread(number: u32) -> u64 {
 /// Takes the bits from the even places.
 fn gather(bits: u64) -> u32 {
     let mut bits = bits & 0x5555_5555_5555_5555;
-    for (shift, mask) in [(1, SPREADING[3].1), (2, SPREADING[2].1), (4, SPREADING[1].1), (8, SPREADING[0].1)] {
+    for (shift, mask) in [(1, SPREADING[3].1), (2, SPREADING[2].1), (4, SPREADING[1].1), (8, SPREADING[0].1)]
+    {
         bits = (bits | bits >> shift) & mask;
     }
     (bits | bits >> 16) as u32
@@ -305,7 +312,7 @@ mod tests {
     }
 
     fn points() -> impl Strategy<Value = Point> {
-        (-180.0..=180.0, -LATITUDE_MAX..=LATITUDE_MAX)
+        (-180.0..180.0, -LATITUDE_MAX..LATITUDE_MAX)
             .prop_map(|(longitude, latitude)| Point { longitude, latitude })
     }
 

@@ -245,9 +245,7 @@ impl<'a> Source<'a> {
             Some(stored) => {
                 let kind = stored.header.kind;
                 match kind {
-                    Kind::SortedSet => {
-                        Holding::Sorted(Sorted::of(look, &Found::of(look.epoch(), &stored)?)?)
-                    }
+                    Kind::SortedSet => Holding::Sorted(Sorted::of(look, &Found::of(look.epoch(), &stored)?)?),
                     Kind::Set => {
                         let found = Found::of(look.epoch(), &stored)?;
                         Holding::Set(look, found.parts, found.count)

@@ -103,7 +103,9 @@ fn inside(set: &Sorted<'_>, middle: Point, area: Area, enough: usize) -> Result<
         let [from, to] = [from, to].map(|geohash| place_of_bits(sortable(geohash as f64), &[]));
         for member in set.between(&from, &to, false) {
             let (member, score): (Bytes, f64) = member?;
-            let Some(distance) = area.distance_inside(middle, Point::of_geohash(score as u64)) else { continue };
+            let Some(distance) = area.distance_inside(middle, Point::of_geohash(score as u64)) else {
+                continue;
+            };
             bytes += member.len() + RESULT_MEMBER_BYTES;
             if bytes > RESULT_BYTES_MAX {
                 return Err(Stop::Refused(KvError::ResultTooLarge));

@@ -10,8 +10,8 @@ use crate::reply::Reply;
 use crate::table::Call;
 use crate::text::{ErrorText, SYNTAX};
 use api::kv::{
-    GeoArea, GeoCenter, GeoOrder, GeoPoint, GeoRectangle, GeoSearch, GeoStore, Key, KeyAndMembers, ScoredMember,
-    SortedAdd, SortedOp,
+    GeoArea, GeoCenter, GeoOrder, GeoPoint, GeoRectangle, GeoSearch, GeoStore, Key, KeyAndMembers,
+    ScoredMember, SortedAdd, SortedOp,
 };
 use bytes::Bytes;
 use types::geo::Point;
@@ -271,7 +271,8 @@ impl Search {
         let is_by_box = matches!(self.area, Some(GeoArea::Rectangle(_)));
         match (name, rest) {
             (b"count", [number, rest @ ..]) => {
-                self.count = u64::try_from(integer(number)?).ok().filter(|count| *count > 0).ok_or(NO_COUNT)?;
+                self.count =
+                    u64::try_from(integer(number)?).ok().filter(|count| *count > 0).ok_or(NO_COUNT)?;
                 Ok(rest)
             }
             (b"store" | b"storedist", [key, rest @ ..]) if self.options.store => {
@@ -307,10 +308,9 @@ impl Search {
             let text = format!("ERR {what} is not compatible with WITHDIST, WITHHASH and WITHCOORD options");
             return Err(text.into());
         }
-        for (is_missing, what) in [
-            (self.center.is_none(), "FROMMEMBER or FROMLONLAT"),
-            (self.area.is_none(), "BYRADIUS and BYBOX"),
-        ] {
+        for (is_missing, what) in
+            [(self.center.is_none(), "FROMMEMBER or FROMLONLAT"), (self.area.is_none(), "BYRADIUS and BYBOX")]
+        {
             if is_missing {
                 let mut text = format!("ERR exactly one of {what} can be specified for ").into_bytes();
                 text.extend_from_slice(&call.args[0]);

@@ -42,7 +42,9 @@ fn double(reply: KvReply) -> Result<Reply, Fault> {
 /// One member that was removed, flat in both protocols.
 pub(super) fn popped(many: Many) -> Result<Reply, Fault> {
     let (_, found) = taken(many)?;
-    Ok(Reply::Array(found.members.into_iter().map(pair).flat_map(|(member, score)| [member, score]).collect()))
+    Ok(Reply::Array(
+        found.members.into_iter().map(pair).flat_map(|(member, score)| [member, score]).collect(),
+    ))
 }
 
 /// Members that were removed from the one key.

@@ -106,8 +106,10 @@ fn options(
     while let [word, tail @ ..] = rest {
         if has_weights && is_word(word, "WEIGHTS") && tail.len() >= keys.len() {
             let (weights, tail) = tail.split_at(keys.len());
-            combine.weights =
-                weights.iter().map(|text| float::double(text).ok_or(NOT_A_WEIGHT)).collect::<Result<_, _>>()?;
+            combine.weights = weights
+                .iter()
+                .map(|text| float::double(text).ok_or(NOT_A_WEIGHT))
+                .collect::<Result<_, _>>()?;
             rest = tail;
         } else if let (true, true, [how, tail @ ..]) = (has_weights, is_word(word, "AGGREGATE"), tail) {
             combine.aggregate = aggregate(how).ok_or(SYNTAX)? as i32;

@@ -4,22 +4,21 @@ pub(crate) mod combine;
 pub(crate) mod range;
 
 use super::members::{all, check_bytes, choice, member, members, out_of_range, scan};
-use super::{integer, is_word, keyed};
+use super::{is_word, keyed};
 use crate::float;
 use crate::form::Shape;
 use crate::plan::Plan;
 use crate::table::Call;
 use crate::text::{ErrorText, SYNTAX, parse_integer};
 use api::kv::{
-    Key, KeyAndMembers, KvOp, ScoredMember, SortedAdd, SortedChoice, SortedOp, SortedPop, SortedRank, SortedRequest,
-    SortedScan,
+    Key, KeyAndMembers, KvOp, ScoredMember, SortedAdd, SortedChoice, SortedOp, SortedPop, SortedRank,
+    SortedRequest, SortedScan,
 };
 use bytes::Bytes;
 
 type Parsed = Result<Plan, ErrorText>;
 
-const NX_WITH_XX: ErrorText =
-    ErrorText::fixed("ERR XX and NX options at the same time are not compatible");
+const NX_WITH_XX: ErrorText = ErrorText::fixed("ERR XX and NX options at the same time are not compatible");
 const CONDITIONS: ErrorText =
     ErrorText::fixed("ERR GT, LT, and/or NX options at the same time are not compatible");
 const ONE_INCREMENT: ErrorText = ErrorText::fixed("ERR INCR option supports a single increment-element pair");
@@ -128,7 +127,10 @@ pub(crate) fn zpopmax(call: &mut Call<'_>) -> Parsed {
 fn pop(call: &Call<'_>, min: bool) -> Parsed {
     let (count, shape) = match &call.args[2..] {
         [] => (1, Shape::Popped),
-        [text] => (u64::try_from(integer(text)?).map_err(|_| NOT_POSITIVE)?, Shape::PoppedMany),
+        [text] => {
+            let count = parse_integer(text).and_then(|count| u64::try_from(count).ok());
+            (count.ok_or(NOT_POSITIVE)?, Shape::PoppedMany)
+        }
         _ => return Err(SYNTAX),
     };
     sorted(call, SortedOp::PopFirst(SortedPop { keys: vec![call.arg(1)], min, count }), shape)
@@ -144,7 +146,8 @@ pub(crate) fn zmpop(call: &mut Call<'_>) -> Parsed {
 
 /// `numkeys key [key ...] MIN|MAX [COUNT count]`
 pub(crate) fn pop_first(args: &[Bytes]) -> Result<SortedPop, ErrorText> {
-    let positive = |text: &Bytes| parse_integer(text).and_then(|number| u64::try_from(number).ok()).filter(|n| *n > 0);
+    let positive =
+        |text: &Bytes| parse_integer(text).and_then(|number| u64::try_from(number).ok()).filter(|n| *n > 0);
     let [count, rest @ ..] = args else { return Err(SYNTAX) };
     let count = positive(count).ok_or(FEW_KEYS)?;
     let keys = usize::try_from(count).ok().and_then(|count| rest.split_at_checked(count));

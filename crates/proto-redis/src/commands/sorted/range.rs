@@ -15,9 +15,8 @@ use bytes::Bytes;
 
 const NOT_SCORES: ErrorText = ErrorText::fixed("ERR min or max is not a float");
 const NOT_LEX: ErrorText = ErrorText::fixed("ERR min or max not valid string range item");
-const LIMITED_RANKS: ErrorText = ErrorText::fixed(
-    "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
-);
+const LIMITED_RANKS: ErrorText =
+    ErrorText::fixed("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX");
 const SCORES_BY_LEX: ErrorText =
     ErrorText::fixed("ERR syntax error, WITHSCORES not supported in combination with BYLEX");
 
