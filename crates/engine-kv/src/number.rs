@@ -114,7 +114,11 @@ mod tests {
             ("7\0x", 7.0),
             ("\0", 0.0),
             ("9223372036854775807", 9_223_372_036_854_775_807.0),
-            ("0x1fffffffffffff8000000000", 9_903_520_314_283_042_199_192_993_792.0 - 1_099_511_627_776.0),
+            // Half a step goes to the even neighbour, a little less goes down, a little more up.
+            ("0x1fffffffffffff8000000000", 2_f64.powi(93)),
+            ("0x1fffffffffffff7fffffffff", 2_f64.powi(93) - 2_f64.powi(40)),
+            ("0x10000000000000800000000", 2_f64.powi(88)),
+            ("0x10000000000000800000001", 2_f64.powi(88) + 2_f64.powi(36)),
         ];
         for (text, number) in read {
             assert_eq!(parse_double(text.as_bytes()), Some(number), "{text:?}");
