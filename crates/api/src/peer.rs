@@ -221,6 +221,47 @@ pub enum Access {
     Write = 1,
     /// A read of whatever this replica has; only when the client asked for it.
     StaleRead = 2,
+    /// A place in the leader's line of those who wait for elements: the body is a [`Wait`], and what is done is a
+    /// [`Turn`], perhaps much later.
+    Wait = 3,
+}
+
+/// A client waits until one of some keys has elements. What it does then is a write of its own.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Wait {
+    /// Names the wait at its gateway; the same in all requests about it, never used twice in a run.
+    #[prost(uint64, tag = "1")]
+    pub wait: u64,
+    /// What it waits for.
+    #[prost(enumeration = "Awaited", tag = "2")]
+    pub awaited: i32,
+    /// The keys, as they are stored.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub keys: Vec<Bytes>,
+    /// Since when, milliseconds since 1970: who has waited longest is first in line.
+    #[prost(uint64, tag = "4")]
+    pub since_millis: u64,
+    /// It is over: the client has what it wanted, or waits no more.
+    #[prost(bool, tag = "5")]
+    pub over: bool,
+}
+
+/// What a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum Awaited {
+    /// Elements of lists.
+    Lists = 0,
+    /// Members of sorted sets.
+    SortedSets = 1,
+}
+
+/// What a waiting client is told.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Turn {
+    /// It is its turn to try. Else there is nothing yet, and it is to ask again.
+    #[prost(bool, tag = "1")]
+    pub come: bool,
 }
 
 /// The answer to a [`Request`].

@@ -3,7 +3,7 @@
 //! Every change of a key goes through [`Staging::put`] and [`Staging::remove`], which keep the expiry
 //! index, the number of records and the change feed in step with the data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -27,6 +27,10 @@ pub(crate) struct Staging {
     pub(crate) facts: Facts,
     writes: BTreeMap<Bytes, Option<Bytes>>,
     changes: Vec<Change>,
+    /// Whether somebody waits for elements.
+    listening: bool,
+    /// Keys whose collections have elements that somebody may wait for.
+    filled: BTreeSet<Bytes>,
 }
 
 /// A key that was looked up for writing, with what it holds.
@@ -48,7 +52,16 @@ impl Staging {
     /// Nothing staged over these records.
     pub(crate) fn new(records: Arc<dyn Records>, facts: Facts) -> Self {
         let view = LazyView::default();
-        Self { records, view, has_new_dead: false, facts, writes: BTreeMap::new(), changes: Vec::new() }
+        Self {
+            records,
+            view,
+            has_new_dead: false,
+            facts,
+            writes: BTreeMap::new(),
+            changes: Vec::new(),
+            listening: false,
+            filled: BTreeSet::new(),
+        }
     }
 
     /// Looks a key up for writing. A value that has expired is removed, as in Redis.
@@ -91,6 +104,9 @@ impl Staging {
         }
         self.bury(slot, header.collection);
         self.move_deadline(slot, header.expiry_millis);
+        if self.listening && matches!(header.kind, Kind::List | Kind::SortedSet) {
+            self.filled.insert(slot.key.clone());
+        }
         let bytes = header.encode(body);
         self.record_change(context, &slot.key, Some(&bytes));
         self.writes.insert(slot.record_key.clone(), Some(bytes));
@@ -149,6 +165,16 @@ impl Staging {
     /// Whether a collection died since the last call.
     pub(crate) fn take_new_dead(&mut self) -> bool {
         std::mem::take(&mut self.has_new_dead)
+    }
+
+    /// Whether keys with elements are remembered from now on.
+    pub(crate) fn listen(&mut self, on: bool) {
+        self.listening = on;
+    }
+
+    /// The keys that were remembered.
+    pub(crate) fn take_filled(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.filled).into_iter().collect()
     }
 
     /// Removes everything: the next epoch is empty. The change feed names every key, because a reader of

@@ -137,6 +137,14 @@ impl StateMachine for KvState {
         Ok(changes)
     }
 
+    fn listen(&mut self, on: bool) {
+        self.staging.listen(on);
+    }
+
+    fn take_filled(&mut self) -> Vec<Bytes> {
+        self.staging.take_filled()
+    }
+
     fn reader(&self) -> Arc<dyn Reader> {
         Arc::new(KvReader::new(self.records.clone(), self.shared.clone()))
     }

@@ -169,6 +169,16 @@ pub trait StateMachine: Send {
     /// changes of requests whose context wanted them.
     fn commit(&mut self, applied: Applied, system: &[SystemChange]) -> Result<Vec<Change>, EngineError>;
 
+    /// Whether keys are remembered for [`Self::take_filled`], from the next request on. What is staged, stored
+    /// and replied does not depend on it: replicas need not agree.
+    fn listen(&mut self, _on: bool) {}
+
+    /// Keys of lists and sorted sets that were changed since the last call and had elements then, for those who
+    /// wait for elements. Forgets them. Nothing for engines without such.
+    fn take_filled(&mut self) -> Vec<Bytes> {
+        Vec::new()
+    }
+
     /// A handle for reads of the latest commit.
     fn reader(&self) -> Arc<dyn Reader>;
 

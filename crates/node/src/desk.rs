@@ -142,7 +142,8 @@ pub fn answer_at_once(
         Ok(Access::Read) => Some(read_reply(id, shared.read_by_lease(clock, &request.body)?)),
         Ok(Access::StaleRead) => Some(read_reply(id, shared.read_state(clock, &request.body)?)),
         Ok(Access::Write) => None,
-        Err(_) => Some(refusal(id, &ErrorCode::VersionUnsupported.into(), None)),
+        // Those who wait are not the desk's: see `line`.
+        Ok(Access::Wait) | Err(_) => Some(refusal(id, &ErrorCode::VersionUnsupported.into(), None)),
     }
 }
 

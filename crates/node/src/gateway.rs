@@ -84,6 +84,16 @@ pub struct Call {
     pub body: Bytes,
 }
 
+impl Call {
+    /// How long an attempt may go without any answer. A client that waits in line gets its answer late.
+    fn patience(&self) -> Duration {
+        match self.access {
+            Access::Wait => limits::WAIT_PARK + ATTEMPT_TIMEOUT,
+            Access::Read | Access::Write | Access::StaleRead => ATTEMPT_TIMEOUT,
+        }
+    }
+}
+
 /// Something to be done outside, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GatewayEffect {
@@ -213,7 +223,9 @@ impl Gateway {
             out.push(GatewayEffect::Complete(id, Err(ErrorCode::Overloaded.into())));
             return id;
         }
-        let numbered = call.access == Access::Write && call.kind != RequestKind::Register;
+        // A barrier waits for its stamp: the writes behind it would run out of their session's window.
+        let numbered = call.access == Access::Write
+            && !matches!(call.kind, RequestKind::Register | RequestKind::Barrier);
         let group = call.group;
         self.open(id, call, now);
         if numbered {
@@ -367,7 +379,7 @@ impl Gateway {
         if self.calls.is_empty() {
             self.review = now.plus(REVIEW_EVERY);
         }
-        let deadline = now.plus(limits::REQUEST_DEADLINE);
+        let deadline = now.plus(limits::REQUEST_DEADLINE + call.patience() - ATTEMPT_TIMEOUT);
         let registers = call.kind == RequestKind::Register && call.access == Access::Write;
         let open = Open {
             call,
@@ -444,8 +456,9 @@ impl Gateway {
             floor: floor.min(sequence),
             body: open.call.body.clone(),
         };
+        let patience = open.call.patience();
         self.set_sent(id, Some(to));
-        self.look_at(id, now.plus(ATTEMPT_TIMEOUT));
+        self.look_at(id, now.plus(patience));
         out.push(GatewayEffect::Send(to, request));
     }
 

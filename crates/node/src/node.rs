@@ -7,11 +7,11 @@ use std::thread::JoinHandle;
 
 use api::catalog::{Bootstrap, NodeRecord};
 use api::frame::{CatalogCopy, Channel, Frame};
-use api::peer::{Access, Outcome, RaftMessage, Reply, Report, Request, SnapshotAck, SnapshotChunk};
+use api::peer::{Access, Awaited, Outcome, RaftMessage, Reply, Report, Request, SnapshotAck, SnapshotChunk};
 use bytes::Bytes;
 use catalog::{CatalogWatch, TableRoute};
 use env::{Clock, Moment};
-use replication::driver::{Outbox, Store, StoreOptions};
+use replication::driver::{Filled, Outbox, Store, StoreOptions};
 use replication::start::Engines;
 use replication::{Answer, GroupShared, Input, Token};
 use types::{BootId, Endpoint, ErrorCode, Fault, Generation, GroupId, NodeId, ReplicaId, limits};
@@ -21,6 +21,7 @@ use crate::control::News;
 use crate::desk::{Desk, Received, Settled, answer_at_once, refusal};
 use crate::gateway::{Call, Gateway, GatewayCounters, GatewayEffect, GroupRoute, Routes};
 use crate::heard::{self, Heard};
+use crate::line::{self, Elements, Line};
 use crate::operate::Operator;
 use crate::routes::RouteTable;
 use crate::upkeep::Upkeep;
@@ -101,6 +102,7 @@ pub struct Node {
     routes_version: AtomicU64,
     gateway: Mutex<GatewayState>,
     desk: Mutex<Desk<Caller>>,
+    line: Mutex<Line<Caller>>,
     store: OnceLock<Store>,
     pub(crate) upkeep: Arc<Upkeep>,
     pub(crate) started: Moment,
@@ -122,7 +124,7 @@ struct GatewayState {
 }
 
 /// Who asked the desk.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Caller {
     /// The gateway of this node.
     Here,
@@ -155,6 +157,7 @@ impl Node {
             routes: RwLock::new(Arc::new(routes)),
             gateway: Mutex::new(GatewayState { gateway, done: BTreeMap::new() }),
             desk: Mutex::default(),
+            line: Mutex::default(),
             store: OnceLock::new(),
             upkeep: Arc::new(Upkeep::new()),
             observations: Mutex::default(),
@@ -201,14 +204,14 @@ impl Node {
         self.keys_expired.load(Ordering::Relaxed)
     }
 
-    /// Whether it has caught up since its start and serves.
-    pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed)
     /// What its data may still take, and the size of its disk, in bytes; nothing if the system does not say.
     pub fn disk_room(&self) -> Option<(u64, u64)> {
         (self.disk)()
     }
 
+    /// Whether it has caught up since its start and serves.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
     }
 
     /// The way to a table's keys.
@@ -289,10 +292,10 @@ impl Node {
                 let _ = store.input(group, Input::Transfer { group, to: ReplicaId(transfer.to) });
             }
             Frame::CutLog(cut) => store.cut_now(GroupId(cut.group)),
+            Frame::Compact(compact) => store.compact(GroupId(compact.group), compact.operation),
             Frame::Catalog(copy) => self.on_catalog(&copy),
             other => tracing::debug!(from = from.get(), ?other, "frame without a reader"),
         }
-            Frame::Compact(compact) => store.compact(GroupId(compact.group), compact.operation),
     }
 
     /// A connection broke.
@@ -435,12 +438,16 @@ impl Node {
             return requests.iter().map(|request| refusal(request.id, &fault, None)).collect();
         };
         let routes = self.routes();
-        let (mut replies, mut inputs) = (Vec::new(), Vec::new());
+        let (mut replies, mut inputs, mut waits) = (Vec::new(), Vec::new(), Vec::new());
         for request in requests {
             let group = GroupId(request.group);
             let shared = store.shared(group);
             let generation = routes.group(group).map_or(Generation(0), |route| route.generation);
             let here = shared.as_deref().map(|shared| (shared, generation));
+            if request.access == Access::Wait as i32 {
+                waits.push(request);
+                continue;
+            }
             let is_read = request.access != Access::Write as i32;
             if let Some(reply) = answer_at_once(&request, here, &*self.clock) {
                 let done = matches!(reply.outcome, Some(Outcome::Done(_)));
@@ -460,19 +467,27 @@ impl Node {
                 replies.push(reply);
             }
         }
+        if !waits.is_empty() {
+            replies.append(&mut self.take_waits(caller, &waits));
+        }
         replies
     }
 
     fn on_answers(&self, answers: Vec<(Token, Answer)>) {
         let shared = |group| -> Option<Arc<GroupShared>> { self.store.get()?.shared(group) };
-        let mut here = Vec::new();
-        let mut there: BTreeMap<Origin, Vec<Reply>> = BTreeMap::new();
         let settled: Vec<(Caller, Settled)> = {
             let mut desk = lock(&self.desk);
             answers.into_iter().filter_map(|(token, answer)| desk.settle(token, answer)).collect()
         };
-        for (caller, settled) in settled {
-            let mut reply = settled.into_reply(shared, &*self.clock);
+        let replies = settled.into_iter().map(|(caller, settled)| (caller, settled.into_reply(shared, &*self.clock)));
+        self.reply_all(replies);
+    }
+
+    /// Sends answers to whom they are for.
+    fn reply_all(&self, replies: impl IntoIterator<Item = (Caller, Reply)>) {
+        let mut here = Vec::new();
+        let mut there: BTreeMap<Origin, Vec<Reply>> = BTreeMap::new();
+        for (caller, mut reply) in replies {
             match caller {
                 Caller::Here => here.push(reply),
                 Caller::There(origin) => {
@@ -487,6 +502,55 @@ impl Node {
         if !here.is_empty() {
             self.on_replies(self.id, here);
         }
+    }
+
+    /// Requests about waits. The answers to this caller are returned, those to others leave.
+    fn take_waits(&self, caller: Caller, requests: &[Request]) -> Vec<Reply> {
+        let (moment, wall) = (self.clock.now(), self.clock.wall_millis());
+        let mut out = Vec::new();
+        let mut line = lock(&self.line);
+        for request in requests {
+            // First in line, then the look at the state: in between a commit may come.
+            if let Some(shared) = self.store.get().and_then(|store| store.shared(GroupId(request.group))) {
+                shared.set_awaited(true);
+            }
+            line.request(caller, request, (moment, wall), &NodeElements(self), &mut out);
+        }
+        let due = line.next_due();
+        drop(line);
+        if let Some(due) = due {
+            self.upkeep.wake_by(due);
+        }
+        let (mine, others) = out.into_iter().partition(|(to, _)| *to == caller);
+        self.reply_all(Vec::from_iter::<Vec<(Caller, Reply)>>(others));
+        Vec::from_iter::<Vec<(Caller, Reply)>>(mine).into_iter().map(|(_, reply)| reply).collect()
+    }
+
+    /// Commits have changed keys that somebody waits for.
+    fn on_filled(&self, group: GroupId, filled: Filled) {
+        let keys = match filled {
+            Filled::Keys(keys) => Some(keys),
+            Filled::Unknown => None,
+        };
+        let mut out = Vec::new();
+        lock(&self.line).filled(group, keys, self.clock.now(), &NodeElements(self), &mut out);
+        self.reply_all(out);
+    }
+
+    /// Time for those who wait. Returns when to look at them again.
+    pub(crate) fn tick_line(&self) -> Option<Moment> {
+        let mut out = Vec::new();
+        let mut line = lock(&self.line);
+        line.tick(self.clock.now(), &NodeElements(self), &mut out);
+        for group in line.take_left() {
+            if let Some(shared) = self.store.get().and_then(|store| store.shared(group)) {
+                shared.set_awaited(false);
+            }
+        }
+        let due = line.next_due();
+        drop(line);
+        self.reply_all(out);
+        due
     }
 
     fn on_report(&self, report: Report) {
@@ -560,6 +624,24 @@ impl Routes for NodeRoutes<'_> {
     }
 }
 
+/// What the line asks about this node's replicas. One short read of one record each.
+struct NodeElements<'a>(&'a Node);
+
+impl Elements for NodeElements<'_> {
+    fn count(&self, group: GroupId, awaited: Awaited, key: &Bytes) -> u64 {
+        let shared = self.0.store.get().and_then(|store| store.shared(group));
+        let read = shared.and_then(|shared| shared.read_state(&*self.0.clock, &line::question(awaited, key)));
+        read.and_then(Result::ok).map_or(0, line::count)
+    }
+
+    fn leads(&self, group: GroupId) -> Result<(), Option<NodeId>> {
+        match self.0.store.get().and_then(|store| store.shared(group)?.leader()) {
+            Some(leader) if leader == self.0.id => Ok(()),
+            other => Err(other),
+        }
+    }
+}
+
 /// Where the store's words go.
 struct Out(Arc<Node>);
 
@@ -578,6 +660,10 @@ impl Outbox for Out {
 
     fn answer(&self, answers: Vec<(Token, Answer)>) {
         self.0.on_answers(answers);
+    }
+
+    fn filled(&self, group: GroupId, filled: Filled) {
+        self.0.on_filled(group, filled);
     }
 
     fn stopped(&self, group: GroupId, replica: ReplicaId, fault: Fault) {

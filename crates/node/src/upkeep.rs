@@ -159,6 +159,7 @@ impl Node {
                 sweep = now.plus(sweep::SWEEP_EVERY);
             }
             let due = self.tick_gateway().unwrap_or(Moment(u64::MAX));
+            let due = self.tick_line().map_or(due, |line| due.min(line));
             let until = look.min(report).min(sweep).min(due).min(now.plus(CATALOG_LOOK_EVERY));
             if !self.upkeep.sleep(self.clock.now(), until) {
                 return;

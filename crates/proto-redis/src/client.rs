@@ -31,6 +31,10 @@ pub struct ClientFacts {
     pub protocol: Protocol,
     /// `CLIENT NO-EVICT ON`.
     pub no_evict: bool,
+    /// A command waits for an element.
+    pub blocked: bool,
+    /// Commands that wait for `EXEC`; `None` outside of a transaction.
+    pub queued_commands: Option<usize>,
     /// Bytes received and not yet understood.
     pub input_bytes: u64,
     /// Bytes of replies not yet sent.
@@ -66,8 +70,17 @@ impl ClientFacts {
             last_command: session.last_command(),
             protocol: session.protocol(),
             no_evict: session.no_evict(),
+            queued_commands: session.queued_commands(),
             ..Self::default()
         }
+    }
+
+    /// In the order in which Redis writes them.
+    fn flags(&self) -> String {
+        let flags =
+            [(self.blocked, 'b'), (self.queued_commands.is_some(), 'x'), (self.no_evict, 'e')];
+        let set: String = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag).collect();
+        if set.is_empty() { "N".into() } else { set }
     }
 
     /// The line of `CLIENT LIST`, without its end.
@@ -77,7 +90,7 @@ impl ClientFacts {
         // Writing to a string cannot fail.
         let _ = write!(
             line,
-            "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi=-1 \
+            "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={} db=0 sub=0 psub=0 ssub=0 multi={} \
              qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem={} tot-mem={} events=r \
              cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
             self.id,
@@ -86,7 +99,8 @@ impl ClientFacts {
             text(&self.name),
             self.age_seconds,
             self.idle_seconds,
-            if self.no_evict { "e" } else { "N" },
+            self.flags(),
+            self.queued_commands.map_or(-1, |commands| commands as i64),
             self.input_bytes,
             self.output_bytes,
             self.input_bytes + self.output_bytes,

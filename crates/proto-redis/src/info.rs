@@ -29,6 +29,8 @@ pub struct InfoFacts {
     pub uptime_seconds: u64,
     /// Open Redis connections.
     pub connected_clients: u64,
+    /// Those of which a command waits for an element.
+    pub blocked_clients: u64,
     /// Most Redis connections.
     pub max_clients: u64,
     /// Resident memory in bytes.
@@ -161,7 +163,7 @@ fn clients(facts: &InfoFacts, out: &mut String) {
         "connected_clients": facts.connected_clients,
         "cluster_connections": 0,
         "maxclients": facts.max_clients,
-        "blocked_clients": 0,
+        "blocked_clients": facts.blocked_clients,
         "tracking_clients": 0,
     );
 }

@@ -34,6 +34,7 @@
 //! same mistake, also when a command has several mistakes. `testscripts/corpus` of the kv engine holds what a real
 //! server answered; the tests compare.
 
+pub mod blocking;
 pub mod client;
 pub mod config;
 pub mod corpus;

@@ -250,6 +250,8 @@ impl Queued {
             Ok(Plan::Ask(question)) => Member::Asked(question),
             Ok(Plan::Keyed(keyed)) => Member::Keyed(keyed),
             Ok(Plan::Scatter(scatter)) => Member::Scattered(scatter),
+            // Nobody waits inside a transaction: what is not there now is not there.
+            Ok(Plan::Block(block)) => Member::Keyed(block.keyed),
             Ok(Plan::Everywhere(_) | Plan::Walk(_) | Plan::Queued(_) | Plan::Watch(_) | Plan::Exec(_)) => {
                 Member::Said(refuse(command.full_name, "inside MULTI").into())
             }

@@ -14,6 +14,7 @@
 
 use api::kv::KvReply;
 use bytes::Bytes;
+use proto_redis::blocking::awaited;
 use proto_redis::{Place, Plan, Protocol, Reply, Session, Step, Target, corpus, line, parse};
 use std::fmt::Write;
 use std::path::Path;
@@ -94,6 +95,14 @@ fn describe(plan: Plan, session: &mut Session, partitions: u32, out: &mut String
         Plan::Everywhere(everywhere) => {
             parts(everywhere.parts((0..partitions).map(|partition| Target { table: 1, partition })).0)
         }
+        Plan::Block(block) => match block.keyed.address(place) {
+            Ok((Target { table, partition }, op, form)) => vec![
+                format!("part {table}:{partition} {op:?}"),
+                format!("as {:?}", form.shape),
+                format!("or wait {:?} for {:?}", block.timeout, awaited(&op)),
+            ],
+            Err(error) => refused(error),
+        },
         Plan::Queued(keys) => vec![format!("reply {}", corpus::render(&session.queued(&keys, place)))],
         Plan::Watch(watch) => match watch.parts(session, place) {
             Ok(found) => {

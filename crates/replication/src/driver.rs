@@ -13,6 +13,7 @@
 
 mod apply;
 mod bulk;
+mod compact;
 mod digest;
 mod flush;
 mod log;
@@ -20,4 +21,4 @@ mod queue;
 mod store;
 mod work;
 
-pub use store::{Outbox, Store, StoreOptions};
+pub use store::{Filled, Outbox, Store, StoreOptions};

@@ -112,20 +112,6 @@ pub(crate) fn unpause(_: &mut Call<'_>) -> Parsed {
     done(Reply::OK)
 }
 
-/// No command blocks, so no client can be woken.
-pub(crate) fn unblock(call: &mut Call<'_>) -> Parsed {
-    match call.args {
-        [_, _, _] => {}
-        [_, _, _, how] if is_word(how, "TIMEOUT") || is_word(how, "ERROR") => {}
-        [_, _, _, _] => {
-            return Err(ErrorText::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
-        }
-        _ => return Err(SYNTAX),
-    }
-    parse_integer(&call.args[2]).ok_or(crate::text::NOT_INTEGER)?;
-    done(Reply::Integer(0))
-}
-
 /// `CLIENT LIST [TYPE type] [ID id …]`
 pub(crate) fn list(call: &mut Call<'_>) -> Parsed {
     let filter = match &call.args[2..] {

@@ -1,7 +1,7 @@
 //! Commands about the connection, the server and the table as a whole.
 
 use super::*;
-use crate::commands::{client, connection, introspection, keys, server};
+use crate::commands::{blocking, client, connection, introspection, keys, server};
 
 commands! {
     /// Commands about the connection, the server and the table as a whole, in order of name.
@@ -120,8 +120,8 @@ commands! {
         Connection client::trackinginfo NONE
         "" "Return information about server assisted client side caching for the current connection" "O(1)";
     "client|unblock" -3 "admin noscript loading stale" (0, 0, 0) "admin slow dangerous connection" "connection" "5.0.0"
-        Connection client::unblock NONE
-        "client-id [TIMEOUT|ERROR]" "Answers 0: no clients are blocked" "O(log N) where N is the number of client connections";
+        Connection blocking::unblock NONE
+        "client-id [TIMEOUT|ERROR]" "Unblock a client of the same node that is blocked in a blocking command" "O(log N) where N is the number of client connections";
     "client|unpause" 2 "admin noscript loading stale" (0, 0, 0) "admin slow dangerous connection" "connection" "6.2.0"
         Connection client::unpause NONE
         "" "Accepted: no clients are paused" "O(N) Where N is the number of paused clients";

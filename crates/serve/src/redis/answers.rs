@@ -29,6 +29,8 @@ pub(crate) fn answer(
             for change in changes {
                 match change {
                     ConfigChange::Timeout(seconds) => face.set_idle_timeout(*seconds),
+                    ConfigChange::SlowLogMicros(micros) => face.statistics.set_slow_micros(*micros),
+                    ConfigChange::SlowLogEntries(entries) => face.statistics.set_slow_entries(*entries),
                 }
             }
             Reply::OK
@@ -37,6 +39,7 @@ pub(crate) fn answer(
             face.counters.reset();
             Reply::OK
         }
+        Question::SlowLog(question) => face.statistics.ask_slow(*question),
         Question::Time => client::time_reply(wall_micros()),
         Question::Wait { .. } => Reply::Integer(directory.followers_in_quorum() as i64),
         Question::ClientInfo => {
@@ -48,6 +51,9 @@ pub(crate) fn answer(
             asking.note(session, 0, 0);
             let clients: Vec<ClientFacts> = face.clients().iter().map(|client| client.facts()).collect();
             client::list_reply(&clients, filter, asking.id)
+        }
+        Question::ClientUnblock { id, with_error } => {
+            Reply::flag(face.client(*id).is_some_and(|client| client.unblock(*with_error)))
         }
         Question::ClientKill(filter) => {
             let meant = |client: &&std::sync::Arc<Client>| filter.matches(&client.facts(), asking.id);
@@ -80,6 +86,7 @@ pub(crate) fn info(
         server_time_micros: wall_micros(),
         uptime_seconds: face.uptime().as_secs(),
         connected_clients: counters.connections,
+        blocked_clients: face.clients().iter().filter(|client| client.is_blocked()).count() as u64,
         max_clients: face.config.connections_max as u64,
         memory_resident_bytes: process.resident_bytes,
         memory_peak_bytes: process.resident_peak_bytes,
@@ -114,7 +121,10 @@ fn sum(counts: Vec<Result<KvReply, Fault>>) -> Option<u64> {
 }
 
 fn live_config(face: &Face, asking: &Client) -> LiveConfig {
+    let (slow_log_micros, slow_log_entries) = face.statistics.slow_limits();
     LiveConfig {
+        slow_log_micros,
+        slow_log_entries,
         timeout_seconds: face.idle_timeout().map_or(0, |timeout| timeout.as_secs()),
         port: asking.port(),
         bind: asking.local_ip(),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,19 @@ use bytes::Bytes;
 use proto_redis::Session;
 use proto_redis::client::ClientFacts;
 
+use super::blocking::Ending;
 use super::pipeline::{CallName, Outcome};
 use super::worker::lock;
 use super::{Addressing, RedisCounters};
+
+/// No command waits for an element.
+const NOT_BLOCKED: u8 = 0;
+/// One does.
+const BLOCKED: u8 = 1;
+/// One does, and another client has said that its time is up.
+const TIME_UP: u8 = 2;
+/// One does, and another client has said that it ends with an error.
+const UNBLOCKED: u8 = 3;
 
 /// One client, as others see it.
 pub(crate) struct Client {
@@ -28,6 +38,8 @@ pub(crate) struct Client {
     /// Milliseconds after `since` of its last command.
     active_millis: AtomicU64,
     killed: AtomicBool,
+    /// See [`BLOCKED`] and its neighbours.
+    blocked: AtomicU8,
     facts: Mutex<ClientFacts>,
 }
 
@@ -101,6 +113,7 @@ impl Client {
             since: Instant::now(),
             active_millis: AtomicU64::new(0),
             killed: AtomicBool::new(false),
+            blocked: AtomicU8::new(NOT_BLOCKED),
             facts: Mutex::new(facts),
         }
     }
@@ -113,6 +126,7 @@ impl Client {
         facts.last_command = session.last_command();
         facts.protocol = session.protocol();
         facts.no_evict = session.no_evict();
+        facts.queued_commands = session.queued_commands();
         (facts.input_bytes, facts.output_bytes) = (input_bytes as u64, output_bytes as u64);
         let (library_name, library_version) = session.library();
         keep_equal(&mut facts.name, session.name());
@@ -125,6 +139,7 @@ impl Client {
         ClientFacts {
             age_seconds: self.since.elapsed().as_secs(),
             idle_seconds: self.idle().as_secs(),
+            blocked: self.is_blocked(),
             ..lock(&self.facts).clone()
         }
     }
@@ -138,6 +153,36 @@ impl Client {
     /// Whether somebody wants the connection to end.
     pub(crate) fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Relaxed)
+    }
+
+    /// A command begins to wait for an element, or waits no more.
+    pub(crate) fn set_blocked(&self, blocked: bool) {
+        self.blocked.store(if blocked { BLOCKED } else { NOT_BLOCKED }, Ordering::Relaxed);
+    }
+
+    /// Whether a command waits for an element.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed) != NOT_BLOCKED
+    }
+
+    /// Ends the wait of its command. `false` if none waits, or somebody else has ended it.
+    pub(crate) fn unblock(&self, with_error: bool) -> bool {
+        let told = if with_error { UNBLOCKED } else { TIME_UP };
+        let order = Ordering::Relaxed;
+        let done = self.blocked.compare_exchange(BLOCKED, told, order, order).is_ok();
+        if done {
+            self.mailbox.wake();
+        }
+        done
+    }
+
+    /// Whether somebody wants the command that waits to end, and how.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        match self.blocked.load(Ordering::Relaxed) {
+            TIME_UP => Some(Ending::TimeUp),
+            UNBLOCKED => Some(Ending::Unblocked),
+            _ => None,
+        }
     }
 
     /// The port that it is connected to.
@@ -165,6 +210,7 @@ impl Counters {
             commands: read(&self.commands),
             errors: read(&self.errors),
             connections: 0,
+            slow_commands: 0,
             connections_total: read(&self.connections_total),
             connections_refused: read(&self.connections_refused),
             bytes_in: read(&self.bytes_in),

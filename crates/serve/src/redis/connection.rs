@@ -10,11 +10,13 @@ use bytes::{Buf, Bytes, BytesMut};
 use proto_redis::{Decoder, Reply};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep_until};
 use types::limits::{
     CLIENT_COMMANDS_OPEN_MAX, CLIENT_OUTPUT_BYTES_MAX, CLIENT_OUTPUT_PAUSE_BYTES, CLIENT_READ_BYTES,
     CLIENT_READ_BYTES_MAX,
 };
 
+use super::blocking::Ending;
 use super::client::Client;
 use super::execute::Executor;
 use super::worker::Worker;
@@ -31,6 +33,8 @@ pub(crate) struct Connection {
     /// Room for the arguments of one command.
     args: Vec<Bytes>,
     executor: Executor,
+    /// Rings when the time of a command that waits is up.
+    timer: Option<Pin<Box<Sleep>>>,
     /// No more is read: the client has gone, or said something that is no command.
     deaf: bool,
 }
@@ -57,6 +61,7 @@ impl Connection {
             input: BytesMut::new(),
             args: Vec::new(),
             executor,
+            timer: None,
             deaf: false,
         }
     }
@@ -64,14 +69,19 @@ impl Connection {
     /// Serves the client until it goes, or has to.
     pub(crate) async fn run(mut self) {
         std::future::poll_fn(|context| self.poll(context)).await;
+        self.executor.leave();
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.client.mailbox.register(context.waker());
         loop {
             self.executor.take_mail();
+            if let Some(ending) = self.client.ending() {
+                self.executor.end_waiting(ending);
+            }
             match self.turn(context) {
                 Ok(Progress::Made) => {}
+                Ok(Progress::None) if self.is_time_up(context) => self.executor.end_waiting(Ending::TimeUp),
                 Ok(Progress::None) => return Poll::Pending,
                 Ok(Progress::End) | Err(_) => return Poll::Ready(()),
             }
@@ -99,14 +109,36 @@ impl Connection {
             // Commands that have been read already go on where they stopped.
             return Ok(Progress::Made);
         }
+        if self.deaf && self.executor.is_blocked() {
+            // The client has gone, and what it waits for is for others.
+            return Ok(Progress::End);
+        }
         if self.deaf {
             let answered = self.executor.pipeline().is_idle() && !self.executor.is_stalled();
             return Ok(if flushed && answered { Progress::End } else { Progress::None });
         }
-        if !self.may_read() {
+        if !self.may_read() && !self.may_listen() {
             return Ok(Progress::None);
         }
         self.read(context)
+    }
+
+    /// Behind a command that waits nothing starts, yet its end must be heard if the client goes.
+    fn may_listen(&self) -> bool {
+        self.executor.is_blocked() && self.input.len() < CLIENT_READ_BYTES_MAX
+    }
+
+    /// Whether the time of the command that waits is up. If not, the task is woken then.
+    fn is_time_up(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.executor.deadline() else {
+            self.timer = None;
+            return false;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        timer.as_mut().poll(context).is_ready()
     }
 
     /// Reading waits while the client has enough to wait for, or does not read itself, and ends with `QUIT`.

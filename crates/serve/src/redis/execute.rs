@@ -1,19 +1,27 @@
 //! From commands to requests, and from outcomes to replies.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::kv::{KvOp, KvRequest};
 use api::peer::Access;
 use bytes::{Bytes, BytesMut};
+use env::Moment;
 use prost::Message;
+use proto_redis::blocking::{Block, awaited};
+use proto_redis::slow_log::SlowCommand;
+use proto_redis::transaction::ExecReply;
 use proto_redis::{
     Everywhere, Form, Part, Plan, Question, Reply, ReplyMode, Session, Step, Target, Walk, fault_error, parse,
 };
+use types::buckets::micros;
 use types::{ErrorCode, Fault, GroupId};
 
+use super::blocking::{self, Blocked, Ending};
 use super::client::Client;
 use super::directory::Directory;
 use super::pipeline::{CallName, Finish, Next, Parts, Pipeline, Work, decode};
+use super::statistics::{Counted, Started};
 use super::worker::Worker;
 use super::{Call, answers};
 
@@ -26,16 +34,37 @@ pub(crate) struct Executor {
     pipeline: Pipeline,
     /// A command that has to wait for others of this connection.
     stalled: Option<(Prepared, ReplyMode)>,
+    /// The command that waits for an element. Those behind it wait for it.
+    blocked: Option<Blocked>,
+    /// A `WATCH` reads its keys. What comes after it depends on what it finds.
+    watching: bool,
     /// Room for one encoded request.
     request: BytesMut,
     closing: bool,
     commands: u64,
+    /// When the next command begins: when the one before was started.
+    now: Moment,
+    /// What is to be counted of the command that has to wait.
+    stalled_start: Option<Start>,
+    /// Room for commands that were answered.
+    answered: Vec<Started>,
+}
+
+/// When a command began, its bytes, and its words for the slow log.
+struct Start {
+    at: Moment,
+    bytes: usize,
+    packed: Bytes,
 }
 
 /// A command that is ready to start.
 enum Prepared {
     /// One request. Its body is in `Executor::request` when it starts at once.
     Keyed { group: GroupId, access: Access, op: KvOp, form: Form },
+    /// One request, and a wait if there is nothing.
+    Block { group: GroupId, op: KvOp, form: Form, timeout: Option<Duration> },
+    /// A transaction.
+    Exec { group: GroupId, op: KvOp, reply: ExecReply },
     /// Requests to several partitions.
     Parts { parts: Vec<(GroupId, Access, Bytes)>, finish: Finish },
     /// One partition after another.
@@ -60,9 +89,14 @@ impl Executor {
             directory,
             pipeline: Pipeline::default(),
             stalled: None,
+            blocked: None,
+            watching: false,
             request: BytesMut::new(),
             closing: false,
             commands: 0,
+            now: Moment::default(),
+            stalled_start: None,
+            answered: Vec::new(),
         }
     }
 
@@ -73,7 +107,17 @@ impl Executor {
 
     /// Whether a command waits for those before it; until then no other may start.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.stalled.is_some()
+        self.stalled.is_some() || self.watching || self.is_blocked()
+    }
+
+    /// Whether a command waits for an element.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
+    /// When the time of the command that waits is up.
+    pub(crate) fn deadline(&self) -> Option<tokio::time::Instant> {
+        self.blocked.as_ref()?.deadline()
     }
 
     /// Whether a command has been the last one.
@@ -91,8 +135,28 @@ impl Executor {
         &mut self.pipeline
     }
 
-    /// Starts a command.
+    /// Starts a command, and sees to it that it is counted.
     pub(crate) fn command(&mut self, args: &[Bytes]) {
+        let (at, opened) = (self.now, self.pipeline.opened());
+        self.start_command(args);
+        self.now = self.worker.face().config.clock.now();
+        let statistics = &self.worker.face().statistics;
+        let is_over = self.pipeline.opened() == opened && self.stalled.is_none();
+        if is_over && !statistics.is_slow(self.now.since(at)) {
+            return;
+        }
+        let bytes = args.iter().map(Bytes::len).sum();
+        let start = Start { at, bytes, packed: statistics.pack(args, &mut self.request) };
+        match is_over {
+            true => self.note_slow(start.packed, self.now.since(at)),
+            // How long it waits for an element says nothing about how slow it is.
+            false if self.is_blocked() => {}
+            false if self.stalled.is_some() => self.stalled_start = Some(start),
+            false => self.pipeline.note_started(start.at, start.bytes, start.packed),
+        }
+    }
+
+    fn start_command(&mut self, args: &[Bytes]) {
         self.commands += 1;
         let plan = parse(args, &mut self.session);
         let mode = self.session.reply_mode();
@@ -111,9 +175,17 @@ impl Executor {
 
     /// Starts the command that waited, if it may now.
     pub(crate) fn resume(&mut self) {
+        self.now = self.worker.face().config.clock.now();
         if let Some((prepared, mode)) = self.stalled.take() {
             if self.may_start(&prepared) {
+                let opened = self.pipeline.opened();
                 self.start(prepared, mode);
+                if let Some(Start { at, bytes, packed }) = self.stalled_start.take() {
+                    match self.pipeline.opened() > opened {
+                        true => self.pipeline.note_started(at, bytes, packed),
+                        false => self.note_if_slow(packed, self.now.since(at)),
+                    }
+                }
             } else {
                 self.stalled = Some((prepared, mode));
             }
@@ -136,6 +208,18 @@ impl Executor {
                     let reply = self.finish(parts);
                     self.pipeline.answer(slot, &reply);
                 }
+                Next::Block { outcome } => {
+                    let next = self.blocked.as_mut().map(|blocked| blocked.on_outcome(outcome));
+                    match next {
+                        Some(blocking::Next::Ask(call)) => self.ask_for_blocked(call),
+                        Some(blocking::Next::Over(reply)) => self.end_block(&reply),
+                        None => {}
+                    }
+                }
+                Next::Exec { slot, reply, outcome } => {
+                    let reply = reply.finish(outcome, |question| self.ask_inside(question));
+                    self.pipeline.answer(slot, &reply);
+                }
                 Next::Walk { slot, mut walk, targets, at, outcome } => {
                     let (directory, addressing) = (&self.directory, self.client.addressing);
                     let target = targets[at as usize];
@@ -144,6 +228,86 @@ impl Executor {
                     self.step(slot, walk, targets, step);
                 }
             }
+        }
+        self.count_answered();
+    }
+
+    /// Counts the commands that were answered.
+    fn count_answered(&mut self) {
+        let mut answered = std::mem::take(&mut self.answered);
+        self.pipeline.drain_answered(&mut answered);
+        if !answered.is_empty() {
+            let now = self.worker.face().config.clock.now();
+            for Started { at, packed, counted } in answered.drain(..) {
+                let took = now.since(at);
+                match counted {
+                    Counted::No => {}
+                    Counted::Scan => self.worker.face().statistics.count_scan(took),
+                    Counted::Write(group, bytes) => {
+                        if let Some(writes) = self.directory.writes(group) {
+                            writes.add(bytes, took);
+                        }
+                    }
+                }
+                self.note_if_slow(packed, took);
+            }
+        }
+        self.answered = answered;
+    }
+
+    fn note_if_slow(&self, packed: Bytes, took: Duration) {
+        if self.worker.face().statistics.is_slow(took) {
+            self.note_slow(packed, took);
+        }
+    }
+
+    /// Notes a slow command. One that came while the slow log was off has left no words.
+    fn note_slow(&self, packed: Bytes, took: Duration) {
+        if packed.is_empty() {
+            return;
+        }
+        let face = self.worker.face();
+        face.statistics.note_slow(SlowCommand {
+            at_seconds: face.config.clock.wall_millis() / 1000,
+            micros: micros(took),
+            packed,
+            address: self.client.facts().address,
+            name: self.session.name().clone(),
+        });
+    }
+
+    /// The command that waits is to end with nothing.
+    pub(crate) fn end_waiting(&mut self, ending: Ending) {
+        if let Some(reply) = self.blocked.as_mut().and_then(|blocked| blocked.end(ending)) {
+            self.end_block(&reply);
+        }
+    }
+
+    /// The client is gone: nobody need wait behind it.
+    pub(crate) fn leave(&mut self) {
+        if let Some(blocked) = self.blocked.take() {
+            self.say_farewell(&blocked);
+        }
+    }
+
+    fn end_block(&mut self, reply: &Reply) {
+        let Some(blocked) = self.blocked.take() else { return };
+        self.client.set_blocked(false);
+        self.say_farewell(&blocked);
+        self.pipeline.end_block(blocked.slot, reply);
+    }
+
+    fn say_farewell(&self, blocked: &Blocked) {
+        if let Some(call) = blocked.farewell() {
+            // Whoever does not hear it finds out when the client does not come.
+            self.worker.begin(call, Box::new(|_| {}));
+        }
+    }
+
+    fn ask_for_blocked(&self, call: Call) {
+        if let Some(blocked) = &self.blocked {
+            let Call { group, access, body } = call;
+            self.submit(CallName { slot: blocked.slot, part: 0 }, group, access, body);
         }
     }
 
@@ -183,6 +347,21 @@ impl Executor {
                 directory.check()?;
                 Ok(Prepared::Walk(walk))
             }
+            Plan::Block(Block { keyed, timeout }) => {
+                let (target, op, form) = keyed.address(place)?;
+                Ok(Prepared::Block { group: directory.group(target), op, form, timeout })
+            }
+            Plan::Queued(keys) => Err(self.session.queued(&keys, place)),
+            Plan::Watch(watch) => {
+                let parts = watch.parts(&self.session, place)?;
+                Ok(Prepared::Parts { parts: self.encode(parts), finish: Finish::Watch(watch) })
+            }
+            Plan::Exec(exec) => match exec.address(place)? {
+                (Some((target, op)), reply) => {
+                    Ok(Prepared::Exec { group: directory.group(target), op, reply })
+                }
+                (None, reply) => Err(reply.without_partition(|question| self.ask_inside(question))),
+            },
             Plan::Ask(Question::Wait { .. }) => Ok(Prepared::Wait),
             Plan::Ask(Question::Info(sections)) if sections.needs_keys() => {
                 let targets = directory.targets(super::Addressing::Plain).iter().copied();
@@ -192,6 +371,19 @@ impl Executor {
             Plan::Ask(question) => {
                 Err(answers::answer(&question, self.worker.face(), &self.client, &self.session, directory))
             }
+        }
+    }
+
+    /// The answer to a question inside a transaction. Nothing is asked of partitions then: how many keys there
+    /// are is not known.
+    fn ask_inside(&self, question: &Question) -> Reply {
+        let (face, directory) = (self.worker.face(), &*self.directory);
+        match question {
+            Question::Info(sections) if sections.needs_keys() => {
+                let unknown = vec![Err(ErrorCode::NotReady.into())];
+                answers::info(sections, unknown, face, &self.client, directory)
+            }
+            _ => answers::answer(question, face, &self.client, &self.session, directory),
         }
     }
 
@@ -206,13 +398,24 @@ impl Executor {
     fn may_start(&self, prepared: &Prepared) -> bool {
         match prepared {
             Prepared::Keyed { group, access, .. } => self.pipeline.may_start(*group, *access),
-            Prepared::Parts { .. } | Prepared::Walk(_) | Prepared::Wait => self.pipeline.is_idle(),
+            Prepared::Exec { group, .. } => self.pipeline.may_start(*group, Access::Write),
+            Prepared::Parts { .. } | Prepared::Walk(_) | Prepared::Wait | Prepared::Block { .. } => {
+                self.pipeline.is_idle()
+            }
         }
     }
 
     fn start(&mut self, prepared: Prepared, mode: ReplyMode) {
         match prepared {
             Prepared::Keyed { group, access, op, form } => self.start_keyed(group, access, op, form, mode),
+            Prepared::Block { group, op, form, timeout } => {
+                self.start_block(group, op, form, timeout, mode);
+            }
+            Prepared::Exec { group, op, reply } => {
+                let body = KvRequest::new(op).encode_to_vec().into();
+                let slot = self.pipeline.open(mode, Work::Exec { group, reply });
+                self.submit(CallName { slot, part: 0 }, group, Access::Write, body);
+            }
             Prepared::Parts { parts, finish } => self.start_parts(parts, finish, mode),
             Prepared::Walk(mut walk) => {
                 let targets = self.directory.targets(self.client.addressing).to_vec();
@@ -245,6 +448,31 @@ impl Executor {
         self.submit(CallName { slot, part: 0 }, group, access, body);
     }
 
+    fn start_block(
+        &mut self,
+        group: GroupId,
+        op: KvOp,
+        form: Form,
+        timeout: Option<Duration>,
+        mode: ReplyMode,
+    ) {
+        let Some(awaited) = awaited(&op) else {
+            let fault = Fault::new(ErrorCode::Internal, "a command that waits for nothing");
+            return self.pipeline.reply(&fault_error(&fault).into(), mode);
+        };
+        // A time that the clock cannot show never comes.
+        let deadline = timeout.and_then(|timeout| tokio::time::Instant::now().checked_add(timeout));
+        let face = self.worker.face();
+        let number = (face.next_wait(), face.config.clock.wall_millis());
+        let body = KvRequest::new(op).encode_to_vec().into();
+        let slot = self.pipeline.open(mode, Work::Block { group });
+        let mut blocked = Blocked::new(slot, (group, body, form), awaited, number, deadline);
+        let call = blocked.begin();
+        self.blocked = Some(blocked);
+        self.client.set_blocked(true);
+        self.ask_for_blocked(call);
+    }
+
     fn start_parts(&mut self, parts: Vec<(GroupId, Access, Bytes)>, finish: Finish, mode: ReplyMode) {
         let backend = &self.worker.face().backend;
         let outcomes: Vec<_> = parts
@@ -261,6 +489,7 @@ impl Executor {
             let reply = self.finish(work);
             return self.pipeline.reply(&reply, mode);
         }
+        self.watching = matches!(work.finish, Finish::Watch(_));
         let slot = self.pipeline.open(mode, Work::Parts(work));
         for (part, (group, access, body)) in parts.into_iter().enumerate() {
             if missing[part] {
@@ -269,11 +498,15 @@ impl Executor {
         }
     }
 
-    fn finish(&self, parts: Parts) -> Reply {
+    fn finish(&mut self, parts: Parts) -> Reply {
         let none = || Err(Fault::new(ErrorCode::Internal, "a part without an outcome"));
         let outcomes = parts.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(none)).collect();
         match parts.finish {
             Finish::Gather(gather) => gather.finish(outcomes),
+            Finish::Watch(watch) => {
+                self.watching = false;
+                self.session.watching(watch, outcomes)
+            }
             Finish::Info(sections) => {
                 answers::info(&sections, outcomes, self.worker.face(), &self.client, &self.directory)
             }

@@ -27,11 +27,13 @@
 //! many is disconnected.
 
 mod answers;
+mod blocking;
 mod client;
 mod connection;
 mod directory;
 mod execute;
 mod pipeline;
+mod statistics;
 mod worker;
 
 use std::net::TcpListener;
@@ -40,6 +42,7 @@ use std::sync::Arc;
 use api::peer::Access;
 use bytes::Bytes;
 use catalog::TableRoute;
+use env::Clock;
 use types::{Fault, GroupId};
 
 pub use worker::RedisFace;
@@ -120,7 +123,7 @@ pub enum Addressing {
 }
 
 /// How the face is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RedisConfig {
     /// What clients must prove first, if anything.
     pub password: Option<Arc<[u8]>>,
@@ -130,6 +133,8 @@ pub struct RedisConfig {
     pub directory: String,
     /// Most connections; [`types::limits::CLIENT_CONNECTIONS_MAX`] outside tests.
     pub connections_max: usize,
+    /// Tells how long commands take.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// The listeners of the face, made by [`crate::listen::bind`].
@@ -158,6 +163,8 @@ pub struct RedisCounters {
     pub bytes_in: u64,
     /// Bytes sent.
     pub bytes_out: u64,
+    /// Commands that took longer than `slowlog-log-slower-than`.
+    pub slow_commands: u64,
 }
 
 /// A good number of worker threads: half of the processors, since the other half has a log, a store and

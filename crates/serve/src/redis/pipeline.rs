@@ -16,11 +16,15 @@ use std::collections::VecDeque;
 use api::kv::KvReply;
 use api::peer::Access;
 use bytes::{Bytes, BytesMut};
+use env::Moment;
 use prost::Message;
 use proto_redis::info::Sections;
+use proto_redis::transaction::{ExecReply, Watch};
 use proto_redis::{Form, Gather, Reply, ReplyMode, Target, Walk, fault_error};
 use types::limits::{self, CLIENT_OUTPUT_BYTES_MAX};
 use types::{ErrorCode, Fault, GroupId};
+
+use super::statistics::{Counted, Started};
 
 /// What became of a request.
 pub(crate) type Outcome = Result<Bytes, Fault>;
@@ -38,6 +42,10 @@ pub(crate) struct CallName {
 pub(crate) enum Work {
     /// One request.
     Keyed { group: GroupId, access: Access, form: Form },
+    /// One request after another until there is something.
+    Block { group: GroupId },
+    /// One request that is a transaction.
+    Exec { group: GroupId, reply: ExecReply },
     /// One request per part.
     Parts(Parts),
     /// One request after another.
@@ -60,6 +68,8 @@ pub(crate) enum Finish {
     Gather(Gather),
     /// `INFO`; they are the numbers of keys.
     Info(Sections),
+    /// `WATCH`; they are the versions of the keys.
+    Watch(Watch),
 }
 
 /// What a completed request leads to.
@@ -68,6 +78,10 @@ pub(crate) enum Next {
     Nothing,
     /// All parts of this command are there: make its reply and [`Pipeline::answer`] it.
     Finish { slot: u64, parts: Parts },
+    /// A command that waits goes on, or ends with [`Pipeline::end_block`].
+    Block { outcome: Outcome },
+    /// A transaction is over: make its reply and [`Pipeline::answer`] it.
+    Exec { slot: u64, reply: ExecReply, outcome: Result<KvReply, Fault> },
     /// Take the next step of a walk and call [`Pipeline::walk_on`] or [`Pipeline::answer`].
     Walk { slot: u64, walk: Walk, targets: Vec<Target>, at: u32, outcome: Result<KvReply, Fault> },
 }
@@ -76,7 +90,7 @@ enum Slot {
     /// Encoded replies of one or several commands.
     Ready(BytesMut),
     /// A command without its reply. `None`: its work is with the caller for a moment.
-    Open { number: u64, mode: ReplyMode, work: Option<Work> },
+    Open { number: u64, mode: ReplyMode, work: Option<Work>, started: Option<Started> },
 }
 
 /// See the module.
@@ -91,6 +105,8 @@ pub(crate) struct Pipeline {
     /// Bytes in ready slots.
     waiting_bytes: usize,
     errors: u64,
+    /// Commands that were answered since they were last asked for.
+    answered: Vec<Started>,
 }
 
 /// Requests that are not answered, by group.
@@ -113,7 +129,7 @@ impl Pipeline {
         self.open.walks == 0
             && self.open.groups.iter().find(|open| open.group == group).is_none_or(|open| match access {
                 Access::Write => open.reads == 0,
-                Access::Read | Access::StaleRead => open.writes == 0,
+                Access::Read | Access::StaleRead | Access::Wait => open.writes == 0,
             })
     }
 
@@ -142,6 +158,31 @@ impl Pipeline {
         std::mem::take(&mut self.errors)
     }
 
+    /// How many slots have been opened so far.
+    pub(crate) fn opened(&self) -> u64 {
+        self.next
+    }
+
+    /// Notes when the command that was opened last began, and its words. What kind of command it is follows from
+    /// its work.
+    pub(crate) fn note_started(&mut self, at: Moment, bytes: usize, packed: Bytes) {
+        let newest = self.next.wrapping_sub(1);
+        let Some(Slot::Open { work, started, .. }) = self.slot(newest) else { return };
+        let counted = match work {
+            // It takes as long as nobody brings anything.
+            Some(Work::Block { .. }) => return,
+            Some(Work::Keyed { group, access: Access::Write, .. }) => Counted::Write(*group, bytes),
+            Some(Work::Walk { .. }) => Counted::Scan,
+            _ => Counted::No,
+        };
+        *started = Some(Started { at, packed, counted });
+    }
+
+    /// Moves commands that were answered to where they are counted.
+    pub(crate) fn drain_answered(&mut self, into: &mut Vec<Started>) {
+        into.append(&mut self.answered);
+    }
+
     /// Adds the reply of the newest command.
     pub(crate) fn reply(&mut self, reply: &Reply, mode: ReplyMode) {
         self.errors += u64::from(reply.is_error());
@@ -164,19 +205,26 @@ impl Pipeline {
         let number = self.next;
         self.next += 1;
         self.open.add(&work);
-        self.slots.push_back(Slot::Open { number, mode, work: Some(work) });
+        self.slots.push_back(Slot::Open { number, mode, work: Some(work), started: None });
         number
     }
 
     /// Takes the outcome of a request.
     pub(crate) fn complete(&mut self, call: CallName, outcome: Outcome) -> Next {
-        let outcome = outcome.and_then(|bytes| decode(&bytes));
         let Some(Slot::Open { work, .. }) = self.slot(call.slot) else { return Next::Nothing };
+        if matches!(work, Some(Work::Block { .. })) {
+            return Next::Block { outcome };
+        }
+        let outcome = outcome.and_then(|bytes| decode(&bytes));
         match work.take() {
             Some(Work::Keyed { group, access, form }) => {
                 self.open.remove(group, access);
                 self.answer(call.slot, &form.reply(outcome));
                 Next::Nothing
+            }
+            Some(Work::Exec { group, reply }) => {
+                self.open.remove(group, Access::Write);
+                Next::Exec { slot: call.slot, reply, outcome }
             }
             Some(Work::Parts(mut parts)) => {
                 let Some((&(group, access), place)) =
@@ -196,7 +244,7 @@ impl Pipeline {
             Some(Work::Walk { walk, targets, at }) => {
                 Next::Walk { slot: call.slot, walk, targets, at, outcome }
             }
-            None => Next::Nothing,
+            Some(Work::Block { .. }) | None => Next::Nothing,
         }
     }
 
@@ -213,10 +261,22 @@ impl Pipeline {
         self.answer(slot, reply);
     }
 
+    /// The command of a slot waits no more.
+    pub(crate) fn end_block(&mut self, slot: u64, reply: &Reply) {
+        if let Some(Slot::Open { work, .. }) = self.slot(slot)
+            && let Some(Work::Block { group }) = work.take()
+        {
+            self.open.remove(group, Access::Write);
+            self.answer(slot, reply);
+        }
+    }
+
     /// The reply of an open command; whatever it held up moves on.
     pub(crate) fn answer(&mut self, number: u64, reply: &Reply) {
         let Some(place) = self.place(number) else { return };
-        let Slot::Open { mode, .. } = self.slots[place] else { return };
+        let Slot::Open { mode, started, .. } = &mut self.slots[place] else { return };
+        let mode = *mode;
+        self.answered.extend(started.take());
         self.errors += u64::from(reply.is_error());
         if place == 0 {
             self.slots.pop_front();
@@ -254,6 +314,7 @@ impl OpenCalls {
     fn add(&mut self, work: &Work) {
         match work {
             Work::Keyed { group, access, .. } => self.count(*group, *access),
+            Work::Exec { group, .. } | Work::Block { group } => self.count(*group, Access::Write),
             Work::Parts(parts) => {
                 // Parts that are answered already are not open.
                 for (call, outcome) in parts.calls.iter().zip(&parts.outcomes) {
@@ -288,7 +349,7 @@ impl OpenGroup {
     fn counter(&mut self, access: Access) -> &mut u32 {
         match access {
             Access::Write => &mut self.writes,
-            Access::Read | Access::StaleRead => &mut self.reads,
+            Access::Read | Access::StaleRead | Access::Wait => &mut self.reads,
         }
     }
 }
@@ -373,6 +434,25 @@ mod tests {
         pipeline.complete(name(five), number(5));
         assert_eq!((sent(&mut pipeline).as_str(), pipeline.bytes(), pipeline.len()), (":6\r\n", 0, 0));
         assert!(pipeline.is_idle());
+    }
+
+    #[test]
+    fn what_is_answered_can_be_counted_once() {
+        let mut pipeline = Pipeline::default();
+        let write = pipeline.open(MODE, keyed(A, Access::Write));
+        pipeline.note_started(Moment(7), 30, Bytes::from_static(b"words"));
+        let read = pipeline.open(MODE, keyed(B, Access::Read));
+        pipeline.note_started(Moment(8), 20, Bytes::new());
+        let mut answered = Vec::new();
+        pipeline.drain_answered(&mut answered);
+        assert!(answered.is_empty());
+        pipeline.complete(name(read), number(1));
+        pipeline.complete(name(write), number(1));
+        pipeline.complete(name(write), number(1));
+        pipeline.drain_answered(&mut answered);
+        let counted: Vec<_> = answered.iter().map(|started| (started.at, started.counted)).collect();
+        assert_eq!(counted, [(Moment(8), Counted::No), (Moment(7), Counted::Write(A, 30))]);
+        assert_eq!(pipeline.opened(), 2);
     }
 
     #[test]

@@ -15,12 +15,14 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
-use types::{ErrorCode, Fault};
+use types::buckets::{BucketCounts, WriteCounts};
+use types::{ErrorCode, Fault, GroupId};
 
 use super::client::{Client, Counters};
 use super::connection::Connection;
 use super::directory::{Directories, Directory};
 use super::pipeline::{CallName, Outcome};
+use super::statistics::Statistics;
 use super::{Addressing, Backend, Call, Done, RedisConfig, RedisCounters, RedisListeners};
 use crate::listen::tune_client;
 
@@ -51,8 +53,11 @@ pub(crate) struct Face {
     pub(crate) directories: Directories,
     /// What happened.
     pub(crate) counters: Counters,
+    /// Writes, scans and slow commands.
+    pub(crate) statistics: Statistics,
     clients: Mutex<BTreeMap<u64, Arc<Client>>>,
     next_client: AtomicU64,
+    next_wait: AtomicU64,
     idle_timeout_seconds: AtomicU64,
     started: Instant,
 }
@@ -112,8 +117,10 @@ impl RedisFace {
             config,
             directories: Directories::new(),
             counters: Counters::default(),
+            statistics: Statistics::new(),
             clients: Mutex::default(),
             next_client: AtomicU64::new(1),
+            next_wait: AtomicU64::new(1),
             idle_timeout_seconds: AtomicU64::new(0),
             started: Instant::now(),
         });
@@ -131,6 +138,16 @@ impl RedisFace {
     /// What happened since the start.
     pub fn counters(&self) -> RedisCounters {
         self.face.counters()
+    }
+
+    /// Writes of clients of this node since the start, by group.
+    pub fn write_counts(&self) -> BTreeMap<GroupId, WriteCounts> {
+        self.face.statistics.write_counts()
+    }
+
+    /// Scans of clients of this node since the start, and how long they took; see [`types::buckets`].
+    pub fn scan_counts(&self) -> (u64, BucketCounts) {
+        self.face.statistics.scan_counts()
     }
 
     fn spawn_worker(&mut self, number: usize, stopped: watch::Receiver<()>) -> io::Result<Intake> {
@@ -247,7 +264,9 @@ async fn keep_house(face: &Face) {
         ticks.tick().await;
         face.counters.measure_rate();
         if let Some(timeout) = face.idle_timeout() {
-            for client in face.clients().iter().filter(|client| client.idle() >= timeout) {
+            // Who waits for an element is not idle, as in Redis.
+            let is_idle = |client: &&Arc<Client>| client.idle() >= timeout && !client.is_blocked();
+            for client in face.clients().iter().filter(is_idle) {
                 client.kill();
             }
         }
@@ -257,7 +276,7 @@ async fn keep_house(face: &Face) {
 impl Face {
     /// Brings a directory up to date.
     pub(crate) fn refresh(&self, directory: &mut Arc<Directory>) {
-        self.directories.refresh(directory, self.backend.as_ref());
+        self.directories.refresh(directory, self.backend.as_ref(), &self.statistics);
     }
 
     /// Everybody who is connected, in order of id.
@@ -265,9 +284,23 @@ impl Face {
         lock(&self.clients).values().cloned().collect()
     }
 
+    /// A client by its id, if it is connected.
+    pub(crate) fn client(&self, id: u64) -> Option<Arc<Client>> {
+        lock(&self.clients).get(&id).cloned()
+    }
+
+    /// A number for a wait, never used before.
+    pub(crate) fn next_wait(&self) -> u64 {
+        self.next_wait.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// What happened since the start.
     pub(crate) fn counters(&self) -> RedisCounters {
-        RedisCounters { connections: lock(&self.clients).len() as u64, ..self.counters.read() }
+        RedisCounters {
+            connections: lock(&self.clients).len() as u64,
+            slow_commands: self.statistics.slow_commands(),
+            ..self.counters.read()
+        }
     }
 
     /// How long the face has been there.

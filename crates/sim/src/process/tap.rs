@@ -87,6 +87,14 @@ impl StateMachine for TappedState {
         self.0.commit(applied, system)
     }
 
+    fn listen(&mut self, on: bool) {
+        self.0.listen(on);
+    }
+
+    fn take_filled(&mut self) -> Vec<Bytes> {
+        self.0.take_filled()
+    }
+
     fn reader(&self) -> Arc<dyn Reader> {
         self.0.reader()
     }
