@@ -52,10 +52,12 @@ pub mod scatter;
 pub mod session;
 pub mod slow_log;
 pub mod table;
+pub mod table_scan;
 pub mod text;
 pub mod transaction;
 pub mod unsupported;
 
+mod base64;
 mod commands;
 mod float;
 

@@ -16,6 +16,7 @@
 use crate::faults::{engine_error, fault_error};
 use crate::form::{answer, unexpected};
 use crate::reply::Reply;
+use crate::table_scan::TableScan;
 use crate::text::ErrorText;
 use api::kv::{KvAnswer, KvOp, KvReply, Page, Scan};
 use bytes::Bytes;
@@ -24,7 +25,7 @@ use types::limits::{CLIENT_OUTPUT_BYTES_MAX, POSITION_BITS};
 use types::{ErrorCode, Fault, PartitionIndex};
 
 /// Keys that one page may hold whatever `COUNT` says: with the longest keys a page still fits a frame.
-const PAGE_KEYS_MAX: u64 = 1024;
+pub(crate) const PAGE_KEYS_MAX: u64 = 1024;
 /// How many keys `KEYS` asks for at once.
 const KEYS_PAGE: u64 = PAGE_KEYS_MAX;
 /// Bytes that an element takes in a reply beside its own, about.
@@ -59,6 +60,8 @@ pub enum Walk {
     Keys(KeysWalk),
     /// `RANDOMKEY`.
     RandomKey(RandomKey),
+    /// `ADVSCAN` and its kin: one page of one table.
+    Table(TableScan),
 }
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`.
@@ -102,13 +105,33 @@ impl Walk {
                 walk.random = random;
                 walk.ask(targets)
             }
+            Walk::Table(scan) => scan.ask(targets),
+        }
+    }
+
+    /// What the keys of the one table that the walk is about begin with; `None` if it is about all.
+    ///
+    /// The caller finds the place of this key, tells the walk by [`Walk::locate`], and serves it that table's
+    /// partitions only.
+    pub fn table(&self) -> Option<&Bytes> {
+        match self {
+            Walk::Table(scan) => Some(scan.table()),
+            Walk::Scan(_) | Walk::Keys(_) | Walk::RandomKey(_) => None,
+        }
+    }
+
+    /// Tells the walk what the stored keys of its table begin with.
+    pub fn locate(&mut self, stored: Bytes) {
+        if let Walk::Table(scan) = self {
+            scan.locate(stored);
         }
     }
 
     /// The step after the reply to the last question.
     pub fn absorb(&mut self, targets: u32, outcome: Result<KvReply, Fault>, shown: Shown<'_>) -> Step {
         let answer = match outcome.and_then(answer) {
-            Ok(KvAnswer::Error(code)) => return Step::Done(engine_error(code, "scan").into()),
+            // A page of a table leaves out keys that have become something else.
+            Ok(KvAnswer::Error(code)) if self.table().is_none() => return Step::Done(engine_error(code, "scan").into()),
             Ok(answer) => answer,
             Err(fault) => return failed(&fault),
         };
@@ -116,6 +139,7 @@ impl Walk {
             Walk::Scan(scan) => scan.absorb(targets, answer, shown),
             Walk::Keys(keys) => keys.absorb(targets, answer, shown),
             Walk::RandomKey(walk) => walk.absorb(targets, answer, shown),
+            Walk::Table(scan) => scan.absorb(targets, answer, shown),
         };
         next.unwrap_or_else(|fault| failed(&fault))
     }
@@ -221,7 +245,7 @@ impl RandomKey {
 ///
 /// A page that does not get further would make a scan run for ever, and one that goes on at position 0 of
 /// partition 0 would end it early. Both are bugs of the engine and end in an error.
-fn advance(at: (u32, u64), page: &Page, targets: u32) -> Result<Option<(u32, u64)>, Fault> {
+pub(crate) fn advance(at: (u32, u64), page: &Page, targets: u32) -> Result<Option<(u32, u64)>, Fault> {
     let (index, position) = at;
     match page.next {
         Some(next) if next < 1 << POSITION_BITS => {

@@ -1,13 +1,13 @@
 //! Commands on keys of any type.
 
-use super::{expiry, integer, is_word, keyed};
+use super::{expiry, integer, is_word, keyed, zankv};
 use crate::form::Shape;
 use crate::plan::Plan;
 use crate::scan::{INVALID_CURSOR, KeysWalk, RandomKey, ScanPage, Walk};
 use crate::scatter::{Everywhere, Scatter, Verb};
 use crate::table::Call;
 use crate::text::{ErrorText, SYNTAX, invalid_expire};
-use api::kv::{Condition, Copy, Expire, ExpiryKind, Key, KvOp, Rename, Ttl};
+use api::kv::{Condition, ContentKind, Copy, Expire, ExpiryKind, Key, KvOp, Rename, Ttl};
 use bytes::Bytes;
 
 type Parsed = Result<Plan, ErrorText>;
@@ -123,6 +123,9 @@ pub(crate) fn keys(call: &mut Call<'_>) -> Parsed {
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
 pub(crate) fn scan(call: &mut Call<'_>) -> Parsed {
+    if call.session.is_zankv() && call.args[1].contains(&b':') {
+        return zankv::walk(call, ContentKind::String, false, 2);
+    }
     let mut page = ScanPage {
         cursor: parse_cursor(&call.args[1]).ok_or(INVALID_CURSOR)?,
         count: SCAN_COUNT,

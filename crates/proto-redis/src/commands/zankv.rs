@@ -6,12 +6,16 @@
 use super::{expiry, integer, is_word, keyed};
 use crate::form::Shape;
 use crate::plan::Plan;
+use crate::scan::Walk;
 use crate::table::Call;
+use crate::table_scan::TableScan;
 use crate::text::{ErrorText, SYNTAX, invalid_expire, wrong_arity};
 use crate::unsupported::refuse;
 use api::kv::{ContentKind, ExpiryKind, IfEqual, KvOp, Nothing, TypedOp, TypedRequest};
 
 type Parsed = Result<Plan, ErrorText>;
+
+const BAD_SCAN_TYPE: ErrorText = ErrorText::fixed("ERR invalid scan type");
 
 /// `SETIFEQ key oldvalue newvalue [EX seconds]`
 pub(crate) fn setifeq(call: &mut Call<'_>) -> Parsed {
@@ -73,6 +77,46 @@ pub(crate) fn hash_expiry(call: &mut Call<'_>) -> Parsed {
         ("hpersist", 2) => persist(call),
         _ => Err(wrong_arity(call.command.full_name)),
     }
+}
+
+/// `ADVSCAN namespace:table:cursor KV|HASH|LIST|SET|ZSET [MATCH pattern] [COUNT count]`, `ADVREVSCAN` and
+/// `FULLSCAN`
+pub(crate) fn table_scan(call: &mut Call<'_>) -> Parsed {
+    check_port(call)?;
+    let kind = String::from_utf8_lossy(&call.args[2]).to_ascii_lowercase();
+    let kind = ContentKind::named(&kind).ok_or(BAD_SCAN_TYPE)?;
+    walk(call, kind, call.command.name == "fullscan", 3)
+}
+
+/// `REVSCAN namespace:table:cursor [MATCH pattern] [COUNT count]`; on this port `SCAN` knows such cursors, too.
+pub(crate) fn revscan(call: &mut Call<'_>) -> Parsed {
+    check_port(call)?;
+    walk(call, ContentKind::String, false, 2)
+}
+
+/// Tables, and with them these walks, are named on ZanKV's port only.
+fn check_port(call: &Call<'_>) -> Result<(), ErrorText> {
+    const OTHER_PORT: &str =
+        "it walks through a table of ZanKV's, and those are on the ZanKV port; SCAN walks here";
+    if call.session.is_zankv() { Ok(()) } else { Err(refuse(call.command.full_name, OTHER_PORT)) }
+}
+
+/// A walk whose options begin at this argument.
+pub(super) fn walk(call: &Call<'_>, kind: ContentKind, with_values: bool, options: usize) -> Parsed {
+    let mut scan = TableScan::new(&call.arg(1), kind, with_values)?;
+    let mut rest = &call.args[options..];
+    while let [word, tail @ ..] = rest {
+        let [argument, tail @ ..] = tail else { return Err(SYNTAX) };
+        rest = tail;
+        if is_word(word, "COUNT") {
+            scan.set_count(u64::try_from(integer(argument)?).ok().filter(|count| *count > 0).ok_or(SYNTAX)?);
+        } else if is_word(word, "MATCH") {
+            scan.set_pattern(argument.clone());
+        } else {
+            return Err(SYNTAX);
+        }
+    }
+    Ok(Plan::Walk(Walk::Table(scan)))
 }
 
 /// The first letter of the command's name says which kind it is about.

@@ -6,6 +6,12 @@ use crate::commands::{bits, strings, zankv};
 commands! {
     /// Commands that ZanKV has and Redis has not, in order of name.
     ZANKV:
+    "advrevscan" -3 "readonly" (0, 0, 0) "keyspace read slow" "zankv" ""
+        WholeTable zankv::table_scan NONE
+        "namespace:table:cursor KV|HASH|LIST|SET|ZSET [MATCH pattern] [COUNT count]" "Incrementally iterate the keys of a table, just as ADVSCAN" "O(N) where N is the count asked for";
+    "advscan" -3 "readonly" (0, 0, 0) "keyspace read slow" "zankv" ""
+        WholeTable zankv::table_scan NONE
+        "namespace:table:cursor KV|HASH|LIST|SET|ZSET [MATCH pattern] [COUNT count]" "Incrementally iterate the keys of a table that hold one kind of value, on the ZanKV port" "O(N) where N is the count asked for";
     "bexpire" 3 "write fast" (1, 1, 1) "write bitmap fast" "zankv" ""
         OneKey zankv::expire NONE
         "key seconds" "Set the time to live of a string or bitmap" "O(1)";
@@ -24,6 +30,9 @@ commands! {
     "delifeq" 3 "write fast" (1, 1, 1) "write string fast" "zankv" ""
         OneKey zankv::delifeq NONE
         "key oldvalue" "Delete a key, only if it has a certain value" "O(1)";
+    "fullscan" -3 "readonly" (0, 0, 0) "keyspace read slow" "zankv" ""
+        WholeTable zankv::table_scan NONE
+        "namespace:table:cursor KV|HASH|LIST|SET|ZSET [MATCH pattern] [COUNT count]" "Incrementally iterate the keys of a table and what they hold, on the ZanKV port" "O(N) where N is the count asked for";
     "getnolock" 2 "readonly fast" (1, 1, 1) "read string fast" "zankv" ""
         OneKey strings::get NONE
         "key" "Get the value of a key, just as GET" "O(1)";
@@ -57,6 +66,9 @@ commands! {
     "lttl" 2 "readonly fast" (1, 1, 1) "read list fast" "zankv" ""
         OneKey zankv::ttl NONE
         "key" "Get the time to live of a list" "O(1)";
+    "revscan" -2 "readonly" (0, 0, 0) "keyspace read slow" "zankv" ""
+        WholeTable zankv::revscan NONE
+        "namespace:table:cursor [MATCH pattern] [COUNT count]" "Incrementally iterate the strings of a table, on the ZanKV port" "O(N) where N is the count asked for";
     "sclear" 2 "write fast" (1, 1, 1) "write set fast" "zankv" ""
         OneKey zankv::clear NONE
         "key" "Delete a set" "O(1)";

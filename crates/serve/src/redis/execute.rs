@@ -12,7 +12,8 @@ use proto_redis::blocking::{Block, awaited};
 use proto_redis::slow_log::SlowCommand;
 use proto_redis::transaction::ExecReply;
 use proto_redis::{
-    Everywhere, Form, Part, Plan, Question, Reply, ReplyMode, Session, Step, Target, Walk, fault_error, parse,
+    ErrorText, Everywhere, Form, Part, Plan, Question, Reply, ReplyMode, Session, Step, Target, Walk,
+    fault_error, parse,
 };
 use types::buckets::micros;
 use types::{ErrorCode, Fault, GroupId};
@@ -418,7 +419,10 @@ impl Executor {
             }
             Prepared::Parts { parts, finish } => self.start_parts(parts, finish, mode),
             Prepared::Walk(mut walk) => {
-                let targets = self.directory.targets(self.client.addressing).to_vec();
+                let targets = match self.targets_of(&mut walk) {
+                    Ok(targets) => targets,
+                    Err(error) => return self.pipeline.reply(&error.into(), mode),
+                };
                 let step = walk.begin(targets.len() as u32, self.worker.random());
                 let slot =
                     self.pipeline.open(mode, Work::Walk { walk: walk.clone(), targets: Vec::new(), at: 0 });
@@ -429,6 +433,18 @@ impl Executor {
                 self.pipeline.reply(&Reply::Integer(followers as i64), mode);
             }
         }
+    }
+
+    /// The partitions that a walk goes through: those of the port, or of the one table that it is about.
+    fn targets_of(&self, walk: &mut Walk) -> Result<Vec<Target>, ErrorText> {
+        let (directory, addressing) = (&self.directory, self.client.addressing);
+        let mut targets = directory.targets(addressing).to_vec();
+        if let Some(table) = walk.table() {
+            let place = directory.place(addressing, table)?;
+            targets.retain(|target| target.table == place.target.table);
+            walk.locate(place.key);
+        }
+        Ok(targets)
     }
 
     fn start_keyed(&mut self, group: GroupId, access: Access, op: KvOp, form: Form, mode: ReplyMode) {
