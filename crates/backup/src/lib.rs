@@ -23,6 +23,7 @@ mod manifest;
 mod pace;
 pub mod plan;
 pub mod read;
+pub mod restores;
 pub mod target;
 pub mod verify;
 pub mod write;
@@ -32,7 +33,7 @@ pub use backups::{Listed, State, begin, begun, civil, delete, finish, id, list, 
 pub use block::{BlockReader, BlockWriter, FileHead, FileSum};
 pub use error::BackupError;
 pub use manifest::{
-    Begun, FileRecord, Manifest, PartitionRecord, Proof, SumRecord, TableRecord, seal, unseal,
+    Begun, FORMAT, FileRecord, Manifest, PartitionRecord, Proof, SumRecord, TableRecord, seal, unseal,
 };
 pub use pace::Pace;
 pub use target::{NewFile, Target, open};

@@ -1,0 +1,239 @@
+//! Arguments of `backup` and `restore`.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{Find, Output};
+
+/// Commands about backups.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Save tables as of one point in time, while clients go on
+    ///
+    /// Nodes write to the URL themselves, so that every node must reach it: file:///path is a directory that all of
+    /// them have, s3://bucket/prefix a bucket, with AWS_... variables in the environment of the nodes and of this
+    /// command.
+    Create(BackupCreate),
+    /// List the backups at a URL, and when each was last restored to prove it
+    List(BackupList),
+    /// Show a backup
+    Show(BackupNamed),
+    /// Read a whole backup and compare it with what was written
+    ///
+    /// With --drill it is also restored into a scratch table with another number of partitions and compared with its
+    /// source; that is what makes it a proven one.
+    Verify(BackupVerify),
+    /// Remove a backup, complete or not
+    Delete(BackupNamed),
+}
+
+/// How fast it may go.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Speed {
+    /// Bytes of contents per second in all, as in 50MiB/s
+    #[arg(long, value_name = "BYTES/s", value_parser = rate)]
+    pub rate: Option<u64>,
+    /// Keys per second in all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub qps: Option<u64>,
+}
+
+/// Which tables.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Which {
+    /// Only this table, NAME or NAMESPACE:NAME; may be repeated
+    #[arg(long, value_name = "TABLE")]
+    pub table: Vec<String>,
+    /// Only the tables of this namespace; may be repeated
+    #[arg(long, value_name = "NAMESPACE")]
+    pub namespace: Vec<String>,
+    /// Only keys of these kinds: kv, hash, list, set, zset [default: all]
+    #[arg(long = "type", value_name = "KIND", value_delimiter = ',', value_parser = ["all", "kv", "hash", "list", "set", "zset"])]
+    pub kind: Vec<String>,
+}
+
+/// Arguments of `backup create`.
+#[derive(Debug, Args)]
+pub struct BackupCreate {
+    /// Where to: file:///absolute/path or s3://bucket/prefix
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    #[command(flatten)]
+    pub which: Which,
+    #[command(flatten)]
+    pub speed: Speed,
+    /// Go on with a backup that was interrupted
+    #[arg(long, value_name = "ID", conflicts_with_all = ["table", "namespace", "kind"])]
+    pub resume: Option<String>,
+    #[command(flatten)]
+    pub find: Find,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `backup list`.
+#[derive(Debug, Args)]
+pub struct BackupList {
+    /// Where the backups are
+    #[arg(long, value_name = "URL")]
+    pub at: String,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of commands about one backup.
+#[derive(Debug, Args)]
+pub struct BackupNamed {
+    /// The backup
+    pub id: String,
+    /// Where the backups are
+    #[arg(long, value_name = "URL")]
+    pub at: String,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `backup verify`.
+#[derive(Debug, Args)]
+pub struct BackupVerify {
+    /// The backup
+    pub id: String,
+    /// Where the backups are
+    #[arg(long, value_name = "URL")]
+    pub at: String,
+    /// Restore it into a scratch table and compare
+    #[arg(long)]
+    pub drill: bool,
+    /// Partitions of the scratch tables [default: one less than the source, or 2]
+    #[arg(long, value_name = "N", requires = "drill", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub partitions: Option<u32>,
+    #[command(flatten)]
+    pub speed: Speed,
+    #[command(flatten)]
+    pub find: Find,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// Where the backups are
+    #[arg(long, value_name = "URL")]
+    pub from: String,
+    /// The backup [default: the latest complete one]
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    #[command(flatten)]
+    pub which: Which,
+    /// Restore the one table that is chosen under this name, NAME or NAMESPACE:NAME
+    #[arg(long, value_name = "TABLE")]
+    pub to_table: Option<String>,
+    /// Partitions of a table that is made [default: as it had]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub partitions: Option<u32>,
+    /// Replicas of a table that is made [default: as it had, or as many as there are nodes]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=7))]
+    pub replicas: Option<u32>,
+    /// What happens to keys that exist; without it a table that holds keys is refused
+    #[arg(long, value_enum)]
+    pub on_conflict: Option<Conflict>,
+    /// Begin anew, although an earlier restore of the same was interrupted
+    #[arg(long)]
+    pub restart: bool,
+    #[command(flatten)]
+    pub speed: Speed,
+    #[command(flatten)]
+    pub find: Find,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What happens to keys that exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Conflict {
+    /// The restore ends, naming the key
+    Fail,
+    /// The key stays as it is
+    Skip,
+    /// The key is replaced
+    Overwrite,
+}
+
+impl BackupCommand {
+    /// How to print.
+    pub fn output(&self) -> Output {
+        match self {
+            Self::Create(create) => create.output,
+            Self::List(list) => list.output,
+            Self::Show(named) | Self::Delete(named) => named.output,
+            Self::Verify(verify) => verify.output,
+        }
+    }
+}
+
+impl Conflict {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Conflict::Fail => "fail",
+            Conflict::Skip => "skip",
+            Conflict::Overwrite => "overwrite",
+        }
+    }
+}
+
+impl Which {
+    /// Kinds by name; none means all.
+    pub fn kinds(&self) -> Result<Vec<String>, types::Fault> {
+        match self.kind.iter().any(|kind| kind == "all") {
+            false => Ok(self.kind.clone()),
+            true if self.kind.len() == 1 => Ok(Vec::new()),
+            true => {
+                let detail = "--type all stands alone";
+                Err(types::Fault::new(types::ErrorCode::BadArgument, detail))
+            }
+        }
+    }
+}
+
+/// `50MiB/s`, `50MiB` or `52428800`.
+fn rate(text: &str) -> Result<u64, String> {
+    let amount = text.strip_suffix("/s").unwrap_or(text);
+    let digits = amount.find(|c: char| !c.is_ascii_digit()).unwrap_or(amount.len());
+    let (number, unit) = amount.split_at(digits);
+    let factor = match unit {
+        "" | "B" => Some(1),
+        "K" | "KiB" => Some(1 << 10),
+        "M" | "MiB" => Some(1 << 20),
+        "G" | "GiB" => Some(1 << 30),
+        _ => None,
+    };
+    let rate = factor.and_then(|factor: u64| number.parse::<u64>().ok()?.checked_mul(factor));
+    rate.filter(|rate| *rate > 0).ok_or_else(|| "a rate is 50MiB/s, 500KiB/s or bytes per second".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read_as_people_write_them() {
+        assert_eq!(rate("50MiB/s"), Ok(50 << 20));
+        assert_eq!(rate("3K"), Ok(3072));
+        assert_eq!(rate("100"), Ok(100));
+        for bad in ["", "0", "MiB", "5 MiB", "99999999999999GiB", "-1"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn all_kinds_stand_alone() {
+        let kinds = |kinds: &[&str]| {
+            Which { kind: kinds.iter().map(ToString::to_string).collect(), ..Default::default() }.kinds()
+        };
+        assert_eq!(kinds(&[]).unwrap(), Vec::<String>::new());
+        assert_eq!(kinds(&["all"]).unwrap(), Vec::<String>::new());
+        assert_eq!(kinds(&["kv", "hash"]).unwrap(), ["kv", "hash"]);
+        assert!(kinds(&["all", "kv"]).is_err());
+    }
+}

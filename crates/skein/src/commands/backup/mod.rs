@@ -1,0 +1,180 @@
+//! `backup` and `restore`.
+
+mod create;
+mod crew;
+mod drill;
+mod restore;
+
+use backup::write::{Limits, Progress};
+use backup::{Listed, State, verify};
+use types::{ErrorCode, Fault};
+
+use crate::cli::{BackupCommand, BackupList, BackupNamed, BackupVerify};
+use crate::exit::{self, Exit};
+use crate::say::{self, Form};
+
+pub use restore::run as restore;
+
+/// Carries out a command about backups.
+pub fn run(command: &BackupCommand) -> Result<Exit, Fault> {
+    match command {
+        BackupCommand::Create(arguments) => create::run(arguments),
+        BackupCommand::List(arguments) => list(arguments),
+        BackupCommand::Show(arguments) => show_one(arguments),
+        BackupCommand::Verify(arguments) => verify(arguments),
+        BackupCommand::Delete(arguments) => delete(arguments),
+    }
+}
+
+fn list(arguments: &BackupList) -> Result<Exit, Fault> {
+    let target = backup::open(&arguments.at).map_err(|error| error.to_fault())?;
+    let backups = backup::list(&*target).map_err(|error| error.to_fault())?;
+    match arguments.output.form() {
+        Form::Json => say::json(&backups),
+        Form::Text if backups.is_empty() => say::note(format_args!("no backups at {}", target.url())),
+        Form::Text => say::data(say::table(
+            &["BACKUP", "STATE", "TABLES", "KEYS", "SIZE", "LAST PROVEN RESTORE"],
+            backups.iter().map(row),
+        )),
+    }
+    Ok(exit::OK)
+}
+
+fn row(listed: &Listed) -> Vec<String> {
+    let dash = || "-".to_owned();
+    let tables =
+        |begun: &backup::Begun| begun.tables.iter().map(|table| table.title()).collect::<Vec<_>>().join(", ");
+    vec![
+        listed.id.clone(),
+        state(listed).into(),
+        listed.begun.as_ref().map_or_else(dash, tables),
+        listed.manifest.as_ref().map_or_else(dash, |manifest| manifest.sum.keys.to_string()),
+        listed.manifest.as_ref().map_or_else(dash, |manifest| say::bytes(manifest.bytes)),
+        listed.proof.as_ref().map_or_else(dash, |proof| {
+            format!("{}, took {}", time(proof.begun_ms), say::duration_ms(proof.took_ms))
+        }),
+    ]
+}
+
+fn state(listed: &Listed) -> &'static str {
+    match listed.state {
+        State::Begun => "incomplete",
+        State::Complete => "complete, not proven",
+        State::Proven => "proven",
+        State::Damaged => "damaged",
+    }
+}
+
+fn show_one(arguments: &BackupNamed) -> Result<Exit, Fault> {
+    let target = backup::open(&arguments.at).map_err(|error| error.to_fault())?;
+    let listed = backup::show(&*target, &arguments.id).map_err(|error| error.to_fault())?;
+    show(&listed, arguments.output.form());
+    Ok(exit::OK)
+}
+
+/// Tells everything of a backup.
+fn show(listed: &Listed, form: Form) {
+    if form == Form::Json {
+        return say::json(listed);
+    }
+    let mut text = format!("{}: {}", listed.id, state(listed));
+    if !listed.problem.is_empty() {
+        text.push_str(&format!("\n{}", listed.problem));
+    }
+    if let Some(begun) = &listed.begun {
+        text.push_str(&format!(
+            "\nevery write before {} of cluster {}",
+            time(begun.at_ms),
+            begun.cluster_name
+        ));
+    }
+    if let Some(manifest) = &listed.manifest {
+        let took = manifest.finished_ms.saturating_sub(manifest.begun.begun_ms);
+        let (bytes, contents) = (say::bytes(manifest.bytes), say::bytes(manifest.sum.bytes));
+        text.push_str(&format!(
+            "\n{bytes} for {contents} of contents, taken in {}\n\n",
+            say::duration_ms(took)
+        ));
+        let rows = manifest.begun.tables.iter().map(|table| {
+            let sum = table.sum();
+            vec![
+                table.title(),
+                table.partitions.len().to_string(),
+                sum.keys.to_string(),
+                sum.elements.to_string(),
+                sum.expiring.to_string(),
+                sum.digest,
+            ]
+        });
+        text.push_str(&say::table(&["TABLE", "PARTITIONS", "KEYS", "ELEMENTS", "EXPIRING", "DIGEST"], rows));
+    }
+    if let Some(proof) = &listed.proof {
+        let partitions: Vec<String> = proof.partitions.iter().map(ToString::to_string).collect();
+        text.push_str(&format!(
+            "\n\nrestored and compared {}, into {} partitions, in {}",
+            time(proof.begun_ms),
+            partitions.join(" + "),
+            say::duration_ms(proof.took_ms)
+        ));
+    }
+    say::data(text);
+}
+
+fn verify(arguments: &BackupVerify) -> Result<Exit, Fault> {
+    let target = backup::open(&arguments.at).map_err(|error| error.to_fault())?;
+    let manifest = backup::load(&*target, &arguments.id).map_err(|error| error.to_fault())?;
+    let limits = Limits {
+        bytes_per_second: arguments.speed.rate.unwrap_or(0),
+        keys_per_second: arguments.speed.qps.unwrap_or(0),
+    };
+    let found =
+        verify::all(&*target, &manifest, limits, &Progress::default()).map_err(|error| error.to_fault())?;
+    if !found.damaged.is_empty() {
+        return Err(Fault::new(ErrorCode::BackupDamaged, found.damaged.join("\n")));
+    }
+    let form = arguments.output.form();
+    if form == Form::Text {
+        let (files, bytes) = (say::count(found.files, "file"), say::bytes(found.bytes));
+        say::note(format_args!("{files} of {bytes} are what was written"));
+    }
+    if arguments.drill {
+        drill::run(&*target, &manifest, arguments)?;
+    }
+    let listed = backup::show(&*target, &arguments.id).map_err(|error| error.to_fault())?;
+    show(&listed, form);
+    Ok(exit::OK)
+}
+
+fn delete(arguments: &BackupNamed) -> Result<Exit, Fault> {
+    let target = backup::open(&arguments.at).map_err(|error| error.to_fault())?;
+    let files = backup::delete(&*target, &arguments.id).map_err(|error| error.to_fault())?;
+    match arguments.output.form() {
+        Form::Json => say::json(&serde_json::json!({ "id": arguments.id, "files": files })),
+        Form::Text => say::note(format_args!("removed {}, {}", arguments.id, say::count(files, "file"))),
+    }
+    Ok(exit::OK)
+}
+
+/// `namespace:name`, or just the name in the default namespace.
+fn title(namespace: &str, name: &str) -> String {
+    match namespace {
+        catalog::DEFAULT_NAMESPACE => name.to_owned(),
+        namespace => format!("{namespace}:{name}"),
+    }
+}
+
+/// A title's namespace and name.
+fn split_title(title: &str) -> (String, String) {
+    match title.split_once(':') {
+        Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
+        None => (catalog::DEFAULT_NAMESPACE.to_owned(), title.to_owned()),
+    }
+}
+
+/// A moment as `2026-11-26 23:15:02 UTC`.
+fn time(millis: u64) -> String {
+    let (year, month, day) = backup::civil(millis / 86_400_000);
+    let seconds = millis / 1000 % 86_400;
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}

@@ -1,0 +1,295 @@
+//! `restore`: tables out of a backup into this cluster, file by file, by all nodes.
+
+use api::admin::{CreateTable, Table};
+use api::job::{Job, RestoreFile};
+use backup::restores::{RestoreRecord, under_way};
+use backup::{Manifest, TableRecord, Target};
+use client::Client;
+use serde::Serialize;
+use types::{ErrorCode, Fault, Hlc};
+
+use super::create::barrier;
+use super::crew::{Crew, Totals, Work};
+use super::{split_title, title};
+use crate::cli::{Restore, Speed, Which};
+use crate::exit::{self, Exit};
+use crate::say::{self, Form};
+
+/// What a restore has done, for programs.
+#[derive(Debug, Serialize)]
+struct Restored {
+    backup: String,
+    table: String,
+    keys: u64,
+    existed: u64,
+    expired: u64,
+    bytes: u64,
+    took_ms: u128,
+}
+
+/// Restores what was asked for.
+pub fn run(arguments: &Restore) -> Result<Exit, Fault> {
+    let form = arguments.output.form();
+    let client = arguments.find.lookup().client()?;
+    let target = backup::open(&arguments.from).map_err(|error| error.to_fault())?;
+    let id = match &arguments.id {
+        Some(id) => id.clone(),
+        None => latest(&*target)?,
+    };
+    let manifest = backup::load(&*target, &id).map_err(|error| error.to_fault())?;
+    let kinds = arguments.which.kinds()?;
+    let tables = chosen(&manifest, &arguments.which)?;
+    if arguments.to_table.is_some() && tables.len() != 1 {
+        let detail = format!("--to-table is for one table, and {} are chosen", tables.len());
+        return Err(Fault::new(ErrorCode::BadArgument, detail));
+    }
+    let crew = Crew::of(&client)?;
+    let mut all = Vec::new();
+    for table in tables {
+        let begun = std::time::Instant::now();
+        let to = arguments.to_table.clone().unwrap_or_else(|| table.title());
+        let one = One { target: &*target, client: &client, crew: &crew, manifest: &manifest, table, to: &to };
+        let totals = one.restore(arguments, &kinds)?;
+        let restored = Restored {
+            backup: id.clone(),
+            table: to,
+            keys: totals.keys,
+            existed: totals.existed,
+            expired: totals.expired,
+            bytes: totals.bytes,
+            took_ms: begun.elapsed().as_millis(),
+        };
+        if form == Form::Text {
+            say::data(words(&restored));
+        }
+        all.push(restored);
+    }
+    if form == Form::Json {
+        say::json(&all);
+    }
+    Ok(exit::OK)
+}
+
+fn words(restored: &Restored) -> String {
+    let Restored { backup, table, keys, existed, expired, bytes, took_ms } = restored;
+    let mut text = format!(
+        "{table}: {} of {backup}, {}, in {}",
+        say::count(*keys, "key"),
+        say::bytes(*bytes),
+        say::duration_ms(*took_ms as u64)
+    );
+    if *existed > 0 {
+        text.push_str(&format!("; {existed} existed and stayed"));
+    }
+    if *expired > 0 {
+        text.push_str(&format!("; {expired} had expired since"));
+    }
+    text
+}
+
+fn latest(target: &dyn Target) -> Result<String, Fault> {
+    let backups = backup::list(target).map_err(|error| error.to_fault())?;
+    let last = backups.iter().rev().find(|listed| listed.manifest.is_some());
+    let none = || Fault::new(ErrorCode::UnknownBackup, format!("no complete backup at {}", target.url()));
+    last.map(|listed| listed.id.clone()).ok_or_else(none)
+}
+
+/// The tables of a backup that were chosen.
+fn chosen<'a>(manifest: &'a Manifest, which: &Which) -> Result<Vec<&'a TableRecord>, Fault> {
+    let is_chosen = |table: &&TableRecord| {
+        let everything = which.table.is_empty() && which.namespace.is_empty();
+        everything || which.table.contains(&table.title()) || which.namespace.contains(&table.namespace)
+    };
+    let tables: Vec<&TableRecord> = manifest.begun.tables.iter().filter(is_chosen).collect();
+    let unknown = which.table.iter().find(|name| !tables.iter().any(|table| table.title() == **name));
+    match (unknown, tables.is_empty()) {
+        (Some(name), _) => Err(Fault::new(ErrorCode::UnknownTable, format!("{name} is not in the backup"))),
+        (None, true) => Err(Fault::new(ErrorCode::UnknownTable, "nothing is chosen")),
+        (None, false) => Ok(tables),
+    }
+}
+
+/// In which way files are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// How fast.
+    pub speed: Speed,
+    /// Deadlines are stored so many milliseconds later.
+    pub expiry_shift_ms: u64,
+    /// An earlier restore may have written something.
+    pub again: bool,
+    /// Files that are done are recorded, so that a later restore goes on.
+    pub keeps_record: bool,
+}
+
+/// One table on its way.
+pub struct One<'a> {
+    pub target: &'a dyn Target,
+    pub client: &'a Client,
+    pub crew: &'a Crew,
+    pub manifest: &'a Manifest,
+    pub table: &'a TableRecord,
+    /// The title of the table that is written to.
+    pub to: &'a str,
+}
+
+impl One<'_> {
+    fn restore(&self, arguments: &Restore, kinds: &[String]) -> Result<Totals, Fault> {
+        let (table, made) = self.find_or_make(arguments)?;
+        let (mut record, again) = self.record(&table, made, arguments, kinds)?;
+        let manner = Manner { speed: arguments.speed, expiry_shift_ms: 0, again, keeps_record: true };
+        let restored = self.write(&mut record, manner);
+        match &restored {
+            Ok(_) => record.remove(self.target).map_err(|error| error.to_fault())?,
+            Err(fault) if record.made && fault.code == ErrorCode::BackupDamaged => {
+                // What looks like a table with everything in it must not stay.
+                self.client.drop_table(&table.namespace, &table.name)?;
+                record.remove(self.target).map_err(|error| error.to_fault())?;
+                say::note(format_args!("{}: removed again, because the backup is damaged", self.to));
+            }
+            Err(_) => say::note(format_args!(
+                "{}: {} of {} files are restored; the same command goes on from there",
+                self.to,
+                record.done.len(),
+                files(self.table).count()
+            )),
+        }
+        restored
+    }
+
+    /// The table that is written to; whether it was made for that.
+    fn find_or_make(&self, arguments: &Restore) -> Result<(Table, bool), Fault> {
+        let (namespace, name) = split_title(self.to);
+        match self.client.table(&namespace, &name) {
+            Ok(table) => Ok((table, false)),
+            Err(fault) if fault.code == ErrorCode::UnknownTable => {
+                let nodes = self.crew.ids().len() as u32;
+                let replicas = arguments.replicas.unwrap_or(self.table.replicas.clamp(1, nodes.max(1)));
+                let partitions = arguments.partitions.unwrap_or(self.table.partitions.len() as u32);
+                let wish = CreateTable {
+                    namespace: Some(namespace),
+                    name,
+                    engine: Some(self.table.engine.clone()),
+                    partitions: Some(partitions),
+                    replicas: Some(replicas),
+                };
+                Ok((self.client.create_table(&wish)?, true))
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Where an earlier restore of the same broke off, or the beginning; and which of them.
+    fn record(
+        &self,
+        table: &Table,
+        made: bool,
+        arguments: &Restore,
+        kinds: &[String],
+    ) -> Result<(RestoreRecord, bool), Fault> {
+        let cluster = self.client.identity()?.cluster;
+        let id = &self.manifest.begun.id;
+        let to = format!("{}.{}", table.namespace, table.name);
+        let conflict = arguments.on_conflict.map(|conflict| conflict.word());
+        let known = under_way(self.target, id, &cluster, &to).map_err(|error| error.to_fault())?;
+        let is_same = |record: &RestoreRecord| {
+            record.tid == table.tid
+                && record.from == self.table.directory()
+                && record.kinds == kinds
+                && conflict.is_none_or(|conflict| conflict == record.on_conflict)
+        };
+        if let Some(record) = known.filter(|record| is_same(record) && !arguments.restart) {
+            say::note(format_args!("{}: going on after {} files", self.to, record.done.len()));
+            return Ok((record, true));
+        }
+        if conflict.is_none() && !made {
+            let keys = self.client.count_keys(&table.namespace, &table.name)?.keys;
+            if keys > 0 {
+                return Err(Fault::new(
+                    ErrorCode::TableNotEmpty,
+                    format!("{}: {}", self.to, say::count(keys, "key")),
+                ));
+            }
+        }
+        let record = RestoreRecord {
+            id: id.clone(),
+            cluster,
+            from: self.table.directory(),
+            to,
+            tid: table.tid,
+            since: self.stamp()?,
+            on_conflict: conflict.unwrap_or("fail").to_owned(),
+            made,
+            kinds: kinds.to_vec(),
+            done: Vec::new(),
+        };
+        record.store(self.target).map_err(|error| error.to_fault())?;
+        Ok((record, false))
+    }
+
+    /// A stamp that no write of the table has reached yet, and every later one will have.
+    pub fn stamp(&self) -> Result<u64, Fault> {
+        let mut chance = [0; 8];
+        getrandom::fill(&mut chance).map_err(|error| Fault::new(ErrorCode::Internal, error.to_string()))?;
+        let hold = format!("{:016x}", u64::from_le_bytes(chance));
+        let (namespace, name) = split_title(self.to);
+        let report = barrier(self.client, vec![title(&namespace, &name)], &hold)?;
+        Ok(Hlc::from_millis(report.at_ms).0)
+    }
+
+    /// Writes all files that are not done.
+    pub fn write(&self, record: &mut RestoreRecord, manner: Manner) -> Result<Totals, Fault> {
+        let Manner { speed, expiry_shift_ms, again, keeps_record } = manner;
+        let (to_namespace, to_table) = split_title(self.to);
+        let files: Vec<(u32, u32, String)> = files(self.table).collect();
+        let done: Vec<usize> =
+            (0..files.len()).filter(|piece| record.done.contains(&files[*piece].2)).collect();
+        let (since, on_conflict, kinds) = (record.since, record.on_conflict.clone(), record.kinds.clone());
+        let job = |piece: usize, repeated: bool| {
+            let (partition, file, _) = &files[piece];
+            Job::Restore(RestoreFile {
+                url: self.target.url().to_owned(),
+                backup: self.manifest.begun.id.clone(),
+                namespace: self.table.namespace.clone(),
+                table: self.table.name.clone(),
+                partition: *partition,
+                file: *file,
+                to_namespace: to_namespace.clone(),
+                to_table: to_table.clone(),
+                on_conflict: on_conflict.clone(),
+                ours_since: since,
+                again: repeated || again,
+                kinds: kinds.clone(),
+                expiry_shift_ms,
+            })
+        };
+        let ids = self.crew.ids();
+        let name = format!("restore-{}-{}-{since:x}", self.manifest.begun.id, record.to);
+        let mut ended = |piece: usize, _: &api::job::JobStatus| {
+            record.done.push(files[piece].2.clone());
+            match keeps_record {
+                true => record.store(self.target).map_err(|error| error.to_fault()),
+                false => Ok(()),
+            }
+        };
+        self.crew.run(Work {
+            verb: "restored",
+            name,
+            pieces: files.iter().map(|_| ids.clone()).collect(),
+            done,
+            job: &job,
+            ended: &mut ended,
+            speed,
+            bytes: self.table.sum().bytes,
+            hold: None,
+        })
+    }
+}
+
+/// The files of a table: partition, number, path.
+fn files(table: &TableRecord) -> impl Iterator<Item = (u32, u32, String)> {
+    table.partitions.iter().flat_map(|partition| {
+        let files = partition.files.iter().zip(0..);
+        files.map(|(file, number)| (partition.partition, number, file.path.clone()))
+    })
+}
