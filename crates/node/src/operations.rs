@@ -4,7 +4,7 @@
 //! says where it is.
 
 use api::admin::{
-    Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SettingValue, StartOperation,
+    Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SettingValue, StartOperation, Status,
 };
 use api::catalog::CatalogOp;
 use api::frame::Frame;
@@ -226,6 +226,12 @@ impl Node {
                 });
             }
         }
+    }
+
+    /// Whether everything is as it is wished and will be in a moment; `status` is this node's, of now. Of a node that
+    /// replicates the catalog: others know of no operations.
+    pub fn is_stable(&self, status: &Status) -> bool {
+        ops::is_stable(&self.watch.latest(), status, self.clock.wall_millis())
     }
 
     fn observed(&self, catalog: &Catalog) -> Observed {

@@ -6,6 +6,7 @@ mod label;
 mod operations;
 mod original;
 
+mod zankv;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -23,6 +24,7 @@ pub use original::{Ns, Original};
 use crate::say::Form;
 
 /// A replicated key-value cluster from one command.
+pub use zankv::{NamespaceCommand, NamespaceCreate, NamespaceDelete, Optimize, Token};
 #[derive(Debug, Parser)]
 #[command(name = "skein", version, propagate_version = true, disable_help_subcommand = true)]
 #[command(arg_required_else_help = true, after_help = crate::exit::list())]
@@ -54,6 +56,13 @@ pub enum Command {
     #[command(subcommand, arg_required_else_help = true)]
     Node(NodeCommand),
     /// Move, add, remove and mend replicas of partitions
+    /// List, make and delete namespaces as ZanKV means them
+    #[command(subcommand, arg_required_else_help = true)]
+    Namespace(NamespaceCommand),
+    /// Give back the space of what was removed, one replica of the cluster at a time
+    ///
+    /// With --every the cluster does it by itself.
+    Optimize(Optimize),
     #[command(subcommand, arg_required_else_help = true)]
     Partition(PartitionCommand),
     /// Mend and balance the whole cluster
@@ -121,6 +130,10 @@ pub enum Command {
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct Output {
     /// Print JSON: data to stdout, an error as one JSON line to stderr
+    /// Print the token that changes over HTTP must carry
+    ///
+    /// As in: curl -X POST -H "Authorization: Bearer $(skein token)" http://127.0.0.1:7001/kv/optimize
+    Token(Token),
     #[arg(long)]
     pub json: bool,
 }
@@ -559,6 +572,7 @@ impl Command {
     /// How the command prints.
     pub fn form(&self) -> Form {
         if let Some((_, change)) = self.operation() {
+            Command::Optimize(optimize) => return optimize.request(),
             return change.output.form();
         }
         let output = match self {
@@ -593,6 +607,11 @@ impl Command {
 }
 
 #[cfg(test)]
+            Command::Namespace(NamespaceCommand::Create(create)) => create.output,
+            Command::Namespace(NamespaceCommand::List(ask)) => ask.output,
+            Command::Namespace(NamespaceCommand::Delete(delete)) => delete.output,
+            Command::Optimize(optimize) => optimize.change.output,
+            Command::Token(token) => token.output,
 mod tests {
     use super::*;
     use clap::CommandFactory;

@@ -59,7 +59,10 @@ fn wish(sight: &Sight<'_>, request: &OperationRequest) -> Result<OptimizeWish, F
         }
     };
     if table.id == 0 {
-        return Err(Fault::new(ErrorCode::BadArgument, "the catalog is small; there is nothing to give back"));
+        return Err(Fault::new(
+            ErrorCode::BadArgument,
+            "the catalog is small; there is nothing to give back",
+        ));
     }
     Ok(OptimizeWish { namespace: table.namespace.clone(), table: table.id })
 }

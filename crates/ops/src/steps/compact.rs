@@ -14,9 +14,11 @@ pub(super) fn look(doing: &Doing<'_>, partition: &PartitionRecord) -> Look {
     let leader = sight.leader(partition.group);
     let mut replicas: Vec<&ReplicaRecord> = partition.replicas.iter().collect();
     replicas.sort_by_key(|replica| (leader == Some(replica.id), replica.node));
-    let seen = |replica: &ReplicaRecord| sight.replica_seen(partition.group, replica.id).filter(|seen| seen.up);
+    let seen =
+        |replica: &ReplicaRecord| sight.replica_seen(partition.group, replica.id).filter(|seen| seen.up);
     let operation = doing.operation.id;
-    let next = replicas.into_iter().find(|replica| seen(replica).is_some_and(|seen| seen.compacted < operation));
+    let next =
+        replicas.into_iter().find(|replica| seen(replica).is_some_and(|seen| seen.compacted < operation));
     let Some(next) = next else {
         return Look { notes: left_alone(doing, partition), ..Look::done() };
     };
@@ -31,7 +33,11 @@ pub(super) fn look(doing: &Doing<'_>, partition: &PartitionRecord) -> Look {
         node: NodeId(node),
         operation: OperationId(operation),
     };
-    let wait = Wait { why: format!("node {node} begins to compact its replica of {name}"), node: Some(node), pace: Pace::Working(node) };
+    let wait = Wait {
+        why: format!("node {node} begins to compact its replica of {name}"),
+        node: Some(node),
+        pace: Pace::Working(node),
+    };
     Look { directives: vec![directive], ..Look::waits(wait) }
 }
 
@@ -43,7 +49,9 @@ fn left_alone(doing: &Doing<'_>, partition: &PartitionRecord) -> Vec<String> {
         match seen.filter(|seen| seen.up) {
             None => Some(format!("{}: its replica was not compacted", sight.how_is(replica.node))),
             Some(seen) if seen.compaction_left.is_empty() => None,
-            Some(seen) => Some(format!("node {} left its replica as it is: {}", replica.node, seen.compaction_left)),
+            Some(seen) => {
+                Some(format!("node {} left its replica as it is: {}", replica.node, seen.compaction_left))
+            }
         }
     };
     partition.replicas.iter().filter_map(words).collect()

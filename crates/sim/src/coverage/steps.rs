@@ -24,9 +24,13 @@ const KINDS: [(&str, &[&str]); 15] = [
     ("set-replicas", &["parts", "done"]),
 ];
 
-/// Those that only stories carry out, because the checkers do not know what they give up: counted, and not missed
-/// where they never happened.
-const OF_STORIES: [(&str, &[&str]); 1] = [("recover-quorum", &["take-over", "done"])];
+/// Those that only stories carry out, because the checkers do not know what they give up, or because states in
+/// memory have nothing to compact: counted, and not missed where they never happened.
+const OF_STORIES: [(&str, &[&str]); 3] = [
+    ("recover-quorum", &["take-over", "done"]),
+    ("optimize", &["parts", "done"]),
+    ("compact", &["compact", "done"]),
+];
 
 /// Ends and turns that any operation can take.
 const ANY: [&str; 3] = ["cancelling", "cancelled", "failed"];
@@ -125,5 +129,7 @@ pub fn kind_name(record: &OperationRecord) -> &'static str {
         Some(OperationKind::Decommission(_)) => "decommission",
         Some(OperationKind::SetReplicas(_)) => "set-replicas",
         Some(OperationKind::RecoverQuorum(_)) => "recover-quorum",
+        Some(OperationKind::Optimize(_)) => "optimize",
+        Some(OperationKind::Compact(_)) => "compact",
     }
 }

@@ -29,6 +29,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("balance", &["cluster", "balance"]),
     ("set-replicas", &["table", "set-replicas"]),
     ("recover-quorum", &["recover-quorum"]),
+    ("optimize", &["optimize"]),
 ];
 
 /// `skein op KIND ...` as `skein PLACE ...`; everything else as it is.

@@ -13,15 +13,18 @@ mod growing;
 mod join;
 mod leader;
 mod nodes;
+mod namespaces;
 mod op;
 mod operate;
 mod recover_catalog;
+mod optimize;
 mod refusals;
 mod server;
 mod shell;
 mod status;
 mod tables;
 mod up;
+mod token;
 mod waiting;
 
 use ::shell::Program;
@@ -54,6 +57,9 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Node(NodeCommand::MayStop(arguments)) => nodes::may_stop(&arguments),
         Command::Node(NodeCommand::Rebuild(arguments)) => nodes::rebuild(&arguments),
         Command::Op(command) => op::run(&command),
+        Command::Namespace(command) => namespaces::run(&command),
+        Command::Optimize(arguments) => optimize::schedule(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         Command::RecoverQuorum(arguments) => operate::recover_quorum(&arguments),
         Command::Explain(command) => explain::run(&command),
         Command::Config(command) => config::run(&command),

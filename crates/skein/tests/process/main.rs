@@ -1,6 +1,8 @@
 //! Process tests: the real binary, real clients, real signals.
 
 mod agent;
+mod backup;
+mod blocking;
 mod commands;
 mod damage;
 mod growing;
@@ -12,6 +14,8 @@ mod power;
 mod restarts;
 mod space;
 mod support;
+mod transactions;
+mod zankv;
 
 use support::Cluster;
 
