@@ -11,10 +11,12 @@
 //! A failure is shrunk to few commands and printed as a corpus file would have it. `SKEIN_SEEDS=n` tries n
 //! seeds instead of [`SEEDS`].
 
+mod geo;
 mod hashes;
 mod keys;
 mod lists;
 mod sets;
+mod sorted;
 mod strings;
 
 use std::fmt::Write as _;
@@ -29,7 +31,7 @@ use crate::skip;
 type Generator = fn(&mut Chance) -> String;
 
 /// Every family with the letter that its keys begin with.
-const FAMILIES: &[(char, Generator)] = &[('g', keys::command), ('h', hashes::command), ('l', lists::command), ('s', sets::command), ('t', strings::command)];
+const FAMILIES: &[(char, Generator)] = &[('g', keys::command), ('h', hashes::command), ('l', lists::command), ('o', geo::command), ('s', sets::command), ('t', strings::command), ('z', sorted::command)];
 
 /// Keys of each family.
 const KEYS_PER_FAMILY: u64 = 3;
@@ -117,6 +119,7 @@ fn comparable(words: &[Vec<u8>], reply: Reply) -> Reply {
         "hgetall" => sorted(reply, 2),
         "scan" | "sscan" => page(reply, 1),
         "hscan" | "zscan" => page(reply, 2),
+        _ if name.starts_with('z') && name != "zrandmember" => without_signed_zero(reply),
         // What was chosen by chance is compared by how much it is.
         "srandmember" | "hrandfield" | "zrandmember" | "randomkey" => without_content(reply),
         // What is not stored is not sorted, and sets have no order of their own.
@@ -127,6 +130,16 @@ fn comparable(words: &[Vec<u8>], reply: Reply) -> Reply {
             other => other,
         },
         _ => reply,
+    }
+}
+
+/// Redis shows the sign of a zero when a sorted set is large, and not when it is small.
+fn without_signed_zero(reply: Reply) -> Reply {
+    match reply {
+        Reply::Bulk(text) if text == "-0" => Reply::text("0"),
+        Reply::Double(number) if number == 0.0 => Reply::Double(0.0),
+        Reply::Array(items) => Reply::Array(items.into_iter().map(without_signed_zero).collect()),
+        other => other,
     }
 }
 
