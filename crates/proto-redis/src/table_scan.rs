@@ -244,7 +244,7 @@ pub(crate) fn score_text(score: f64) -> String {
     let scientific = format!("{score:e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if exponent < -4 || exponent >= EXPONENT_MAX {
+    if !(-4..EXPONENT_MAX).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         format!("{digits}e{sign}{:02}", exponent.abs())
     } else {

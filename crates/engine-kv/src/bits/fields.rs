@@ -129,6 +129,11 @@ impl Field {
         }
     }
 
+    /// Whether the distance of what is to be stored to the greatest number does not fit 64 bits.
+    fn wraps(self, greatest: i128) -> bool {
+        self.signed && self.bits < 64 && i64::try_from(greatest - i128::from(self.operand)).is_err()
+    }
+
     /// The bits afterwards and the bits to answer with; `None` if the result does not fit and that is a
     /// failure.
     fn result(self, before: u64) -> Option<(u64, u64)> {
@@ -143,6 +148,8 @@ impl Field {
         let fits = (least..=greatest).contains(&wanted);
         let taken = match self.overflow {
             BitFieldOverflow::Fail if !fits => return None,
+            // Redis subtracts with 64 bits, so numbers far below all that fit look as if they were above.
+            BitFieldOverflow::Saturate if self.verb == BitFieldVerb::Set && self.wraps(greatest) => greatest,
             BitFieldOverflow::Saturate => wanted.clamp(least, greatest),
             _ => wanted,
         };
@@ -221,5 +228,8 @@ mod tests {
         assert_eq!(after(field(Set, false, 8, -1, Saturate), 0), Some(255));
         assert_eq!(after(field(Set, true, 8, 200, Wrap), 0), Some(-56));
         assert_eq!(after(field(Set, true, 8, 200, Fail), 0), None);
+        assert_eq!(after(field(Set, true, 8, -1000, Saturate), 0), Some(-128));
+        assert_eq!(after(field(Set, true, 8, i64::MIN, Saturate), 0), Some(127), "as Redis has it");
+        assert_eq!(after(field(Set, true, 64, i64::MIN, Saturate), 0), Some(i64::MIN));
     }
 }
