@@ -3,9 +3,12 @@
 //! Handlers translate; what they mean is [`Admin`]'s. Whatever the console or the command line can do is
 //! one of these routes.
 
+mod jobs;
 mod listener;
 mod metrics;
+mod namespaces;
 mod operations;
+mod zankv;
 
 use std::future::Future;
 use std::net::TcpListener;
@@ -29,14 +32,17 @@ use tokio::task::AbortHandle;
 use types::metrics::Metric;
 use types::{ErrorCode, Fault, limits};
 
+pub use jobs::Jobs;
 pub use listener::HttpLimits;
+pub use namespaces::{Namespaces, check_options, namespace_options};
 pub use operations::Operations;
+pub use zankv::{ONLY_HERE, OptimizeWish, StatsWish, Whom, Zankv};
 
 /// An answer that takes a while.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send>>;
 
 /// What a node must answer.
-pub trait Admin: Operations {
+pub trait Admin: Operations + Namespaces + Zankv {
     /// Who answers here.
     fn identity(&self) -> Identity;
     /// Whether the node serves; else why not.
@@ -59,6 +65,10 @@ pub trait Admin: Operations {
     fn move_leader(&self, wish: MoveLeader) -> Answer<()>;
     /// Hashes all replicas of a partition at one log position.
     fn digest(&self, which: TablePartition) -> Answer<DigestReport>;
+    /// What it does for backups and restores; none by default.
+    fn jobs(&self) -> Option<Arc<dyn Jobs>> {
+        None
+    }
 }
 
 /// The HTTP listener. Dropping it stops it.
@@ -108,12 +118,17 @@ pub fn router(admin: Arc<dyn Admin>, secret: Secret) -> Router {
         .route("/leader", post(move_leader))
         .route("/digest", post(digest))
         .merge(operations::routes())
+        .merge(jobs::routes())
+        .merge(namespaces::routes())
         .layer(middleware::from_fn_with_state(shared.clone(), require_token));
     Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics_text))
+        // As ZanKV's guide calls it.
+        .route("/metric", get(metrics_text))
         .route("/v1/identity", get(identity))
         .nest("/v1", guarded)
+        .merge(zankv::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES_MAX))
@@ -159,14 +174,9 @@ fn status_of(code: ErrorCode) -> StatusCode {
 }
 
 async fn require_token(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let token = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    match token {
-        Some(token) if shared.secret.admits(token) => next.run(request).await,
-        _ => Refusal(ErrorCode::Unauthorized.into()).into_response(),
+    match shared.admits(request.headers()) {
+        true => next.run(request).await,
+        false => Refusal(ErrorCode::Unauthorized.into()).into_response(),
     }
 }
 

@@ -259,12 +259,15 @@ impl Peers {
         self.shared.count_dropped(all - taken);
     }
 
-    /// Sends a chunk, its acknowledgement or a catalog, unless too much waits already.
+    /// Sends a chunk, its acknowledgement, a catalog or a wish for space, unless too much waits already.
     ///
     /// # Errors
     /// It was not sent. After [`NotSent::Full`], [`Peers::bulk_room`] tells when to try again.
     pub fn try_send_bulk(&self, to: NodeId, frame: Frame) -> Result<(), NotSent> {
-        debug_assert!(matches!(frame, Frame::Chunk(_) | Frame::ChunkAck(_) | Frame::Catalog(_)));
+        debug_assert!(matches!(
+            frame,
+            Frame::Chunk(_) | Frame::ChunkAck(_) | Frame::Catalog(_) | Frame::Compact(_)
+        ));
         let (_, refused) = self.push(to, Channel::Bulk, [Item::Frame(frame)]);
         refused.map_or(Ok(()), Err)
     }

@@ -6,23 +6,24 @@ use std::time::Duration;
 use api::admin::{
     CreateTable, DigestReport, Identity, JoinNode, Joined, MoveLeader, Status, Table, TablePartition,
 };
+use api::auth::Secret;
 use api::catalog::{
     CatalogAnswer, CatalogOp, EngineKind, HashBy, Label, NewTable, NodeRecord, TableName, TableRecord,
 };
-use api::peer::ReplicaState;
 use node::Node;
-use serve::http::{Admin, Answer};
+use serve::http::{Admin, Answer, Jobs};
 use serve::redis::RedisFace;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use types::metrics::{self, Metric};
+use types::metrics::Metric;
 use types::{ErrorCode, Fault, NodeId, TableId, limits};
 
+use super::jobs::NodeJobs;
 use super::transport::Wires;
-use wal::{LogStore, SegmentedLog};
+use wal::SegmentedLog;
 
 /// Partitions of a table that is made without a number.
-const PARTITIONS_DEFAULT: u32 = 8;
+pub(super) const PARTITIONS_DEFAULT: u32 = 8;
 /// How often a wish is looked at until it is fulfilled.
 pub(super) const LOOK: Duration = Duration::from_millis(5);
 /// How long to wait for nodes to hear of a change.
@@ -33,11 +34,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A node's admin API.
 pub struct NodeAdmin {
     pub(super) node: Arc<Node>,
-    wires: Arc<Wires>,
-    redis: Arc<RedisFace>,
-    log: Arc<SegmentedLog>,
+    pub(super) wires: Arc<Wires>,
+    pub(super) redis: Arc<RedisFace>,
+    pub(super) log: Arc<SegmentedLog>,
     cluster: String,
     name: String,
+    /// For what this node asks of others.
+    pub(super) secret: Secret,
+    pub(super) begun: Instant,
+    jobs: Option<Arc<NodeJobs>>,
 }
 
 impl NodeAdmin {
@@ -47,10 +52,15 @@ impl NodeAdmin {
         wires: Arc<Wires>,
         redis: Arc<RedisFace>,
         log: Arc<SegmentedLog>,
-        cluster: String,
-        name: String,
+        (cluster, name): (String, String),
+        secret: Secret,
     ) -> Self {
-        Self { node, wires, redis, log, cluster, name }
+        Self { node, wires, redis, log, cluster, name, secret, begun: Instant::now(), jobs: None }
+    }
+
+    /// The same, with what it does for backups and restores.
+    pub fn with_jobs(self, jobs: Arc<NodeJobs>) -> Self {
+        Self { jobs: Some(jobs), ..self }
     }
 
     pub(super) fn change(&self, op: CatalogOp) -> oneshot::Receiver<Result<CatalogAnswer, Fault>> {
@@ -80,45 +90,12 @@ impl Admin for NodeAdmin {
         }
     }
 
+    fn jobs(&self) -> Option<Arc<dyn Jobs>> {
+        self.jobs.clone().map(|jobs| jobs as Arc<dyn Jobs>)
+    }
+
     fn metrics(&self) -> Vec<(&'static Metric, f64)> {
-        let (gateway, by_lease) = self.node.counters();
-        let face = self.redis.counters();
-        let (dropped, refused) = self.wires.counters();
-        let usage = serve::process::usage();
-        let mut values: Vec<(&'static Metric, f64)> = vec![
-            (&metrics::COMMANDS, face.commands as f64),
-            (&metrics::COMMAND_ERRORS, face.errors as f64),
-            (&metrics::CONNECTIONS, face.connections as f64),
-            (&metrics::REQUESTS_FORWARDED, gateway.forwarded as f64),
-            (&metrics::REQUESTS_RETRIED, gateway.retried as f64),
-            (&metrics::OUTCOMES_UNKNOWN, gateway.unknown as f64),
-            (&metrics::READS_BY_LEASE, by_lease as f64),
-            (&metrics::LOG_SYNCS, self.log.counters().syncs as f64),
-            (&metrics::LOG_BYTES, self.log.counters().bytes_written as f64),
-            (&metrics::LOG_SIZE, self.log.bytes() as f64),
-            (&metrics::FRAMES_DROPPED, dropped as f64),
-            (&metrics::FRAMES_REFUSED, refused as f64),
-            (&metrics::RESIDENT_BYTES, usage.resident_bytes as f64),
-            (&metrics::CPU_SECONDS, usage.user_seconds + usage.system_seconds),
-        ];
-        if let Some(store) = self.node.store() {
-            let (groups, applied) = store.counters();
-            let reports = store.reports();
-            let count = |state: ReplicaState| {
-                reports.iter().filter(|report| report.state == state as i32).count() as f64
-            };
-            values.extend([
-                (&metrics::READS_BY_QUORUM, groups.reads_by_quorum as f64),
-                (&metrics::ENTRIES_APPLIED, applied as f64),
-                (&metrics::ELECTIONS, groups.elections as f64),
-                (&metrics::GROUPS, reports.len() as f64),
-                (&metrics::GROUPS_LED, count(ReplicaState::Leader)),
-                (&metrics::GROUPS_STOPPED, count(ReplicaState::Stopped)),
-                (&metrics::SNAPSHOTS_SENT, groups.snapshots_sent as f64),
-                (&metrics::SNAPSHOTS_INSTALLED, groups.snapshots_installed as f64),
-            ]);
-        }
-        values
+        self.metric_values()
     }
 
     fn status(&self) -> Result<Status, Fault> {
@@ -291,6 +268,7 @@ fn new_table(wish: CreateTable) -> Result<NewTable, Fault> {
         hash: HashBy::ByNamespace as i32,
         partitions,
         replicas: wish.replicas.unwrap_or(0),
+        options: Vec::new(),
     })
 }
 

@@ -10,10 +10,15 @@
 mod admin;
 mod announce;
 mod identity;
+mod jobs;
+mod metrics;
+mod namespaces;
 mod operations;
 mod redis;
 mod room;
+mod table_counts;
 mod transport;
+mod zankv;
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -85,8 +90,9 @@ pub fn run(file: &NodeFile, place: &NodePlace) -> Result<(), Fault> {
     let Running { node, wires, log, room } = start(&begin, &secret, &runtime, end.clone())?;
     announce::until_known(&node, &me, announce::others(file, &secret), end)?;
     let face = ports.open(&node, &room, password.as_deref(), absolute(&data))?;
-    let (cluster, name) = (file.cluster.clone(), file.name.clone());
-    let admin = admin::NodeAdmin::new(node.clone(), wires, face.clone(), log, cluster, name);
+    let names = (file.cluster.clone(), file.name.clone());
+    let admin = admin::NodeAdmin::new(node.clone(), wires, face.clone(), log, names, secret.clone())
+        .with_jobs(jobs::NodeJobs::start(node.clone())?);
     let http = {
         let _inside = runtime.enter();
         serve::http::HttpServer::start(http, secret, Arc::new(admin), HttpLimits::default())?

@@ -44,6 +44,7 @@ impl Ports {
             threads: default_threads(),
             directory,
             connections_max: limits::CLIENT_CONNECTIONS_MAX,
+            clock: Arc::new(env::OsClock),
         };
         let listeners = RedisListeners { plain: self.plain, zankv: self.zankv };
         let backend = NodeBackend { node: node.clone(), room: room.clone() };
