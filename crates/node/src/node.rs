@@ -324,6 +324,11 @@ impl Node {
         (lock(&self.gateway).gateway.counters(), self.reads_by_lease.load(Ordering::Relaxed))
     }
 
+    /// Clients of all nodes that wait for elements at this node's leaders.
+    pub fn waits(&self) -> usize {
+        lock(&self.line).len()
+    }
+
     /// The store of replicas; there from the end of `start` on.
     pub fn store(&self) -> Option<&Store> {
         self.store.get()

@@ -31,6 +31,8 @@ pub struct InfoFacts {
     pub connected_clients: u64,
     /// Those of which a command waits for an element.
     pub blocked_clients: u64,
+    /// Clients of all nodes that wait for elements at this node's leaders.
+    pub waits: u64,
     /// Most Redis connections.
     pub max_clients: u64,
     /// Resident memory in bytes.
@@ -165,6 +167,7 @@ fn clients(facts: &InfoFacts, out: &mut String) {
         "maxclients": facts.max_clients,
         "blocked_clients": facts.blocked_clients,
         "tracking_clients": 0,
+        "skein_clients_in_line": facts.waits,
     );
 }
 

@@ -86,6 +86,7 @@ pub(crate) fn info(
         server_time_micros: wall_micros(),
         uptime_seconds: face.uptime().as_secs(),
         connected_clients: counters.connections,
+        waits: node.waits,
         blocked_clients: face.clients().iter().filter(|client| client.is_blocked()).count() as u64,
         max_clients: face.config.connections_max as u64,
         memory_resident_bytes: process.resident_bytes,

@@ -107,6 +107,8 @@ pub struct NodeFacts {
     pub log_writable: bool,
     /// Keys removed because their time had come.
     pub expired_keys: u64,
+    /// Clients of all nodes that wait for elements at this node's leaders.
+    pub waits: u64,
     /// Partitions that this node leads.
     pub partitions_led: u64,
     /// Partitions that this node holds.

@@ -108,6 +108,7 @@ impl Backend for NodeBackend {
             loading: !node.is_ready(),
             log_writable: !self.room.is_full(),
             expired_keys: node.keys_expired(),
+            waits: node.waits() as u64,
             partitions_led: reports.iter().filter(data).filter(leads).count() as u64,
             partitions_held: reports.iter().filter(data).count() as u64,
         }
