@@ -30,7 +30,7 @@ pub fn command(chance: &mut Chance) -> String {
 }
 
 fn counts(chance: &mut Chance) -> &'static str {
-    *chance.pick(&[
+    chance.pick::<&str>(&[
         "",
         "0",
         "1",
