@@ -280,7 +280,8 @@ pub struct OperationChange {
     /// Partitions that a plan looked at, as it saw them: if one has changed, nothing is done.
     #[prost(message, repeated, tag = "1")]
     pub expect: Vec<ExpectedPartition>,
-    /// New operations. The others are parts of the first if it has no group. Reply: `Operations`.
+    /// New operations. The others are parts of the first if it has no group. If one that goes on does the same, it is
+    /// joined, and nothing is started. Reply: `Operations`.
     #[prost(message, repeated, tag = "2")]
     pub start: Vec<OperationRecord>,
     /// Operations as they shall be, each with the revision that it was made from.
@@ -292,6 +293,10 @@ pub struct OperationChange {
     /// Ended operations to be forgotten.
     #[prost(uint64, repeated, tag = "5")]
     pub forget: Vec<u64>,
+    /// The operation that does what is wished already, or 0. Refused once it does not go on any more. Reply:
+    /// `Operations`.
+    #[prost(uint64, tag = "6")]
+    pub joins: u64,
 }
 
 /// A partition as a plan saw it.

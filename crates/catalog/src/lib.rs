@@ -47,6 +47,7 @@
 //! - **The last replica that is known to hold the data is never replaced**, removed or taken offline.
 //! - **A change by an operation is all or nothing.** It names the revision of the operation's record, so the
 //!   word of a meta leader that is no longer one changes nothing; a partition has one running operation.
+//! - **The same is not done twice at once.** Whoever asks for what goes on already joins it, see [`alike`].
 //! - **The leader of record only moves forward**: word of a term that is not later has no effect, and the leader
 //!   that an operation has set stays set until a later term is told.
 //! - **A refusal changes nothing**, and a command that is repeated has no effect or is refused.
@@ -60,6 +61,7 @@
 //! operation should do next is for `ops` to say; here stand the rules that hold whoever says it. Other
 //! generations than the first come later; the records have room for them.
 
+pub mod alike;
 mod catalog;
 mod check;
 mod commands;

@@ -39,6 +39,8 @@ pub enum Mutant {
     LetGoHearsNothing,
     /// A cancelled operation is never wound up.
     CancelForgotten,
+    /// An operation is started although one that does the same goes on.
+    TwiceAtOnce,
 }
 
 impl Mutant {
@@ -60,6 +62,7 @@ impl Mutant {
         Mutant::ReplicaIdReused,
         Mutant::LetGoHearsNothing,
         Mutant::CancelForgotten,
+        Mutant::TwiceAtOnce,
     ];
 }
 

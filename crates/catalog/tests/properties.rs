@@ -101,7 +101,10 @@ fn any_change() -> impl Strategy<Value = OperationChange> {
         revision,
         state,
         group: (!parent).then_some(group),
-        kind: Some(OperationKind::Drain(OnNode { node: 1 })),
+        kind: Some(match parent {
+            true => OperationKind::Drain(OnNode { node: id }),
+            false => OperationKind::AddReplica(OnPartition { group, node: id }),
+        }),
         ..Default::default()
     });
     let records = || prop::collection::vec(record.clone(), 0..2);
@@ -113,10 +116,11 @@ fn any_change() -> impl Strategy<Value = OperationChange> {
         records(),
         prop::collection::vec(any_edit(), 0..3),
         prop::collection::vec(1..6u64, 0..2),
+        prop_oneof![9 => Just(0), 1 => 1..6u64],
     )
-        .prop_map(|(expect, start, update, edits, forget)| {
+        .prop_map(|(expect, start, update, edits, forget, joins)| {
             let edits = edits.into_iter().map(|edit| CatalogEdit { edit: Some(edit) }).collect();
-            OperationChange { expect, start, update, edits, forget }
+            OperationChange { expect, start, update, edits, forget, joins }
         })
 }
 

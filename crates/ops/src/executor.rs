@@ -12,6 +12,7 @@
 
 mod advance;
 mod cancel;
+mod ending;
 pub(crate) mod memory;
 pub(crate) mod queue;
 
@@ -62,7 +63,6 @@ pub enum Directive {
         /// The group.
         group: GroupId,
     },
-}
     /// The replica on a node gives back the space of what was removed, for an operation.
     Compact {
         /// The group.
@@ -72,6 +72,7 @@ pub enum Directive {
         /// The operation.
         operation: OperationId,
     },
+}
 
 /// What a meta leader remembers between two looks. Losing it costs time, nothing else: a new one goes on from
 /// the records.
@@ -98,6 +99,7 @@ impl Executor {
                 _ => {}
             }
         }
+        ending::with_parts(&sight, &family, &self.memory, &mut work);
         automation::step(&sight, &mut self.memory, &mut work);
         work
     }

@@ -1,6 +1,7 @@
 //! The kinds of operations: names, steps, and what each is about, in one table.
 
 use api::operation::{OperationKind, OperationRecord, OperationState};
+pub(crate) use catalog::alike::{about_node, target_node};
 
 use crate::sight::Sight;
 
@@ -29,16 +30,16 @@ pub(crate) enum Step {
     Cut,
     /// A survivor goes on alone: the point of no return.
     TakeOver,
-    /// Waits for the parts.
     /// Space is given back.
     Compact,
+    /// Waits for the parts.
     Parts,
     /// A node leaves the cluster.
     Leave,
 }
 
 impl Step {
-    const ALL: [(Step, &'static str); 13] = [
+    const ALL: [(Step, &'static str); 14] = [
         (Step::HandOver, "hand-over"),
         (Step::Settled, "settled"),
         (Step::Add, "add"),
@@ -50,8 +51,8 @@ impl Step {
         (Step::Recover, "recover"),
         (Step::Cut, "cut"),
         (Step::TakeOver, "take-over"),
-        (Step::Parts, "parts"),
         (Step::Compact, "compact"),
+        (Step::Parts, "parts"),
         (Step::Leave, "leave"),
     ];
 
@@ -85,9 +86,9 @@ pub(crate) fn name(kind: &OperationKind) -> &'static str {
         OperationKind::Decommission(_) => "decommission",
         OperationKind::SetReplicas(_) => "set-replicas",
         OperationKind::RecoverQuorum(_) => "recover-quorum",
-    }
         OperationKind::Optimize(_) => "optimize",
         OperationKind::Compact(_) => "compact",
+    }
 }
 
 /// The steps of an operation on one partition. One that is a part of taking a node offline takes the vote of
@@ -106,8 +107,8 @@ pub(crate) fn partition_steps(kind: &OperationKind, of_offline_node: bool) -> &'
         OperationKind::RecoverReplica(_) => &[Recover, CatchUp, Evidence],
         OperationKind::Snapshot(_) => &[Cut],
         OperationKind::RecoverQuorum(_) => &[TakeOver],
-        _ => &[Parts],
         OperationKind::Compact(_) => &[Step::Compact],
+        _ => &[Parts],
     }
 }
 
@@ -128,33 +129,12 @@ pub(crate) fn is_past_return(operation: &OperationRecord) -> bool {
         })
 }
 
-/// The node whose replica an operation makes or brings back.
-pub(crate) fn target_node(kind: &OperationKind) -> Option<u64> {
-    match kind {
-        OperationKind::AddReplica(at) | OperationKind::RecoverReplica(at) => Some(at.node),
-        OperationKind::Migrate(moved) => Some(moved.to),
-        _ => None,
-    }
-}
-
 /// The node whose replica loses its vote or leaves.
 pub(crate) fn source_node(kind: &OperationKind, parent: Option<&OperationKind>) -> Option<u64> {
     match (kind, parent) {
         (OperationKind::RemoveReplica(at) | OperationKind::OfflineReplica(at), _) => Some(at.node),
         (OperationKind::Migrate(moved), _) => Some(moved.from),
         (OperationKind::ChangeLeader(_), Some(OperationKind::OfflineNode(on))) => Some(on.node),
-        _ => None,
-    }
-}
-
-/// The node that an operation with parts is about.
-pub(crate) fn about_node(kind: &OperationKind) -> Option<u64> {
-    match kind {
-        OperationKind::OfflineNode(on)
-        | OperationKind::RecoverNode(on)
-        | OperationKind::Drain(on)
-        | OperationKind::Undrain(on)
-        | OperationKind::Decommission(on) => Some(on.node),
         _ => None,
     }
 }
@@ -217,6 +197,17 @@ pub(crate) fn what(sight: &Sight<'_>, kind: &OperationKind, single: bool) -> Str
         OperationKind::RecoverNode(on) => format!("node {} is recovered", on.node),
         OperationKind::RecoverCluster(_) => "whatever is wrong with any replica is mended".into(),
         OperationKind::Balance(_) => "replicas and leaders are evened out".into(),
+        OperationKind::Drain(on) => format!("node {} leads nothing any more", on.node),
+        OperationKind::Undrain(on) => format!("node {} may lead again", on.node),
+        OperationKind::Decommission(on) => {
+            format!("everything on node {} moves away, then it leaves", on.node)
+        }
+        OperationKind::RecoverQuorum(at) if single => {
+            format!("{} goes on with the replica on node {} alone", subject(at.group), at.node)
+        }
+        OperationKind::RecoverQuorum(_) => {
+            "partitions without a majority go on with one survivor each".into()
+        }
         OperationKind::Compact(at) => format!("the replicas of {} are compacted", subject(at.group)),
         OperationKind::Optimize(wish) => {
             let table = sight.catalog.table(wish.table.into()).map(catalog::display_name);
@@ -227,26 +218,15 @@ pub(crate) fn what(sight: &Sight<'_>, kind: &OperationKind, single: bool) -> Str
             };
             format!("the replicas of {what} are compacted, one after another")
         }
-        OperationKind::Drain(on) => format!("node {} leads nothing any more", on.node),
-        OperationKind::Undrain(on) => format!("node {} may lead again", on.node),
-        OperationKind::Decommission(on) => {
-            format!("everything on node {} moves away, then it leaves", on.node)
-        }
-        OperationKind::RecoverQuorum(at) if single => {
-
-/// Whether an operation stands back for every other one on its partition while it waits for its turn. There may be
-/// one for each partition of the cluster, and they go one by one.
-pub(crate) fn stands_back(operation: &OperationRecord) -> bool {
-    matches!(operation.kind, Some(OperationKind::Compact(_))) && operation.state() == OperationState::Queued
-}
-            format!("{} goes on with the replica on node {} alone", subject(at.group), at.node)
-        }
-        OperationKind::RecoverQuorum(_) => {
-            "partitions without a majority go on with one survivor each".into()
-        }
         OperationKind::SetReplicas(wish) => {
             let table = sight.catalog.table(wish.table.into()).map(catalog::display_name);
             format!("{} gets {} replicas", table.unwrap_or_default(), wish.replicas)
         }
     }
+}
+
+/// Whether an operation stands back for every other one on its partition while it waits for its turn. There may be
+/// one for each partition of the cluster, and they go one by one.
+pub(crate) fn stands_back(operation: &OperationRecord) -> bool {
+    matches!(operation.kind, Some(OperationKind::Compact(_))) && operation.state() == OperationState::Queued
 }

@@ -7,10 +7,13 @@
 //!               refusal: code, cause, next command        refused if a partition has changed since
 //! ```
 //!
+//! Whoever asks for what an operation does already gets that operation, see [`joined`].
+//!
 //! Each kind of operation has a module in `operations` that makes the draft. Here stands what they share: how
 //! a request names tables, partitions and nodes, and how a draft becomes a plan.
 
 mod cost;
+pub(crate) mod joined;
 pub(crate) mod target;
 
 use std::collections::BTreeSet;
@@ -34,7 +37,8 @@ pub struct Planned {
     /// What it would do, for people.
     pub plan: Plan,
     /// The command that starts it; refused if a partition that the plan looked at has changed since. Its
-    /// first record is the operation that was asked for, the others are its parts.
+    /// first record is the operation that was asked for, the others are its parts. If one that goes on does the
+    /// same already, the command joins it.
     pub start: OperationChange,
 }
 
@@ -64,6 +68,8 @@ pub(crate) struct Draft {
     pub(crate) edits: Vec<Edit>,
     /// Warnings, and what it would have to wait for.
     pub(crate) notes: Vec<String>,
+    /// The operation that does all of it already, if one goes on.
+    pub(crate) joins: Option<u64>,
 }
 
 impl Draft {
@@ -93,19 +99,28 @@ impl Draft {
         let single = self.parent.is_none() || self.idle_on.is_some();
         let what = head.map_or_else(String::new, |kind| kind::what(sight, kind, single));
         let nothing = self.parts.is_empty() && self.edits.is_empty();
+        let summary = match self.joins {
+            Some(id) => joined::summary(sight, id),
+            None if nothing => format!("{what}: nothing to do"),
+            None => what,
+        };
         let plan = Plan {
             catalog_version: sight.catalog.version().get(),
-            summary: if nothing { format!("{what}: nothing to do") } else { what },
+            summary,
             parts,
             bytes: cost.bytes,
             seconds: cost.seconds,
             lowest_fault_tolerance: cost.lowest_fault_tolerance,
             notes: self.notes.clone(),
+            joins: self.joins,
         };
         Planned { plan, start: self.start(sight, by) }
     }
 
     fn start(&self, sight: &Sight<'_>, by: &str) -> OperationChange {
+        if let Some(joins) = self.joins {
+            return OperationChange { joins, ..Default::default() };
+        }
         let now = sight.observed.wall_ms;
         let mut start = Vec::with_capacity(self.parts.len() + 1);
         if let Some(parent) = &self.parent {
@@ -221,19 +236,6 @@ pub(crate) fn not_busy(sight: &Sight<'_>, partition: &PartitionRecord) -> Result
     let Some(other) = sight.busy(partition.group) else { return Ok(()) };
     let kind = other.kind.as_ref().map_or("", kind::name);
     let detail = format!("operation {} ({kind}) on {}", other.id, sight.name(partition));
-    Err(Fault::new(ErrorCode::PartitionBusy, detail))
-}
-
-/// Refused if another operation about the node has not ended.
-pub(crate) fn node_not_busy(sight: &Sight<'_>, node: NodeId) -> Result<(), Fault> {
-    let about = |kind: &OperationKind| kind::about_node(kind) == Some(node.get());
-    let other = sight
-        .catalog
-        .operations()
-        .find(|known| !known.state().has_ended() && known.kind.as_ref().is_some_and(about));
-    let Some(other) = other else { return Ok(()) };
-    let kind = other.kind.as_ref().map_or("", kind::name);
-    let detail = format!("operation {} ({kind}) is about node {node} and has not ended", other.id);
     Err(Fault::new(ErrorCode::PartitionBusy, detail))
 }
 

@@ -66,6 +66,7 @@ fn shown(
         error: fault(operation).as_ref().map(ErrorBody::from),
         events: operation.events.iter().map(event).collect(),
         evidence: operation.evidence.iter().map(evidence).collect(),
+        joined: false,
     }
 }
 

@@ -156,7 +156,9 @@ impl Group {
         };
         group.set_election_timeout();
         let first = membership::rank(&start.membership, replica) == 0;
-        if group.raft.raft.promotable() && (lone || (group.fresh && first)) {
+        // A sole voter with learners has the time of others to hear: it waits as long as everybody does.
+        let alone = lone && start.membership.members.len() == 1;
+        if group.raft.raft.promotable() && (alone || (group.fresh && first)) {
             let _ = group.raft.campaign();
             group.set_election_timeout();
         }

@@ -59,7 +59,8 @@ fn begun(words: &str, operation: &Operation) -> Reply {
     }
     let waits =
         if operation.waits_for.is_empty() { String::new() } else { format!(": {}", operation.waits_for) };
-    reply.note(format!("op {} is {}{waits}; 'showopstatus' shows it", operation.id, operation.state))
+    let does = if operation.joined { " does this already, and" } else { "" };
+    reply.note(format!("op {}{does} is {}{waits}; 'showopstatus' shows it", operation.id, operation.state))
 }
 
 /// A request about partitions of a table.

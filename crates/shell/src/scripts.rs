@@ -317,6 +317,7 @@ fn operation(words: &[&str]) -> Operation {
         error: None,
         events: Vec::new(),
         evidence: Vec::new(),
+        joined: false,
     };
     for word in words.iter().skip(5) {
         if let Some((done, total)) = word.strip_prefix("bytes=").and_then(|text| text.split_once('/')) {

@@ -147,7 +147,8 @@ impl Checks {
     ) {
         let found = self.positions.applied(place, (group, replica), before, applier);
         self.note("positions", found, now);
-        let found = self.stamps.applied(applier.hlc(), now);
+        let voters = replication::membership::voters(applier.membership()).count();
+        let found = self.stamps.applied(group, applier.hlc(), voters, now);
         self.note("stamps", found, now);
         let found = self.digests.applied(place, group, applier);
         self.note("digests", found, now);

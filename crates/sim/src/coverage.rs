@@ -83,6 +83,7 @@ coverage! {
     plans_refused "commands of operators refused when planned";
     commands_refused "commands of operators refused by the catalog";
     commands_repeated "commands of operators repeated, because the answer was lost";
+    joined "operations asked for while the same went on, and joined";
     plans_late "plans started some time after they were shown";
     cancelled "operations cancelled";
     forgotten "operations forgotten";

@@ -156,7 +156,8 @@ impl Outside {
         if let Some(why) = &noted.refused {
             self.trace.note(self.now, &[76], |f| write!(f, "──── refused: {why}"));
         }
-        let of_operations = |change: &&RecordChange| matches!(change, RecordChange::Put(Record::Operation(_)));
+        let of_operations =
+            |change: &&RecordChange| matches!(change, RecordChange::Put(Record::Operation(_)));
         for change in noted.changes.iter().filter(|change| !of_operations(change)) {
             self.trace.note(self.now, &[77], |f| write!(f, "──── {change}"));
         }

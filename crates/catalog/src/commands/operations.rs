@@ -13,6 +13,7 @@ use types::limits::{OPERATION_EVENTS_MAX, OPERATIONS_AT_ONCE_MAX, OPERATIONS_KEP
 use types::{ErrorCode, Fault, GroupId, OperationId};
 
 use super::{Decision, put_partition};
+use crate::alike::goes_on;
 use crate::record::{Record, RecordChange, RecordName};
 use crate::{Catalog, mutant};
 
@@ -29,6 +30,15 @@ pub(super) fn operate(
             return Err(Fault::new(ErrorCode::PlanOutdated, detail));
         }
     }
+    let joined = match change.joins {
+        0 if !change.update.is_empty() => None,
+        0 => catalog.doing_already(&change.start)?,
+        id => Some(joined(catalog, id)?),
+    };
+    if let Some(id) = joined {
+        let answer = CatalogAnswer::Operations(OperationIds { ids: vec![id], joined: true });
+        return Ok(Decision { answer, changes: Vec::new(), cluster });
+    }
     let mut draft = Draft { catalog, cluster, partitions: BTreeMap::new(), changes: Vec::new() };
     let mut updated = draft.updated(&change.update)?;
     for edit in &change.edits {
@@ -41,6 +51,18 @@ pub(super) fn operate(
     draft.check_locks(&updated)?;
     draft.forget(&change.forget)?;
     draft.finish(updated, ids)
+}
+
+/// An operation that was said to do already what somebody wishes.
+fn joined(catalog: &Catalog, id: u64) -> Result<u64, Fault> {
+    match catalog.operation(OperationId(id)) {
+        None => Err(unknown_operation(id)),
+        Some(known) if goes_on(known) => Ok(id),
+        Some(_) => {
+            let detail = format!("operation {id} does not go on any more");
+            Err(Fault::new(ErrorCode::PlanOutdated, detail))
+        }
+    }
 }
 
 /// Operations on groups that are dropped end: there is nothing left that they could change or undo.
@@ -173,7 +195,7 @@ impl Draft<'_> {
         for record in updated {
             self.changes.push(RecordChange::Put(Record::Operation(Arc::new(record))));
         }
-        let answer = CatalogAnswer::Operations(OperationIds { ids });
+        let answer = CatalogAnswer::Operations(OperationIds { ids, joined: false });
         Ok(Decision { answer, changes: self.changes, cluster: self.cluster })
     }
 }

@@ -12,7 +12,8 @@ use crate::words::{Words, parse};
 use crate::world::group_replica;
 
 /// `operate expect=1:2 start=parent,1,2 update=3:5:running add=1@4 remove=1/2>4 offline=1/2 online=1/2 lead=1/2
-/// flags=2:drained+leaving leave=2 replicas=1:5 takeover=1/2 epoch=3 term=7 forget=7`; each list may have several.
+/// flags=2:drained+leaving leave=2 replicas=1:5 takeover=1/2 epoch=3 term=7 forget=7
+/// joins=3`; each list may have several.
 pub fn change(words: &Words<'_>, catalog: &Catalog) -> OperationChange {
     let mut edits: Vec<Edit> = Vec::new();
     edits.extend(words.list("add").into_iter().map(|text| Edit::AddReplica(on_partition(text))));
@@ -47,6 +48,7 @@ pub fn change(words: &Words<'_>, catalog: &Catalog) -> OperationChange {
         update: words.list("update").into_iter().map(|text| updated(text, catalog)).collect(),
         edits,
         forget: words.list("forget").into_iter().map(parse).collect(),
+        joins: words.value("joins").unwrap_or(0),
     }
 }
 
@@ -66,11 +68,12 @@ pub fn permit(words: &Words<'_>) -> PermitChange {
     }
 }
 
-/// `parent`, or the group of an operation on a partition.
+/// `parent`, or the group of an operation on a partition, and `@` another node than 4 that it moves a replica to.
 fn new_operation(text: &str) -> OperationRecord {
+    let (text, to) = text.split_once('@').map_or((text, 4), |(group, to)| (group, parse(to)));
     let group = (text != "parent").then(|| parse(text));
     let kind = match group {
-        Some(group) => OperationKind::Migrate(MoveReplica { group, from: 1, to: 4 }),
+        Some(group) => OperationKind::Migrate(MoveReplica { group, from: 1, to }),
         None => OperationKind::Drain(OnNode { node: 1 }),
     };
     let step = StepRecord { name: "add".into(), ..Default::default() };

@@ -235,7 +235,7 @@ impl Executor {
 }
 
 /// Ends the step that a record is at. Whether it was the last.
-fn close_step(record: &mut OperationRecord, now: u64) -> bool {
+pub(super) fn close_step(record: &mut OperationRecord, now: u64) -> bool {
     let at = record.step as usize;
     if let Some(step) = record.steps.get_mut(at) {
         step.ended_ms = now;
@@ -279,7 +279,7 @@ fn fail(sight: &Sight<'_>, record: &mut OperationRecord, fault: &Fault, in_vain:
     }
 }
 
-fn end_failed(record: &mut OperationRecord, fault: &Fault, now: u64) {
+pub(super) fn end_failed(record: &mut OperationRecord, fault: &Fault, now: u64) {
     record.set_state(OperationState::Failed);
     record.fault_code = fault.code.as_str().into();
     record.fault_detail.clone_from(&fault.detail);

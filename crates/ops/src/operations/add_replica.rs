@@ -5,6 +5,7 @@ use api::operation::{OnPartition, OperationKind};
 use types::limits::{META_NODES_MAX, REPLICAS_MAX};
 use types::{ErrorCode, Fault};
 
+use crate::plan::joined::Joined;
 use crate::plan::target::{Ledger, closeness};
 use crate::plan::{self, Draft};
 use crate::sight::Sight;
@@ -14,7 +15,12 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     let mut parts = Vec::new();
     let mut notes = Vec::new();
     let partitions = plan::partitions(sight, request)?;
+    let mut joined = Joined::of(sight, partitions.len());
     for partition in &partitions {
+        let wish = OnPartition { group: partition.group, node: request.to.unwrap_or(0) };
+        if joined.takes(&OperationKind::AddReplica(wish)) {
+            continue;
+        }
         let most = if partition.table == 0 { META_NODES_MAX } else { REPLICAS_MAX as usize };
         let node = match request.to {
             Some(to) => {
@@ -33,6 +39,9 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
         plan::has_leader(sight, partition)?;
         ledger.add(sight, partition.group, node);
         parts.push(OperationKind::AddReplica(OnPartition { group: partition.group, node }));
+    }
+    if let Some(joins) = joined.all(&parts)? {
+        return Ok(joins);
     }
     let group = partitions.first().map_or(0, |partition| partition.group);
     let parent = OperationKind::AddReplica(OnPartition { group, node: request.to.unwrap_or(0) });

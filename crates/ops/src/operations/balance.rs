@@ -12,8 +12,8 @@ use api::operation::{BalanceWish, MoveReplica, OnPartition, OperationKind};
 use catalog::{Role, place};
 use types::{Fault, NodeId};
 
-use crate::plan::Draft;
 use crate::plan::target::{Ledger, REPLICA_WEIGHT, lies_closer};
+use crate::plan::{Draft, joined};
 use crate::sight::{Sight, replica_on};
 
 /// Most replicas that one run moves: the plan is to be read by people, and the next run goes on.
@@ -24,7 +24,10 @@ const WORTH_PART: u64 = 10;
 pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
     let both = !request.replicas && !request.leaders;
     let wish = BalanceWish { replicas: request.replicas || both, leaders: request.leaders || both };
-    Ok(draft(sight, wish))
+    match joined::in_parts(sight, &OperationKind::Balance(wish), &[])? {
+        Some(joins) => Ok(joins),
+        None => Ok(draft(sight, wish)),
+    }
 }
 
 pub(crate) fn draft(sight: &Sight<'_>, wish: BalanceWish) -> Draft {

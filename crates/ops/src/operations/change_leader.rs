@@ -7,6 +7,7 @@ use api::catalog::PartitionRecord;
 use api::operation::{OnPartition, OperationKind};
 use types::{ErrorCode, Fault};
 
+use crate::plan::joined::Joined;
 use crate::plan::{self, Draft};
 use crate::sight::{Sight, replica_on};
 
@@ -14,7 +15,12 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     let mut parts = Vec::new();
     let mut notes = Vec::new();
     let partitions = plan::partitions(sight, request)?;
+    let mut joined = Joined::of(sight, partitions.len());
     for partition in &partitions {
+        let wish = OnPartition { group: partition.group, node: request.to.unwrap_or(0) };
+        if joined.takes(&OperationKind::ChangeLeader(wish)) {
+            continue;
+        }
         plan::not_busy(sight, partition)?;
         let node = match request.to {
             Some(to) => checked(sight, partition, plan::known_node(sight, to)?.id)?,
@@ -25,6 +31,9 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
             continue;
         }
         parts.push(OperationKind::ChangeLeader(OnPartition { group: partition.group, node }));
+    }
+    if let Some(joins) = joined.all(&parts)? {
+        return Ok(joins);
     }
     let group = partitions.first().map_or(0, |partition| partition.group);
     let parent = OperationKind::ChangeLeader(OnPartition { group, node: request.to.unwrap_or(0) });

@@ -11,19 +11,21 @@ use types::{ErrorCode, Fault, NodeId};
 use crate::operations::offline::shortened;
 use crate::operations::{migrate, remove_replica};
 use crate::plan::target::Ledger;
-use crate::plan::{self, Draft};
+use crate::plan::{self, Draft, joined};
 use crate::sight::{Sight, replica_on};
 
 pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
     let node = plan::node(sight, request, request.node, "a node")?.id;
-    plan::node_not_busy(sight, NodeId(node))?;
+    let wish = OperationKind::Decommission(OnNode { node });
+    if let Some(joins) = joined::in_parts(sight, &wish, &[])? {
+        return Ok(joins);
+    }
     if sight.catalog.nodes().count() == 1 {
         let detail = format!("node {node} is the only one of its cluster");
         return Err(Fault::new(ErrorCode::NotEnoughNodes, detail));
     }
     let mut ledger = Ledger::of(sight);
-    let mut draft =
-        Draft { parent: Some(OperationKind::Decommission(OnNode { node })), ..Default::default() };
+    let mut draft = Draft { parent: Some(wish), ..Default::default() };
     let mut refusals: Vec<Fault> = Vec::new();
     for partition in sight.catalog.partitions() {
         if replica_on(partition, node).is_none() {

@@ -4,13 +4,16 @@ use api::admin::OperationRequest;
 use api::operation::{Edit, NodeFlags, OnNode, OnPartition, OperationKind};
 use types::{Fault, NodeId};
 
-use crate::plan::{self, Draft};
+use crate::plan::{self, Draft, joined};
 use crate::sight::Sight;
 
 pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
     let node = plan::node(sight, request, request.node, "a node")?.id;
-    plan::node_not_busy(sight, NodeId(node))?;
-    let mut draft = Draft { parent: Some(OperationKind::Drain(OnNode { node })), ..Default::default() };
+    let wish = OperationKind::Drain(OnNode { node });
+    if let Some(joins) = joined::in_parts(sight, &wish, &[])? {
+        return Ok(joins);
+    }
+    let mut draft = Draft { parent: Some(wish), ..Default::default() };
     for partition in sight.catalog.partitions() {
         let group = partition.group;
         let leader = sight.leader(group).filter(|_| sight.leader_node(group) == Some(NodeId(node)));
@@ -34,8 +37,11 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
 
 pub(super) fn plan_undrain(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
     let node = plan::node(sight, request, request.node, "a node")?.id;
-    plan::node_not_busy(sight, NodeId(node))?;
-    let mut draft = Draft { parent: Some(OperationKind::Undrain(OnNode { node })), ..Default::default() };
+    let wish = OperationKind::Undrain(OnNode { node });
+    if let Some(joins) = joined::in_parts(sight, &wish, &[])? {
+        return Ok(joins);
+    }
+    let mut draft = Draft { parent: Some(wish), ..Default::default() };
     let flags = sight.catalog.flags(NodeId(node));
     if flags.drained {
         draft.edits.push(Edit::SetNode(NodeFlags { drained: false, ..flags }));

@@ -8,6 +8,7 @@ use api::catalog::PartitionRecord;
 use api::operation::{MoveReplica, OperationKind};
 use types::{ErrorCode, Fault};
 
+use crate::plan::joined::Joined;
 use crate::plan::target::{Ledger, closeness};
 use crate::plan::{self, Draft};
 use crate::sight::{Sight, replica_on};
@@ -19,7 +20,12 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     let mut ledger = Ledger::of(sight);
     let mut parts = Vec::new();
     let mut notes = Vec::new();
+    let mut joined = Joined::of(sight, partitions.len());
     for partition in &partitions {
+        let (group, target) = (partition.group, to.map_or(0, |node| node.id));
+        if joined.takes(&OperationKind::Migrate(MoveReplica { group, from, to: target })) {
+            continue;
+        }
         if request.partitions.is_empty() && replica_on(partition, from).is_none() {
             continue;
         }
@@ -36,6 +42,9 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
         ledger.add(sight, partition.group, to);
         ledger.remove(sight, partition.group, from);
         parts.push(OperationKind::Migrate(MoveReplica { group: partition.group, from, to }));
+    }
+    if let Some(joins) = joined.all(&parts)? {
+        return Ok(joins);
     }
     if parts.is_empty() {
         let detail = format!("{} on node {from}", request.table.as_deref().unwrap_or_default());

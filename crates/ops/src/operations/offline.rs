@@ -9,14 +9,17 @@ use api::operation::{Edit, NodeFlags, OnNode, OnPartition, OperationKind};
 use catalog::status::majority;
 use types::{ErrorCode, Fault, NodeId};
 
-use crate::plan::{self, Draft};
+use crate::plan::{self, Draft, joined};
 use crate::safety::may_lose_vote;
 use crate::sight::{Sight, replica_on};
 
 pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
     let node = plan::node(sight, request, request.node, "a node")?.id;
-    plan::node_not_busy(sight, NodeId(node))?;
-    let mut draft = Draft { parent: Some(OperationKind::OfflineNode(OnNode { node })), ..Default::default() };
+    let wish = OperationKind::OfflineNode(OnNode { node });
+    if let Some(joins) = joined::in_parts(sight, &wish, &[])? {
+        return Ok(joins);
+    }
+    let mut draft = Draft { parent: Some(wish), ..Default::default() };
     let mut stay = Vec::new();
     for partition in sight.catalog.partitions().filter(|partition| partition.table != 0) {
         let Some(replica) = replica_on(partition, node).filter(|replica| !replica.offline) else { continue };

@@ -10,17 +10,20 @@ use api::peer::ReplicaState;
 use types::settings::AUTO_FAILOVER;
 use types::{ErrorCode, Fault, NodeId};
 
+use crate::plan::joined::{self, Joined};
 use crate::plan::{self, Draft};
 use crate::sight::Sight;
 
 pub(super) fn plan_node(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
     let node = plan::node(sight, request, request.node, "a node")?.id;
-    plan::node_not_busy(sight, NodeId(node))?;
     is_up(sight, node)?;
-    let mut draft = Draft { parent: Some(OperationKind::RecoverNode(OnNode { node })), ..Default::default() };
-    for partition in sight.catalog.partitions() {
-        draft.parts.extend(parts(sight, partition, Some(node)));
+    let wish = OperationKind::RecoverNode(OnNode { node });
+    let parts = |partition| parts(sight, partition, Some(node));
+    let parts: Vec<OperationKind> = sight.catalog.partitions().flat_map(parts).collect();
+    if let Some(joins) = joined::in_parts(sight, &wish, &parts)? {
+        return Ok(joins);
     }
+    let mut draft = Draft { parent: Some(wish), parts, ..Default::default() };
     draft.edits.extend(back_online(sight, node));
     Ok(draft)
 }
@@ -28,22 +31,50 @@ pub(super) fn plan_node(sight: &Sight<'_>, request: &OperationRequest) -> Result
 pub(super) fn plan_partition(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
     let mut found = Vec::new();
     let partitions = plan::partitions(sight, request)?;
+    let mut joined = Joined::of(sight, partitions.len());
     if let Some(node) = request.node {
         is_up(sight, plan::known_node(sight, node)?.id)?;
     }
     for partition in &partitions {
-        plan::not_busy(sight, partition)?;
         if let Some(node) = request.node
             && !partition.replicas.iter().any(|replica| replica.node == node)
         {
             let detail = format!("{} on node {node}", sight.name(partition));
             return Err(Fault::new(ErrorCode::NotThere, detail));
         }
-        found.extend(parts(sight, partition, request.node));
+        let missing = parts(sight, partition, request.node);
+        if is_recovering(sight, partition, request.node, &missing, &mut joined) {
+            continue;
+        }
+        plan::not_busy(sight, partition)?;
+        found.extend(missing);
+    }
+    if let Some(joins) = joined.all(&found)? {
+        return Ok(joins);
     }
     let group = partitions.first().map_or(0, |partition| partition.group);
     let parent = OperationKind::RecoverReplica(OnPartition { group, node: request.node.unwrap_or(0) });
     Ok(Draft::of_parts(parent, found, partitions.len()))
+}
+
+/// Whether an operation does already whatever is missing of a partition. One that is at its end has nothing missing any
+/// more, and is still joined.
+fn is_recovering(
+    sight: &Sight<'_>,
+    partition: &PartitionRecord,
+    node: Option<u64>,
+    missing: &[OperationKind],
+    joined: &mut Joined<'_>,
+) -> bool {
+    if !missing.is_empty() {
+        let known = |wish: &OperationKind| sight.catalog.doing_on_partition(wish).is_some();
+        return missing.iter().all(known) && missing.iter().all(|wish| joined.takes(wish));
+    }
+    let group = partition.group;
+    let on = |replica: &&ReplicaRecord| node.is_none_or(|node| node == replica.node);
+    let wish =
+        |replica: &ReplicaRecord| OperationKind::RecoverReplica(OnPartition { group, node: replica.node });
+    partition.replicas.iter().filter(on).map(wish).any(|wish| joined.takes(&wish))
 }
 
 /// A node that was taken offline by command, and is up, counts again.

@@ -6,14 +6,17 @@ use api::operation::OperationKind;
 use types::Fault;
 
 use crate::operations::recover;
-use crate::plan::Draft;
+use crate::plan::{Draft, joined};
 use crate::sight::Sight;
 
 pub(super) fn plan(sight: &Sight<'_>, _request: &OperationRequest) -> Result<Draft, Fault> {
-    let mut draft = Draft { parent: Some(OperationKind::RecoverCluster(Nothing {})), ..Default::default() };
-    for partition in sight.catalog.partitions() {
-        draft.parts.extend(recover::parts(sight, partition, None));
+    let wish = OperationKind::RecoverCluster(Nothing {});
+    let parts = |partition| recover::parts(sight, partition, None);
+    let parts: Vec<OperationKind> = sight.catalog.partitions().flat_map(parts).collect();
+    if let Some(joins) = joined::in_parts(sight, &wish, &parts)? {
+        return Ok(joins);
     }
+    let mut draft = Draft { parent: Some(wish), parts, ..Default::default() };
     for node in sight.catalog.nodes() {
         if sight.is_up(node.id) {
             draft.edits.extend(recover::back_online(sight, node.id));

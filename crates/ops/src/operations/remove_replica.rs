@@ -5,6 +5,7 @@ use api::catalog::PartitionRecord;
 use api::operation::{OnPartition, OperationKind};
 use types::{ErrorCode, Fault};
 
+use crate::plan::joined::Joined;
 use crate::plan::{self, Draft};
 use crate::safety::may_lose_vote;
 use crate::sight::{Sight, replica_on};
@@ -13,13 +14,21 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     let partitions = plan::partitions(sight, request)?;
     let node = plan::node(sight, request, request.from, "a node, with --from")?.id;
     let mut parts = Vec::new();
+    let mut joined = Joined::of(sight, partitions.len());
     for partition in &partitions {
+        let wish = OnPartition { group: partition.group, node };
+        if joined.takes(&OperationKind::RemoveReplica(wish)) {
+            continue;
+        }
         if request.partitions.is_empty() && replica_on(partition, node).is_none() {
             continue;
         }
         plan::not_busy(sight, partition)?;
         check(sight, partition, node)?;
         parts.push(OperationKind::RemoveReplica(OnPartition { group: partition.group, node }));
+    }
+    if let Some(joins) = joined.all(&parts)? {
+        return Ok(joins);
     }
     if parts.is_empty() {
         let detail = format!("{} on node {node}", request.table.as_deref().unwrap_or_default());

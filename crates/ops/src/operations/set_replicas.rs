@@ -10,7 +10,7 @@ use types::{ErrorCode, Fault};
 
 use crate::operations::remove_replica;
 use crate::plan::target::Ledger;
-use crate::plan::{self, Draft};
+use crate::plan::{self, Draft, joined};
 use crate::sight::Sight;
 
 pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
@@ -22,7 +22,11 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
         return Err(Fault::new(ErrorCode::BadArgument, detail));
     }
     let wish = ReplicasWish { table: table.id, replicas };
-    let mut draft = Draft { parent: Some(OperationKind::SetReplicas(wish)), ..Default::default() };
+    let kind = OperationKind::SetReplicas(wish);
+    if let Some(joins) = joined::in_parts(sight, &kind, &[])? {
+        return Ok(joins);
+    }
+    let mut draft = Draft { parent: Some(kind), ..Default::default() };
     let mut ledger = Ledger::of(sight);
     for partition in plan::partitions(sight, request)? {
         let has = partition.replicas.len();

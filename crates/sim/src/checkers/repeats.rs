@@ -21,8 +21,9 @@ pub fn check(
         let (_, changes) = copy.apply(&command, context);
         changes
     };
-    // A start is a new wish each time; who asks again looks first, or accepts a second operation.
-    if change.start.is_empty() {
+    // Whoever asks once more for what has ended gets another operation, and joins one that goes on.
+    let has_ended = change.start.first().is_some_and(|head| head.state().has_ended());
+    if !has_ended {
         let changes = again(change.clone());
         if !changes.is_empty() {
             return Err(format!("carried out twice, {change:?} changes {changes:?}"));

@@ -18,6 +18,8 @@ use crate::process::{Process, Purpose};
 const AGAIN: u64 = 300 * MILLI;
 /// So many wishes of a kind are tried until one is not refused; then others.
 const TRIES: usize = 4;
+/// Of 1000 operations, so many are asked for a second time at once: the second command joins what the first began.
+const ASKED_TWICE: u64 = 80;
 /// After the end of all faults, operations have so long to end by themselves; then they are cancelled.
 const PATIENCE: u64 = 14 * SECOND;
 /// A permit is asked for longer than its node will be stopped, by this many seconds.
@@ -147,6 +149,11 @@ impl World {
                         let event = Event::Late(number, Box::new(op), tolerance);
                         return self.out.agenda.plan(self.out.now + late, event);
                     }
+                    if self.random.permille(ASKED_TWICE) {
+                        let at = self.out.now + self.random.below(SECOND / 20);
+                        let event = Event::Late(number, Box::new(op.clone()), tolerance);
+                        self.out.agenda.plan(at, event);
+                    }
                     return self.say(place, number, op, then);
                 }
                 Err(fault) => {
@@ -259,6 +266,9 @@ impl World {
         self.operators.accepted += 1;
         self.out.coverage.commands_accepted += 1;
         match (then, answer) {
+            (Then::Announced(_), CatalogAnswer::Operations(started)) if started.joined => {
+                self.out.coverage.joined += 1;
+            }
             (Then::Announced(tolerance), CatalogAnswer::Operations(started)) => {
                 self.out.checks.announce(&started.ids, tolerance);
             }

@@ -243,6 +243,7 @@ pub mod tests {
             error: None,
             events: vec![OperationEvent { at_ms: 1_400, text: "replica 4 was made on node 4".into() }],
             evidence: Vec::new(),
+            joined: false,
         }
     }
 

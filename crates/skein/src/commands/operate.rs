@@ -219,6 +219,7 @@ mod tests {
             seconds: 2,
             lowest_fault_tolerance: 1,
             notes: vec!["node 3 is down".into()],
+            joins: None,
         };
         let expected = "\
 flow/0 moves from node 1 to node 4

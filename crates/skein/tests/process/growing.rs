@@ -339,6 +339,13 @@ fn who_has_enough_of_waiting_leaves_the_operation_going_and_can_cancel_it() {
     let status = child.wait().expect("ended");
     assert_eq!(status.code(), Some(130));
     assert_eq!(client.operation(id).expect("there").state, "running", "it goes on");
+    // Who asks for the same joins it, whether they name the node that was chosen or not.
+    for to in [&migrate[6..8], &[]] {
+        let again = cluster.run(migrate[..6].iter().chain(to).chain(&["--yes"]));
+        let joined = format!("operation {id} does this already: default/0 moves from node 1 to node 4");
+        assert!(again.status.success() && words(&again).contains(&joined), "{}", words(&again));
+    }
+    assert_eq!(client.operations().expect("a list").len(), 1);
 
     let cancelled = cluster.run(["op", "cancel", &id.to_string(), "--wait"]);
     assert!(cancelled.status.success(), "{}", words(&cancelled));

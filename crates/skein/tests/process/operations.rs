@@ -98,6 +98,33 @@ fn a_leader_moves_and_a_replica_migrates_with_proof() {
 }
 
 #[test]
+fn of_wishes_that_come_at_once_the_first_is_done_and_the_others_join_it() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { partitions: 1, ..Shape::default() });
+    let before = cluster.becomes(Verdict::Healthy);
+    let node = nodes_of(partition(&before, 0))[0];
+    let client = cluster.client();
+    for round in 1..=5 {
+        // Whoever comes first, at whichever node.
+        let wish = OperationRequest { node: Some(node), ..request("offline-node") };
+        let ids: Vec<u64> = std::thread::scope(|scope| {
+            let ask = |at: u64| {
+                let (client, wish) = (cluster.client_of(at), wish.clone());
+                scope.spawn(move || start(&client, wish).id)
+            };
+            let asked: Vec<_> = (0..6).map(|asker| ask(asker % 3 + 1)).collect();
+            asked.into_iter().map(|asked| asked.join().expect("no panic")).collect()
+        });
+        ids.iter().for_each(|id| assert_eq!(ended(&client, *id).state, "done", "round {round}"));
+        let operations = client.operations().expect("a list");
+        let takes_vote = |one: &&Operation| ["change-leader", "offline-replica"].contains(&one.kind.as_str());
+        assert_eq!(operations.iter().filter(takes_vote).count(), round, "{ids:?}: {operations:#?}");
+        run(&client, OperationRequest { node: Some(node), ..request("recover-node") });
+        cluster.becomes(Verdict::Healthy);
+    }
+}
+
+#[test]
 fn a_node_goes_offline_and_comes_back() {
     let _alone = alone();
     let cluster = three();
