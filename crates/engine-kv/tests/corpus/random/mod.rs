@@ -138,7 +138,8 @@ fn comparable(words: &[Vec<u8>], reply: Reply) -> Reply {
 fn without_signed_zero(reply: Reply) -> Reply {
     match reply {
         Reply::Bulk(text) if text == "-0" => Reply::text("0"),
-        Reply::Double(number) if number == 0.0 => Reply::Double(0.0),
+        // Matches a negative zero as well.
+        Reply::Double(0.0) => Reply::Double(0.0),
         Reply::Array(items) => Reply::Array(items.into_iter().map(without_signed_zero).collect()),
         other => other,
     }
