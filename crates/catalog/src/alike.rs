@@ -96,6 +96,7 @@ impl Catalog {
                 | OperationKind::Decommission(_)
                 | OperationKind::SetReplicas(_)
                 | OperationKind::Balance(_)
+                | OperationKind::Optimize(_)
         );
         let parts = || self.operations().filter(|part| part.parent == known.id && counts(part));
         !is_named_by_parts || wanted.iter().all(|want| parts().any(|part| part.kind.as_ref() == Some(want)))
