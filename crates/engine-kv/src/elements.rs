@@ -65,7 +65,7 @@ impl<'a> Sortable<'a> {
                 let members = elements(*look, Kind::Set, found).skip(start as usize);
                 Ok(Box::new(members.map(|element| Ok(element?.1.name))))
             }
-            Self::Sorted(set) => Ok(Box::new(set.from_rank(start, reverse)?.map(|member| Ok(member?.0)))),
+            Self::Sorted(set) => Ok(Box::new(set.at_rank(start, reverse)?.map(|member| Ok(member?.0)))),
         }
     }
 }

@@ -290,7 +290,7 @@ mod tests {
             others.push(Piece { elements: vec![element], ..piece.clone() });
         }
         for other in others {
-            assert_ne!(digest, sum(&[other.clone()]).digest, "{other:?}");
+            assert_ne!(digest, sum(std::slice::from_ref(&other)).digest, "{other:?}");
         }
         assert_ne!(sum(&[list(0, false, &["a", "b"])]).digest, sum(&[list(0, false, &["b", "a"])]).digest);
     }

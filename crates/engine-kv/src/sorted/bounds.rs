@@ -50,7 +50,7 @@ fn between_ranks(set: &Sorted<'_>, bounds: &RankBounds) -> Result<Between, Engin
     if count == 0 {
         return Ok(Between::nothing());
     }
-    let place_at = |rank| match set.from_rank(rank, false)?.next().transpose()? {
+    let place_at = |rank| match set.at_rank(rank, false)?.next().transpose()? {
         Some((member, score)) => Ok(super::place::place(score, &member)),
         None => Ok::<_, EngineError>(Bytes::from_static(&END)),
     };

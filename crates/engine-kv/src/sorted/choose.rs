@@ -85,7 +85,7 @@ fn with_repeats(set: &Sorted<'_>, wanted: u64, chance: &mut Chance, chosen: &mut
 }
 
 fn add_rank(set: &Sorted<'_>, rank: u64, chosen: &mut Scored) -> Result<(), Stop> {
-    match set.from_rank(rank, false)?.next() {
+    match set.at_rank(rank, false)?.next() {
         Some(member) => {
             let (member, score) = member?;
             chosen.add(member, score)

@@ -67,7 +67,7 @@ pub(super) fn walk<'a>(set: &Sorted<'a>, ask: &SortedRange) -> Result<Members<'a
     let bounds = ask.between.as_ref().ok_or(Stop::Refused(KvError::Unsupported))?;
     if let Some(Bounds::Rank(bounds)) = &bounds.bounds {
         let (first, count) = ranks(bounds, set.count);
-        return Ok(Box::new(set.from_rank(first, ask.reverse)?.take(count as usize)));
+        return Ok(Box::new(set.at_rank(first, ask.reverse)?.take(count as usize)));
     }
     let between = between(set, bounds)?.ok_or(Stop::Refused(KvError::Unsupported))?;
     if ask.offset < 0 || between.is_empty() {
@@ -78,12 +78,12 @@ pub(super) fn walk<'a>(set: &Sorted<'a>, ask: &SortedRange) -> Result<Members<'a
         (offset, false) => {
             let first = set.rank_before(&between.from)?.saturating_add(offset);
             let is_inside = move |place: &Bytes| *place < between.to;
-            while_inside(set.from_rank(first, false)?, is_inside)
+            while_inside(set.at_rank(first, false)?, is_inside)
         }
         (offset, true) => {
             let behind = set.count.saturating_sub(set.rank_before(&between.to)?);
             let is_inside = move |place: &Bytes| *place >= between.from;
-            while_inside(set.from_rank(behind.saturating_add(offset), true)?, is_inside)
+            while_inside(set.at_rank(behind.saturating_add(offset), true)?, is_inside)
         }
     };
     match ask.limit {

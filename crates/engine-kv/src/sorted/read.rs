@@ -77,7 +77,7 @@ impl<'a> Sorted<'a> {
     }
 
     /// Members from a rank on, which counts from the last member if `reverse`, as the walk does.
-    pub(crate) fn from_rank(&self, rank: u64, reverse: bool) -> Result<Members<'a>, EngineError> {
+    pub(crate) fn at_rank(&self, rank: u64, reverse: bool) -> Result<Members<'a>, EngineError> {
         if rank >= self.count {
             return Ok(Box::new(std::iter::empty()));
         }

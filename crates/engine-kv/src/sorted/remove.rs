@@ -72,7 +72,7 @@ fn removal(set: &Sorted<'_>, ask: &SortedBetween) -> Result<Removal, Stop> {
         Removal::Few(held(set.between(&between.from, &between.to, false))?)
     } else {
         let before = set.in_order().take(from as usize);
-        let behind = set.from_rank(to, false)?;
+        let behind = set.at_rank(to, false)?;
         Removal::AllBut(held(before.chain(behind))?)
     })
 }
@@ -84,7 +84,7 @@ pub(super) fn pop_first(staging: &mut Staging, context: &ApplyContext, ask: &Sor
         {
             let look = staging.look(context);
             let Some(set) = Sorted::find(&look, key)? else { continue };
-            for member in set.from_rank(0, !ask.min)?.take(usize::try_from(ask.count).unwrap_or(usize::MAX)) {
+            for member in set.at_rank(0, !ask.min)?.take(usize::try_from(ask.count).unwrap_or(usize::MAX)) {
                 let (member, score) = member?;
                 popped.add(member, score)?;
             }
