@@ -69,7 +69,7 @@ enum Prepared {
     /// Requests to several partitions.
     Parts { parts: Vec<(GroupId, Access, Bytes)>, finish: Finish },
     /// One partition after another.
-    Walk(Walk),
+    Walk(Box<Walk>),
     /// `WAIT`: it is answered once every write before it is.
     Wait,
 }
@@ -346,7 +346,7 @@ impl Executor {
             }
             Plan::Walk(walk) => {
                 directory.check()?;
-                Ok(Prepared::Walk(walk))
+                Ok(Prepared::Walk(Box::new(walk)))
             }
             Plan::Block(Block { keyed, timeout }) => {
                 let (target, op, form) = keyed.address(place)?;
@@ -531,7 +531,7 @@ impl Executor {
 
     /// Takes a step of a walk. Pages are always submitted, never read inline: a walk through millions of
     /// keys must let the other clients of this worker through after each page.
-    fn step(&mut self, slot: u64, walk: Walk, targets: Vec<Target>, step: Step) {
+    fn step(&mut self, slot: u64, walk: Box<Walk>, targets: Vec<Target>, step: Step) {
         match step {
             Step::Done(reply) => self.pipeline.end_walk(slot, &reply),
             Step::Ask { index, op } => {

@@ -49,7 +49,7 @@ pub(crate) enum Work {
     /// One request per part.
     Parts(Parts),
     /// One request after another.
-    Walk { walk: Walk, targets: Vec<Target>, at: u32 },
+    Walk { walk: Box<Walk>, targets: Vec<Target>, at: u32 },
 }
 
 /// The parts of a command, those answered and those not.
@@ -83,7 +83,7 @@ pub(crate) enum Next {
     /// A transaction is over: make its reply and [`Pipeline::answer`] it.
     Exec { slot: u64, reply: ExecReply, outcome: Result<KvReply, Fault> },
     /// Take the next step of a walk and call [`Pipeline::walk_on`] or [`Pipeline::answer`].
-    Walk { slot: u64, walk: Walk, targets: Vec<Target>, at: u32, outcome: Result<KvReply, Fault> },
+    Walk { slot: u64, walk: Box<Walk>, targets: Vec<Target>, at: u32, outcome: Result<KvReply, Fault> },
 }
 
 enum Slot {
@@ -249,7 +249,7 @@ impl Pipeline {
     }
 
     /// Puts a walk back that asks its next question.
-    pub(crate) fn walk_on(&mut self, slot: u64, walk: Walk, targets: Vec<Target>, at: u32) {
+    pub(crate) fn walk_on(&mut self, slot: u64, walk: Box<Walk>, targets: Vec<Target>, at: u32) {
         if let Some(Slot::Open { work, .. }) = self.slot(slot) {
             *work = Some(Work::Walk { walk, targets, at });
         }
