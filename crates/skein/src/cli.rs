@@ -2,6 +2,7 @@
 //!
 //! Parser, `--help`, shell completions and `docs/cli.md` come from here.
 
+mod import;
 mod label;
 mod operations;
 mod original;
@@ -14,6 +15,7 @@ use api::admin::OperationRequest;
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use client::Lookup;
 
+pub use import::{ImportCommand, ImportRdb, ImportResp, ImportTarget, OnConflict as ImportConflict};
 pub use label::Label;
 pub use operations::{
     Change, ClusterCommand, ConfigCommand, ConfigGet, ConfigSet, ExplainCommand, NodeChange, NodeMayStop,
@@ -86,6 +88,9 @@ pub enum Command {
     /// has the most, and what would be given up, and goes on only after the cluster's name was typed. Stop whatever
     /// still runs of the lost nodes first.
     RecoverQuorum(RecoverQuorum),
+    /// Bring in data from elsewhere
+    #[command(subcommand, arg_required_else_help = true)]
+    Import(ImportCommand),
     /// Move partition leaders
     #[command(subcommand, arg_required_else_help = true)]
     Leader(LeaderCommand),
@@ -589,6 +594,7 @@ impl Command {
             Command::RecoverQuorum(recover) => recover.output,
             Command::Explain(explain) => explain.output(),
             Command::Config(config) => config.output(),
+            Command::Import(import) => import.target().output,
             Command::Leader(LeaderCommand::Move(leader)) => leader.output,
             Command::Digest(digest) => digest.output,
             Command::Bench(BenchCommand::Kv(bench)) => bench.output,

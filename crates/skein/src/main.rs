@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod exit;
 mod files;
+mod import;
 mod layout;
 mod memory;
 mod node_file;

@@ -10,6 +10,7 @@ mod errors;
 mod explain;
 mod follow;
 mod growing;
+mod import;
 mod join;
 mod leader;
 mod nodes;
@@ -63,6 +64,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::RecoverQuorum(arguments) => operate::recover_quorum(&arguments),
         Command::Explain(command) => explain::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::Import(command) => import::run(&command),
         Command::Leader(LeaderCommand::Move(arguments)) => leader::r#move(&arguments),
         Command::Digest(arguments) => digest::run(&arguments),
         Command::Ns(arguments) => shell::ns(&arguments),

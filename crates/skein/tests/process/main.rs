@@ -7,6 +7,7 @@ mod commands;
 mod damage;
 mod growing;
 mod guide_fedb;
+mod import;
 mod load;
 mod lost_majority;
 mod operations;
