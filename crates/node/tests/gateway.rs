@@ -363,3 +363,25 @@ fn where_only_a_person_makes_a_leader_nobody_is_kept_waiting() {
     test.done(*to, request.id, b"");
     assert!(test.end().is_ok());
 }
+
+#[test]
+fn who_waits_in_line_is_patient_and_follows_the_leader() {
+    let mut test = Test::new();
+    let sent = test.call(Access::Wait, "wait");
+    assert_eq!(bodies(&sent), [(1, "wait")]);
+    assert_eq!(test.pass(limits::WAIT_PARK), [], "silence means that there is nothing");
+    test.world.leader.set(Some(NodeId(2)));
+    assert_eq!(bodies(&test.pass(Duration::from_millis(100))), [(2, "wait")], "the line is at the leader");
+    let silent = test.pass(limits::WAIT_PARK + Duration::from_secs(1));
+    assert_eq!(silent.len(), 1, "longer silence means that nobody is there");
+    assert_ne!(silent[0].0, NodeId(2));
+    test.done(silent[0].0, silent[0].1.id, b"turn");
+    assert_eq!(test.end().unwrap(), "turn");
+    // Nothing that happens to a wait leaves anybody in doubt.
+    let sent = test.call(Access::Wait, "wait");
+    test.disconnect(sent[0].0);
+    let again = test.pass(Duration::from_millis(50));
+    assert_eq!(again.len(), 1);
+    test.refuse(again[0].0, again[0].1.id, ErrorCode::Overloaded, 0);
+    assert_eq!(test.end().unwrap_err(), ErrorCode::Overloaded);
+}
