@@ -147,7 +147,8 @@ impl Jobs for NodeJobs {
         let job = Arc::new(Running::new(wish));
         table.jobs.insert(job.wish.name.clone(), job.clone());
         table.queue.push_back(job.clone());
-        self.shared.news.notify_one();
+        // Those who tidy up wait for news as well.
+        self.shared.news.notify_all();
         Ok(job.status())
     }
 
