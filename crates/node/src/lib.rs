@@ -5,10 +5,11 @@
 //!   faces ── submit / try_read ──► Gateway ── Send(me) ──► Desk ──► replication::Store
 //!                                     │                     ▲            │ answers
 //!                                     └─ Send(other) ─► Transport ◄──────┘
+//!                                                     Line: who waits for elements, told of commits
 //!   upkeep thread: catalog copy ⇄ hosted replicas, reports, expired keys, time for the gateway
 //! ```
 //!
-//! `gateway`, `desk`, `hosting`, `heard`, `sweep`, `control` and `operate` are pure and run in the simulator as
+//! `gateway`, `desk`, `line`, `hosting`, `heard`, `sweep`, `control` and `operate` are pure and run in the simulator as
 //! they are; `node` and `upkeep` give them threads and locks.
 
 pub mod control;

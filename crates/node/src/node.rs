@@ -484,7 +484,8 @@ impl Node {
             let mut desk = lock(&self.desk);
             answers.into_iter().filter_map(|(token, answer)| desk.settle(token, answer)).collect()
         };
-        let replies = settled.into_iter().map(|(caller, settled)| (caller, settled.into_reply(shared, &*self.clock)));
+        let replies =
+            settled.into_iter().map(|(caller, settled)| (caller, settled.into_reply(shared, &*self.clock)));
         self.reply_all(replies);
     }
 

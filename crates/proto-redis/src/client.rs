@@ -77,8 +77,7 @@ impl ClientFacts {
 
     /// In the order in which Redis writes them.
     fn flags(&self) -> String {
-        let flags =
-            [(self.blocked, 'b'), (self.queued_commands.is_some(), 'x'), (self.no_evict, 'e')];
+        let flags = [(self.blocked, 'b'), (self.queued_commands.is_some(), 'x'), (self.no_evict, 'e')];
         let set: String = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag).collect();
         if set.is_empty() { "N".into() } else { set }
     }
