@@ -75,6 +75,15 @@ impl Client {
         self.addresses.iter().map(alone).collect()
     }
 
+    /// A client of the same cluster that asks one node only.
+    pub fn only(&self, address: &str) -> Self {
+        Self {
+            addresses: vec![address.to_owned()],
+            authorization: self.authorization.clone(),
+            agent: self.agent.clone(),
+        }
+    }
+
     /// The addresses that are asked, in this order.
     pub fn addresses(&self) -> &[String] {
         &self.addresses

@@ -15,11 +15,12 @@
 
 mod directory;
 mod http;
+mod jobs;
 mod lookup;
 mod operations;
 mod topology;
-
 mod zankv;
+
 pub use directory::Directory;
 pub use http::{Client, Health};
 pub use lookup::Lookup;

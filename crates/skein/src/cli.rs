@@ -2,12 +2,13 @@
 //!
 //! Parser, `--help`, shell completions and `docs/cli.md` come from here.
 
+mod backup;
 mod import;
 mod label;
 mod operations;
 mod original;
-
 mod zankv;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -15,6 +16,9 @@ use api::admin::OperationRequest;
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use client::Lookup;
 
+pub use backup::{
+    BackupCommand, BackupCreate, BackupList, BackupNamed, BackupVerify, Restore, Speed, Which,
+};
 pub use import::{ImportCommand, ImportRdb, ImportResp, ImportTarget, OnConflict as ImportConflict};
 pub use label::Label;
 pub use operations::{
@@ -22,11 +26,11 @@ pub use operations::{
     OpCancel, OpCommand, OpList, OpNamed, PartitionCommand, RecoverQuorum, SetReplicas,
 };
 pub use original::{Ns, Original};
+pub use zankv::{NamespaceCommand, NamespaceCreate, NamespaceDelete, Optimize, Token};
 
 use crate::say::Form;
 
 /// A replicated key-value cluster from one command.
-pub use zankv::{NamespaceCommand, NamespaceCreate, NamespaceDelete, Optimize, Token};
 #[derive(Debug, Parser)]
 #[command(name = "skein", version, propagate_version = true, disable_help_subcommand = true)]
 #[command(arg_required_else_help = true, after_help = crate::exit::list())]
@@ -54,10 +58,6 @@ pub enum Command {
     /// List, show, make and drop tables
     #[command(subcommand, arg_required_else_help = true)]
     Table(TableCommand),
-    /// List nodes, add them, and take them out of service
-    #[command(subcommand, arg_required_else_help = true)]
-    Node(NodeCommand),
-    /// Move, add, remove and mend replicas of partitions
     /// List, make and delete namespaces as ZanKV means them
     #[command(subcommand, arg_required_else_help = true)]
     Namespace(NamespaceCommand),
@@ -65,6 +65,10 @@ pub enum Command {
     ///
     /// With --every the cluster does it by itself.
     Optimize(Optimize),
+    /// List nodes, add them, and take them out of service
+    #[command(subcommand, arg_required_else_help = true)]
+    Node(NodeCommand),
+    /// Move, add, remove and mend replicas of partitions
     #[command(subcommand, arg_required_else_help = true)]
     Partition(PartitionCommand),
     /// Mend and balance the whole cluster
@@ -88,6 +92,14 @@ pub enum Command {
     /// has the most, and what would be given up, and goes on only after the cluster's name was typed. Stop whatever
     /// still runs of the lost nodes first.
     RecoverQuorum(RecoverQuorum),
+    /// Save tables as of one point in time, and prove that they can be restored
+    #[command(subcommand, arg_required_else_help = true)]
+    Backup(BackupCommand),
+    /// Write tables of a backup into this cluster, into as many partitions and nodes as there are
+    ///
+    /// A table that is not there is made. One that holds keys is refused, unless --on-conflict says what happens to
+    /// them. A restore that was interrupted goes on when the same command is given again.
+    Restore(Restore),
     /// Bring in data from elsewhere
     #[command(subcommand, arg_required_else_help = true)]
     Import(ImportCommand),
@@ -123,6 +135,10 @@ pub enum Command {
     /// SIGTERM stops the nodes and the agent. SIGUSR1 starts nodes that were stopped. If the agent is
     /// killed, its nodes go on; the next agent finds them.
     Agent(Agent),
+    /// Print the token that changes over HTTP must carry
+    ///
+    /// As in: curl -X POST -H "Authorization: Bearer $(skein token)" http://127.0.0.1:7001/kv/optimize
+    Token(Token),
     /// Explain an error code, or list all of them
     Errors(Errors),
     /// Print shell completions
@@ -135,10 +151,6 @@ pub enum Command {
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct Output {
     /// Print JSON: data to stdout, an error as one JSON line to stderr
-    /// Print the token that changes over HTTP must carry
-    ///
-    /// As in: curl -X POST -H "Authorization: Bearer $(skein token)" http://127.0.0.1:7001/kv/optimize
-    Token(Token),
     #[arg(long)]
     pub json: bool,
 }
@@ -565,6 +577,7 @@ impl Command {
             Command::Partition(partition) => partition.request(),
             Command::Cluster(cluster) => cluster.request(),
             Command::Table(TableCommand::SetReplicas(replicas)) => replicas.request(),
+            Command::Optimize(optimize) => return optimize.request(),
             Command::Node(NodeCommand::Drain(node)) => node.request("drain"),
             Command::Node(NodeCommand::Undrain(node)) => node.request("undrain"),
             Command::Node(NodeCommand::Decommission(node)) => node.request("decommission"),
@@ -577,7 +590,6 @@ impl Command {
     /// How the command prints.
     pub fn form(&self) -> Form {
         if let Some((_, change)) = self.operation() {
-            Command::Optimize(optimize) => return optimize.request(),
             return change.output.form();
         }
         let output = match self {
@@ -594,11 +606,18 @@ impl Command {
             Command::RecoverQuorum(recover) => recover.output,
             Command::Explain(explain) => explain.output(),
             Command::Config(config) => config.output(),
+            Command::Backup(backup) => backup.output(),
+            Command::Restore(restore) => restore.output,
             Command::Import(import) => import.target().output,
             Command::Leader(LeaderCommand::Move(leader)) => leader.output,
             Command::Digest(digest) => digest.output,
             Command::Bench(BenchCommand::Kv(bench)) => bench.output,
             Command::Agent(agent) => agent.output,
+            Command::Namespace(NamespaceCommand::Create(create)) => create.output,
+            Command::Namespace(NamespaceCommand::List(ask)) => ask.output,
+            Command::Namespace(NamespaceCommand::Delete(delete)) => delete.output,
+            Command::Optimize(optimize) => optimize.change.output,
+            Command::Token(token) => token.output,
             Command::Errors(errors) => errors.output,
             Command::Version(version) => version.output,
             Command::Server(_) | Command::Completions(_) | Command::Ns(_) => Output::default(),
@@ -613,11 +632,6 @@ impl Command {
 }
 
 #[cfg(test)]
-            Command::Namespace(NamespaceCommand::Create(create)) => create.output,
-            Command::Namespace(NamespaceCommand::List(ask)) => ask.output,
-            Command::Namespace(NamespaceCommand::Delete(delete)) => delete.output,
-            Command::Optimize(optimize) => optimize.change.output,
-            Command::Token(token) => token.output,
 mod tests {
     use super::*;
     use clap::CommandFactory;

@@ -2,6 +2,7 @@
 
 mod agent;
 mod alone;
+mod backup;
 mod bench;
 mod config;
 mod digest;
@@ -13,19 +14,19 @@ mod growing;
 mod import;
 mod join;
 mod leader;
-mod nodes;
 mod namespaces;
+mod nodes;
 mod op;
 mod operate;
-mod recover_catalog;
 mod optimize;
+mod recover_catalog;
 mod refusals;
 mod server;
 mod shell;
 mod status;
 mod tables;
-mod up;
 mod token;
+mod up;
 mod waiting;
 
 use ::shell::Program;
@@ -57,15 +58,17 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Node(NodeCommand::Add(arguments)) => growing::add(&arguments),
         Command::Node(NodeCommand::MayStop(arguments)) => nodes::may_stop(&arguments),
         Command::Node(NodeCommand::Rebuild(arguments)) => nodes::rebuild(&arguments),
-        Command::Op(command) => op::run(&command),
         Command::Namespace(command) => namespaces::run(&command),
         Command::Optimize(arguments) => optimize::schedule(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Op(command) => op::run(&command),
         Command::RecoverQuorum(arguments) => operate::recover_quorum(&arguments),
         Command::Explain(command) => explain::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Import(command) => import::run(&command),
         Command::Leader(LeaderCommand::Move(arguments)) => leader::r#move(&arguments),
+        Command::Backup(command) => backup::run(&command),
+        Command::Restore(arguments) => backup::restore(&arguments),
         Command::Digest(arguments) => digest::run(&arguments),
         Command::Ns(arguments) => shell::ns(&arguments),
         Command::Fedb(arguments) => Ok(shell::original(Program::Fedb, &arguments)),
