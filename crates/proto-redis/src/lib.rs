@@ -20,6 +20,9 @@
 //!                                                         bytes
 //! ```
 //!
+//! Besides, `Block` is `Keyed` and a wait if there was nothing ([`blocking`]); `Queued`, `Watch` and `Exec` are
+//! transactions, which are `Keyed` in the end ([`transaction`]).
+//!
 //! Three ideas carry the crate.
 //!
 //! **One table.** [`table::COMMANDS`] says for each command its arity, flags, keys, documentation, how it
