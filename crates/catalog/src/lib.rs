@@ -45,6 +45,7 @@
 //!   entries that it had promised; only an empty replica under a new id may take its place, and that has
 //!   no vote until it was sent a snapshot.
 //! - **The last replica that is known to hold the data is never replaced**, removed or taken offline.
+//! - **With `auto_failover=false` no lost replica is replaced without a command**, except those of the catalog itself.
 //! - **A change by an operation is all or nothing.** It names the revision of the operation's record, so the
 //!   word of a meta leader that is no longer one changes nothing; a partition has one running operation.
 //! - **The same is not done twice at once.** Whoever asks for what goes on already joins it, see [`alike`].
@@ -67,6 +68,7 @@ mod check;
 mod commands;
 mod error;
 mod machine;
+mod mending;
 pub mod mutants;
 pub mod place;
 mod record;

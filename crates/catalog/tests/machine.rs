@@ -101,16 +101,16 @@ fn nothing_is_visible_before_its_commit() {
     let mut machine = engine.create(STATE).unwrap();
     let reader = machine.reader();
     machine.stage(&context(6, false), &bootstrap()).unwrap();
-    machine.stage(&context(6, false), &create("t", 2)).unwrap();
+    machine.stage(&context(7, false), &create("t", 2)).unwrap();
     assert_eq!(copy(reader.as_ref()), Catalog::default());
     assert_eq!(watch.latest().version(), CatalogVersion(0));
 
-    machine.commit(at(6), &[]).unwrap();
+    machine.commit(at(7), &[]).unwrap();
     assert_eq!(copy(reader.as_ref()), *watch.latest());
-    assert_eq!(watch.latest().version(), CatalogVersion(6));
+    assert_eq!(watch.latest().version(), CatalogVersion(7));
     assert!(watch.latest().route("default", "t").is_some());
     assert_eq!(watch.latest().hosted(NodeId(2)).len(), 3);
-    assert_eq!(machine.applied(), at(6));
+    assert_eq!(machine.applied(), at(7));
 }
 
 #[test]

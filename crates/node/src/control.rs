@@ -163,6 +163,8 @@ impl Control {
                         established.push(GroupReplica { group: group.get(), replica: replica.get() });
                     }
                 }
+                // Said in vain, as long as nobody has asked for it.
+                HostAction::ReportLost(group, _) if !view.catalog.mends(group, me) => {}
                 HostAction::ReportLost(group, replica) => {
                     self.say(replace(group, replica, "it is missing on its node"), now, decision);
                 }
@@ -173,7 +175,7 @@ impl Control {
             self.say(CatalogOp::Established(Established { replicas: established }), now, decision);
         }
         for ((group, replica), why) in view.damaged {
-            if view.here.get(group) == Some(replica) {
+            if view.here.get(group) == Some(replica) && view.catalog.mends(*group, me) {
                 self.say(replace(*group, *replica, why), now, decision);
             }
         }

@@ -2,12 +2,12 @@
 //!
 //! Reports are lost, late, and of runs that are over. Each question says how old a report may be for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::catalog::{Bootstrap, EngineKind, NodeRecord};
 use api::peer::{ReplicaReport, ReplicaState, Report};
-use catalog::{Catalog, mutant};
+use catalog::{Catalog, HostedReplica, mutant};
 use env::Moment;
 use replication::start::NewReplica;
 use types::{Generation, GroupId, NodeId, ReplicaId, limits};
@@ -67,17 +67,25 @@ pub fn needs_copy(report: &Report, catalog: &Catalog) -> bool {
 }
 
 /// Whether a node that started has caught up: the catalog knows this run, every wished replica is here,
-/// knows a leader, and has applied what it knows to be committed.
+/// knows a leader, and has applied what it knows to be committed. One that is lost or damaged, and stays so until a
+/// command comes, is not waited for.
 pub fn has_caught_up(
     catalog: &Catalog,
     me: &NodeRecord,
     here: &BTreeMap<GroupId, ReplicaId>,
     reports: &[ReplicaReport],
+    damaged: &BTreeMap<(GroupId, ReplicaId), String>,
 ) -> bool {
     let id = NodeId(me.id);
+    let reported: BTreeSet<u64> = reports.iter().map(|report| report.group).collect();
+    let stays = |group: GroupId| !catalog.mends(group, id);
+    let is_here = |wish: &HostedReplica| here.get(&wish.group) == Some(&wish.replica);
+    let runs = |(group, replica): (&GroupId, &ReplicaId)| {
+        reported.contains(&group.get()) || damaged.contains_key(&(*group, *replica)) && stays(*group)
+    };
     catalog.node(id) == Some(me)
-        && catalog.hosted(id).iter().all(|wish| here.get(&wish.group) == Some(&wish.replica))
-        && here.len() == reports.len()
+        && catalog.hosted(id).iter().all(|wish| is_here(wish) || wish.established && stays(wish.group))
+        && here.iter().all(runs)
         && reports.iter().all(|report| {
             report.state == ReplicaState::Stopped as i32
                 || (report.leader != 0 && report.applied >= report.commit && report.commit > 0)

@@ -266,7 +266,7 @@ impl Node {
         self.act(decision, failures, now);
         if !self.is_ready()
             && !hosting
-            && heard::has_caught_up(&self.watch.latest(), &self.me, &here, &reports)
+            && heard::has_caught_up(&self.watch.latest(), &self.me, &here, &reports, &damaged)
         {
             tracing::info!(node = self.id.get(), "ready");
             self.ready.store(true, Ordering::Relaxed);

@@ -8,12 +8,16 @@ use api::catalog::{
     Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, EngineKind, Established, GroupReplica, NewTable,
     NodeRecord, ObservedMembership, PartitionRecord, RecoverCatalog, ReplaceReplica, ReplicaRecord, SetSetting,
 };
-use api::operation::{CatalogEdit, Edit, NodeFlags, OperationChange, ReplaceRank, SetOffline};
+use api::operation::{
+    CatalogEdit, Edit, NodeFlags, OnPartition, OperationChange, OperationKind, OperationRecord, OperationState,
+    ReplaceRank, SetOffline,
+};
 use api::peer::{Member, Membership, ReplicaReport, ReplicaState};
 use catalog::Catalog;
 use engine::ApplyContext;
 use env::Moment;
 use node::control::{Control, Decision, View, campaign};
+use node::heard::has_caught_up;
 use node::hosting::HostAction;
 use replication::{Campaign, Input};
 use types::era::era_start;
@@ -222,6 +226,74 @@ fn a_starting_node_leaves_elections_to_others_until_its_copy_knows_this_run() {
     assert_eq!(look(&world, 0), [Campaign::OnlyIfAsked]);
     world.apply(CatalogOp::RegisterNode(known));
     assert_eq!(look(&world, 1), [Campaign::AsUsual]);
+}
+
+#[test]
+fn in_manual_mode_a_lost_or_damaged_replica_waits_for_a_command() {
+    let mut world = World::new();
+    world.establish();
+    let (replica, node) = world.replica(1);
+    let replaced = |world: &World, is_damaged: bool| {
+        let here = BTreeMap::from_iter(is_damaged.then_some((GROUP, replica)));
+        let damaged = BTreeMap::from_iter(is_damaged.then(|| ((GROUP, replica), "bad bytes".to_owned())));
+        let view = View {
+            catalog: &world.catalog,
+            me: &record(node.get()),
+            here: &here,
+            reports: &[],
+            damaged: &damaged,
+            bootstrap: None,
+            clock_is_far: false,
+        };
+        let said = Control::default().step(&view, Moment(0)).commands;
+        let of_group = |op: &CatalogOp| matches!(op, CatalogOp::ReplaceReplica(it) if it.group == GROUP.get());
+        said.iter().any(of_group)
+    };
+    assert!(replaced(&world, false) && replaced(&world, true));
+    world.set("auto_failover", "false");
+    assert!(!replaced(&world, false) && !replaced(&world, true));
+    world.apply(CatalogOp::Operate(OperationChange {
+        start: vec![OperationRecord {
+            kind: Some(OperationKind::RecoverReplica(OnPartition { group: GROUP.get(), node: node.get() })),
+            group: Some(GROUP.get()),
+            state: OperationState::Running.into(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }));
+    assert!(replaced(&world, false) && replaced(&world, true));
+}
+
+#[test]
+fn a_node_is_ready_without_what_stays_lost() {
+    let mut world = World::new();
+    world.establish();
+    let (replica, node) = world.replica(1);
+    let reports = |groups: &[GroupId]| -> Vec<ReplicaReport> {
+        let report = |group: &GroupId| ReplicaReport {
+            group: group.get(),
+            leader: 1,
+            applied: 5,
+            commit: 5,
+            ..Default::default()
+        };
+        groups.iter().map(report).collect()
+    };
+    let ready = |world: &World, here: &[(GroupId, ReplicaId)], is_damaged: bool| {
+        let here: BTreeMap<GroupId, ReplicaId> = here.iter().copied().collect();
+        let damaged = BTreeMap::from_iter(is_damaged.then(|| ((GROUP, replica), "bad bytes".to_owned())));
+        let mut groups: Vec<GroupId> = here.keys().copied().collect();
+        groups.retain(|group| *group != GROUP || !is_damaged);
+        has_caught_up(&world.catalog, &record(node.get()), &here, &reports(&groups), &damaged)
+    };
+    let catalog = (GroupId::CATALOG, ReplicaId(node.get()));
+    let all = [catalog, (GROUP, replica)];
+    assert!(ready(&world, &all, false));
+    assert!(!ready(&world, &[catalog], false), "it is made anew first");
+    assert!(!ready(&world, &all, true));
+    world.set("auto_failover", "false");
+    assert!(ready(&world, &[catalog], false) && ready(&world, &all, true));
+    assert!(!ready(&world, &[(GROUP, replica)], false), "the catalog mends itself");
 }
 
 #[test]

@@ -73,8 +73,8 @@ pub const BLOCK_CACHE_BYTES: Setting = Setting {
 pub const AUTO_FAILOVER: Setting = Setting {
     name: "auto_failover",
     kind: Kind::Switch { default: true },
-    about: "another replica takes over from a dead leader by itself, and replicas of dead nodes are replaced; \
-            false: only by command",
+    about: "another replica takes over from a dead leader by itself, and replicas that are lost, damaged or on \
+            dead nodes are replaced; false: only by command",
 };
 /// Whether replicas and leaders are evened out without a command.
 pub const AUTO_BALANCE: Setting = Setting {

@@ -6,7 +6,7 @@ use api::catalog::{
     ClusterRecord, Established, ObservedMembership, PartitionRecord, ReplaceReplica, ReplicaRecord,
 };
 use api::peer::{Member, Membership};
-use types::{Fault, GroupId};
+use types::{Fault, GroupId, NodeId};
 
 use super::{Decision, bad_argument, put_partition, shown};
 use crate::Catalog;
@@ -85,6 +85,11 @@ pub(super) fn replace(
         }
         return Err(bad_argument(format!("group {group} never had a replica {}", replace.replica)));
     };
+    let lost = partition.replicas[rank];
+    if !catalog.mends(group, NodeId(lost.node)) {
+        let detail = format!("group {group}: with auto_failover=false replica {} is replaced by command", lost.id);
+        return Err(bad_argument(detail));
+    }
     let (survivors, quorum) = survivors(partition, replace.replica);
     if survivors < quorum {
         let detail = format!(
@@ -97,7 +102,6 @@ pub(super) fn replace(
     }
     let mut partition = partition.clone();
     // One that was taken offline by command stays so.
-    let lost = partition.replicas[rank];
     partition.replicas[rank] =
         ReplicaRecord { id: partition.next_replica, founding: false, established: false, ..lost };
     partition.next_replica += 1;

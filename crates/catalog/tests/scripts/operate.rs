@@ -68,8 +68,14 @@ pub fn permit(words: &Words<'_>) -> PermitChange {
     }
 }
 
-/// `parent`, or the group of an operation on a partition, and `@` another node than 4 that it moves a replica to.
+/// `parent`, or the group of an operation on a partition, and `@` another node than 4 that it moves a replica to; or the
+/// group and `+` the node whose replica it recovers, which runs at once.
 fn new_operation(text: &str) -> OperationRecord {
+    if let Some((group, node)) = text.split_once('+').map(|(group, node)| (parse(group), parse(node))) {
+        let kind = Some(OperationKind::RecoverReplica(OnPartition { group, node }));
+        let state = OperationState::Running.into();
+        return OperationRecord { kind, group: Some(group), state, ..Default::default() };
+    }
     let (text, to) = text.split_once('@').map_or((text, 4), |(group, to)| (group, parse(to)));
     let group = (text != "parent").then(|| parse(text));
     let kind = match group {

@@ -8,6 +8,7 @@ use catalog::status::NodeState;
 use client::{Directory, Lookup};
 use rustix::process::Signal;
 use serde::Serialize;
+use types::settings::AUTO_FAILOVER;
 use types::{ErrorCode, Fault};
 
 use super::status::nodes_table;
@@ -89,7 +90,7 @@ pub fn rebuild(arguments: &NodeRebuild) -> Result<Exit, Fault> {
         }
         _ => fault,
     })?;
-    others_serve(&directory, node)?;
+    let mends = others_serve(&directory, node)?;
     let kept = set_aside(&place)?;
     drop(held);
     let agent = PidFile::holder(&directory.agent_pid_file())?;
@@ -104,6 +105,11 @@ pub fn rebuild(arguments: &NodeRebuild) -> Result<Exit, Fault> {
                 Some(_) => "the node begins anew; 'skein status' shows how far it is",
                 None => "'skein up' starts the node, and it begins anew",
             });
+            if !mends {
+                say::note(format_args!(
+                    " next: skein node recover {node}, once it runs: with auto_failover=false nothing is replaced by itself"
+                ));
+            }
         }
     }
     Ok(exit::OK)
@@ -121,8 +127,8 @@ struct Rebuilt {
 }
 
 /// Waits until the others know that the node is gone, and checks that they serve everything: then a majority
-/// of each partition's replicas is elsewhere.
-fn others_serve(directory: &Directory, node: u64) -> Result<(), Fault> {
+/// of each partition's replicas is elsewhere. Returns whether they replace by themselves what a node has lost.
+fn others_serve(directory: &Directory, node: u64) -> Result<bool, Fault> {
     let client = Lookup { directory: Some(directory.path().to_owned()), ..Lookup::default() }.client()?;
     let began = Instant::now();
     loop {
@@ -130,7 +136,9 @@ fn others_serve(directory: &Directory, node: u64) -> Result<(), Fault> {
         let seen = status.nodes.iter().find(|found| found.id == node);
         let is_missed = seen.is_none_or(|found| found.state == NodeState::Down.as_str());
         if is_missed && status.verdict != Verdict::Unavailable {
-            return Ok(());
+            let settings = client.settings()?;
+            let mode = settings.iter().find(|setting| setting.name == AUTO_FAILOVER.name);
+            return Ok(mode.is_none_or(|mode| mode.value == "true"));
         }
         if is_missed {
             let detail =

@@ -29,6 +29,9 @@ const RETURN: Duration = Duration::from_secs(5);
 /// So long nobody takes over in manual mode.
 const NOBODY_TAKES_OVER: Duration = Duration::from_secs(30);
 
+/// So long a lost replica is watched staying lost.
+const STAYS_LOST: Duration = Duration::from_secs(5);
+
 /// The guide's cluster: each node under the host that it has in the guide.
 struct Guide {
     cluster: Cluster,
@@ -440,6 +443,38 @@ fn in_manual_mode_a_loss_and_a_return_go_as_the_guide_says() {
     assert_eq!(guide.said(&format!("recoverendpoint {dead}")), "recover endpoint ok\n");
     assert_eq!(guide.ops(), ops);
     assert_eq!(guide.shown(), recovered(leader));
+}
+
+#[test]
+fn in_manual_mode_a_lost_disk_is_replaced_by_command_only() {
+    let _alone = alone();
+    let guide = Guide::start();
+    guide.said("confset auto_failover false");
+    let mut connection = guide.client(guide.node(".32"));
+    for number in 0..20 {
+        set(&mut connection, &key(number % 2, u64::from(number)), 1).expect("served");
+    }
+    guide.dies(".31");
+    let node = guide.node(".31");
+    let place = guide.cluster.directory().node_directory(node);
+    std::fs::remove_dir_all(place.join("data")).expect("removed");
+    guide.cluster.start_node(node);
+    guide.cluster.node_is_ready(node);
+    let without: Vec<String> = WHOLE
+        .iter()
+        .map(|row| if row.contains(".31") { row.replace("yes", "no") } else { (*row).to_owned() })
+        .collect();
+    guide.becomes(QUICKLY, &without);
+    let began = Instant::now();
+    while began.elapsed() < STAYS_LOST {
+        assert_eq!(guide.shown(), without, "after {:?}", began.elapsed());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    set(&mut connection, &key(0, 1), 2).expect("the others serve");
+    assert_eq!(guide.said(&format!("recoverendpoint {}", guide.endpoint(".31"))), "recover endpoint ok\n");
+    guide.ops_are_done();
+    guide.becomes(QUICKLY, &WHOLE);
+    guide.digests_are_equal();
 }
 
 #[test]
