@@ -155,11 +155,6 @@ pub fn delete(target: &dyn Target, id: &str) -> Result<u64, BackupError> {
     for file in files.iter().filter(|file| **file != begun) {
         target.remove(file)?;
     }
-    let mut directories: Vec<&str> = files.iter().filter_map(|file| Some(file.rsplit_once('/')?.0)).collect();
-    directories.dedup();
-    for directory in directories.into_iter().filter(|directory| *directory != id) {
-        target.remove_directory(directory)?;
-    }
     target.remove(&begun)?;
     target.remove_directory(id)?;
     Ok(files.len() as u64)

@@ -54,7 +54,7 @@ impl Directory {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let target = self.path(path);
-        let failed = |error| BackupError::io(path, &error);
+        let failed = |error| cannot_write(path, &error);
         self.make_parents(&target).map_err(failed)?;
         let beside = format!("{path}.{}-{number}{UNFINISHED}", std::process::id());
         let beside = self.path(&beside);
@@ -75,7 +75,7 @@ impl Target for Directory {
 
     fn put_new(&self, path: &str, bytes: &[u8]) -> Result<(), BackupError> {
         let mut file = self.begin(path)?;
-        let failed = |error| BackupError::io(path, &error);
+        let failed = |error| cannot_write(path, &error);
         file.write_all(bytes).map_err(failed)?;
         file.sync().map_err(failed)?;
         // Unlike a rename, a link never replaces what is there.
@@ -128,7 +128,10 @@ impl Target for Directory {
         };
         for entry in entries {
             let entry = entry.map_err(failed)?;
-            if entry.file_name().to_string_lossy().ends_with(UNFINISHED) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.file_type().map_err(failed)?.is_dir() {
+                self.remove_directory(&format!("{directory}/{name}"))?;
+            } else if name.ends_with(UNFINISHED) {
                 fs::remove_file(entry.path()).map_err(failed)?;
             }
         }
@@ -170,7 +173,7 @@ impl Write for Unfinished {
 impl NewFile for Unfinished {
     fn finish(mut self: Box<Self>) -> Result<(), BackupError> {
         let synced = self.sync();
-        let failed = |error| BackupError::io(&self.name, &error);
+        let failed = |error| cannot_write(&self.name, &error);
         synced.map_err(failed)?;
         fs::rename(&self.beside, &self.target).map_err(failed)?;
         sync_parent(&self.target).map_err(failed)
@@ -181,6 +184,14 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         // After a rename there is nothing under this name; if it stays, it is not listed.
         let _ = fs::remove_file(&self.beside);
+    }
+}
+
+/// A file that is being written cannot be missing: its directory is.
+fn cannot_write(file: &str, error: &io::Error) -> BackupError {
+    match error.kind() {
+        io::ErrorKind::NotFound => BackupError::Target { file: file.to_owned(), detail: error.to_string() },
+        _ => BackupError::io(file, error),
     }
 }
 

@@ -47,7 +47,7 @@ pub trait Target: Send + Sync {
     /// Removes a file; fine if it is gone.
     fn remove(&self, path: &str) -> Result<(), BackupError>;
 
-    /// Removes a directory that has become empty, where there are directories.
+    /// Removes a directory in which there are no files any more, where there are directories.
     fn remove_directory(&self, directory: &str) -> Result<(), BackupError>;
 }
 

@@ -1,0 +1,267 @@
+//! Backups of real clusters: under load, with nodes dying, into other topologies, damaged, interrupted.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tempfile::TempDir;
+
+use super::SKEIN;
+use super::support::{Cluster, Shape, alone, until, words};
+
+/// A place for backups.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(TempDir::new().expect("a temporary directory"))
+    }
+
+    fn url(&self) -> String {
+        format!("file://{}", self.0.path().display())
+    }
+
+    /// Files below a backup's directory whose names end so.
+    fn files(&self, end: &str) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        let mut waiting = vec![self.0.path().to_owned()];
+        while let Some(directory) = waiting.pop() {
+            for entry in std::fs::read_dir(directory).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                match path.is_dir() {
+                    true => waiting.push(path),
+                    false if path.to_string_lossy().ends_with(end) => files.push(path),
+                    false => {}
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+}
+
+/// Runs a command; some ask no cluster, and take none.
+fn run(cluster: &Cluster, arguments: &[&str]) -> Output {
+    match arguments {
+        ["backup", "list" | "show" | "delete", ..] => {
+            std::process::Command::new(SKEIN).args(arguments).output().expect("the binary")
+        }
+        _ => cluster.run(arguments),
+    }
+}
+
+/// Runs a command that must succeed.
+fn succeed(cluster: &Cluster, arguments: &[&str]) -> String {
+    let output = run(cluster, arguments);
+    assert!(output.status.success(), "{arguments:?}\n{}", words(&output));
+    words(&output)
+}
+
+/// Runs a command that must be refused with a code.
+fn refused(cluster: &Cluster, arguments: &[&str], code: &str) -> String {
+    let output = run(cluster, arguments);
+    let said = words(&output);
+    assert!(!output.status.success() && said.contains(&format!("[{code}]")), "{arguments:?}\n{said}");
+    said
+}
+
+fn json(cluster: &Cluster, arguments: &[&str]) -> serde_json::Value {
+    let output = run(cluster, &[arguments, &["--json"]].concat());
+    assert!(output.status.success(), "{arguments:?}\n{}", words(&output));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// The only backup at a place.
+fn only(cluster: &Cluster, place: &Place) -> serde_json::Value {
+    let listed = json(cluster, &["backup", "list", "--at", &place.url()]);
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    listed[0].clone()
+}
+
+/// Keys of every type, some that expire, and one of each that is large.
+fn fill(cluster: &Cluster) {
+    let mut connection = cluster.redis(1);
+    let mut say = |words: &[String]| {
+        until("an acknowledged write", || {
+            redis::cmd(&words[0]).arg(&words[1..]).query::<()>(&mut connection).ok()
+        });
+    };
+    for number in 0..60 {
+        let size = if number == 0 { 3000 } else { 5 };
+        let elements: Vec<String> = (0..size).map(|element| format!("element{element}")).collect();
+        let command = |name: &str, key: &str, arguments: Vec<String>| {
+            [vec![name.to_owned(), format!("{key}{number}")], arguments].concat()
+        };
+        say(&command("SET", "string", vec![format!("{number:0>200}")]));
+        say(&command("SADD", "set", elements.clone()));
+        say(&command("RPUSH", "list", elements.clone()));
+        say(&command(
+            "HSET",
+            "hash",
+            elements.iter().flat_map(|name| [name.clone(), format!("{number}")]).collect(),
+        ));
+        let scored = elements.iter().zip(0..).flat_map(|(name, score)| [format!("{score}.5"), name.clone()]);
+        say(&command("ZADD", "sorted", scored.collect()));
+        if number % 3 == 0 {
+            for key in ["string", "set", "list", "hash", "sorted"] {
+                say(&command("PEXPIRE", key, vec!["3600000".into()]));
+            }
+        }
+    }
+}
+
+/// Writes `a0`, `b0`, `a1`, `b1`, … one after the other until it is told to stop.
+fn write_in_order(cluster: &Cluster, stop: &AtomicBool, written: &AtomicU64) {
+    let mut connection = cluster.redis(2);
+    let mut number = 0_u64;
+    while !stop.load(Ordering::Relaxed) {
+        for letter in ["a", "b"] {
+            let key = format!("order:{letter}{number}");
+            until("an acknowledged write", || {
+                redis::cmd("SET").arg(&key).arg(number).query::<()>(&mut connection).ok().or_else(|| {
+                    connection = cluster.redis(1);
+                    None
+                })
+            });
+        }
+        written.store(number, Ordering::Relaxed);
+        number += 1;
+    }
+}
+
+/// A key of a table that only ZanKV's port shows.
+fn exists(cluster: &Cluster, table: &str, key: &str) -> bool {
+    let address = cluster.addresses(1).zankv;
+    let client = redis::Client::open(format!("redis://{address}")).expect("an address");
+    let mut connection = client.get_connection().expect("a connection");
+    let key = format!("default:{table}:{key}");
+    until("an answer", || redis::cmd("EXISTS").arg(&key).query::<u64>(&mut connection).ok()) == 1
+}
+
+#[test]
+fn a_backup_under_load_with_a_node_killed_restores_into_other_partitions() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { partitions: 4, ..Shape::default() });
+    fill(&cluster);
+    let place = Place::new();
+    let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| write_in_order(&cluster, &stop, &written));
+        until("some writes", || (written.load(Ordering::Relaxed) > 50).then_some(()));
+        let url = place.url();
+        let mut saving = cluster.command(["backup", "create", "--to", &url, "--rate", "300KiB/s"]);
+        let saving = saving.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+        until("a backup that was begun", || (!place.files("begun.json").is_empty()).then_some(()));
+        cluster.kill(3);
+        let output = saving.wait_with_output().expect("its end");
+        assert!(output.status.success(), "{}", words(&output));
+        stop.store(true, Ordering::Relaxed);
+    });
+    let listed = only(&cluster, &place);
+    assert_eq!(listed["state"], "complete");
+    let id = listed["id"].as_str().expect("an id").to_owned();
+
+    // One point in time: whatever was written after something that is missing is missing as well.
+    let url = place.url();
+    let said = succeed(&cluster, &["restore", "--from", &url, "--to-table", "copy", "--partitions", "7"]);
+    assert!(said.contains("copy: "), "{said}");
+    let last = written.load(Ordering::Relaxed);
+    let count = |letter: &str| {
+        (0..=last).filter(|number| exists(&cluster, "copy", &format!("order:{letter}{number}"))).count()
+    };
+    let (a, b) = (count("a"), count("b"));
+    assert!(a == b || a == b + 1, "{a} of one, {b} of those written after them");
+    assert!(a > 0 && exists(&cluster, "copy", &format!("order:a{}", a - 1)), "no hole");
+
+    // The drill compares contents, and is what makes the backup a proven one.
+    let said = succeed(&cluster, &["backup", "verify", &id, "--at", &url, "--drill", "--partitions", "5"]);
+    assert!(said.contains("all digests are equal"), "{said}");
+    let listed = only(&cluster, &place);
+    assert_eq!(listed["state"], "proven");
+    assert_eq!(listed["proof"]["sum"], listed["manifest"]["sum"]);
+    assert_eq!(listed["proof"]["partitions"][0], 5);
+    let tables = succeed(&cluster, &["table", "list"]);
+    assert!(!tables.contains("drill"), "{tables}");
+}
+
+#[test]
+fn a_restore_says_what_stands_in_its_way() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 2, ..Shape::default() });
+    fill(&cluster);
+    let (place, mut connection) = (Place::new(), cluster.redis(1));
+    let url = place.url();
+    refused(&cluster, &["restore", "--from", &url], "unknown-backup");
+    refused(&cluster, &["backup", "create", "--to", "file:///proc/nowhere"], "backup-target");
+    refused(&cluster, &["backup", "create", "--to", &url, "--table", "nothing"], "unknown-table");
+    refused(&cluster, &["backup", "create", "--to", &url, "--type", "all,kv"], "bad-argument");
+    succeed(&cluster, &["backup", "create", "--to", &url]);
+    let id = only(&cluster, &place)["id"].as_str().expect("an id").to_owned();
+
+    // Keys are there: nothing is touched without a word about them.
+    let set = |connection: &mut redis::Connection, key: &str, value: &str| {
+        redis::cmd("SET").arg(key).arg(value).query::<()>(connection).expect("written");
+    };
+    let get = |connection: &mut redis::Connection, key: &str| {
+        redis::cmd("GET").arg(key).query::<Option<String>>(connection).expect("an answer")
+    };
+    set(&mut connection, "string1", "changed");
+    redis::cmd("DEL").arg("list0").query::<()>(&mut connection).expect("removed");
+    refused(&cluster, &["restore", "--from", &url], "table-not-empty");
+    let said = refused(&cluster, &["restore", "--from", &url, "--on-conflict", "fail"], "key-exists");
+    assert!(said.contains("the same command goes on"), "{said}");
+    succeed(&cluster, &["restore", "--from", &url, "--on-conflict", "skip", "--restart"]);
+    assert_eq!(get(&mut connection, "string1").as_deref(), Some("changed"));
+    let length = redis::cmd("LLEN").arg("list0").query::<u64>(&mut connection).expect("an answer");
+    assert_eq!(length, 3000);
+    succeed(&cluster, &["restore", "--from", &url, "--on-conflict", "overwrite", "--restart"]);
+    assert_eq!(get(&mut connection, "string1"), Some(format!("{:0>200}", 1)));
+    let only_sets = succeed(&cluster, &["restore", "--from", &url, "--to-table", "sets", "--type", "set"]);
+    assert!(only_sets.contains("60 keys"), "{only_sets}");
+
+    // Damage is named with file and offset, and leaves no table that looks whole.
+    let file = place.files(".skb").remove(0);
+    damage(&file);
+    let said = refused(&cluster, &["backup", "verify", &id, "--at", &url], "backup-damaged");
+    assert!(said.contains(".skb, byte "), "{said}");
+    let said = refused(&cluster, &["restore", "--from", &url, "--to-table", "broken"], "backup-damaged");
+    assert!(said.contains(".skb, byte ") && said.contains("removed again"), "{said}");
+    refused(&cluster, &["table", "show", "broken"], "unknown-table");
+
+    succeed(&cluster, &["backup", "delete", &id, "--at", &url]);
+    assert!(place.files("").is_empty());
+}
+
+/// Changes a byte in the middle of a file.
+fn damage(path: &Path) {
+    let mut bytes = std::fs::read(path).expect("a file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn a_backup_that_was_interrupted_is_none_until_it_is_resumed() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { partitions: 4, ..Shape::default() });
+    fill(&cluster);
+    let place = Place::new();
+    let url = place.url();
+    let mut saving = cluster.command(["backup", "create", "--to", &url, "--rate", "100KiB/s"]);
+    let mut saving = saving.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program");
+    until("a backup that was begun", || (!place.files("begun.json").is_empty()).then_some(()));
+    saving.kill().expect("killed");
+    saving.wait().expect("its end");
+    let id = only(&cluster, &place)["id"].as_str().expect("an id").to_owned();
+    assert_eq!(only(&cluster, &place)["state"], "begun");
+    refused(&cluster, &["restore", "--from", &url, "--id", &id], "unknown-backup");
+    refused(&cluster, &["backup", "verify", &id, "--at", &url], "unknown-backup");
+
+    // What is written meanwhile is not part of it.
+    let mut connection = cluster.redis(1);
+    until("a write", || redis::cmd("SET").arg("later").arg("x").query::<()>(&mut connection).ok());
+    succeed(&cluster, &["backup", "create", "--to", &url, "--resume", &id]);
+    assert_eq!(only(&cluster, &place)["manifest"]["sum"]["keys"], 300);
+    succeed(&cluster, &["backup", "verify", &id, "--at", &url, "--drill"]);
+    assert_eq!(only(&cluster, &place)["state"], "proven");
+}
