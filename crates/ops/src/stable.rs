@@ -18,20 +18,20 @@ pub fn is_stable(catalog: &Catalog, status: &Status, wall_ms: u64) -> bool {
 /// Whether an operation takes a replica, a vote or a node away, or mends what is missing. A kind of a newer release
 /// is taken to.
 fn takes_away(kind: &OperationKind) -> bool {
-    match kind {
+    matches!(
+        kind,
         OperationKind::RemoveReplica(_)
-        | OperationKind::Migrate(_)
-        | OperationKind::OfflineReplica(_)
-        | OperationKind::RecoverReplica(_)
-        | OperationKind::OfflineNode(_)
-        | OperationKind::RecoverNode(_)
-        | OperationKind::RecoverCluster(_)
-        | OperationKind::Balance(_)
-        | OperationKind::Decommission(_)
-        | OperationKind::SetReplicas(_)
-        | OperationKind::RecoverQuorum(_) => true,
-        _ => false,
-    }
+            | OperationKind::Migrate(_)
+            | OperationKind::OfflineReplica(_)
+            | OperationKind::RecoverReplica(_)
+            | OperationKind::OfflineNode(_)
+            | OperationKind::RecoverNode(_)
+            | OperationKind::RecoverCluster(_)
+            | OperationKind::Balance(_)
+            | OperationKind::Decommission(_)
+            | OperationKind::SetReplicas(_)
+            | OperationKind::RecoverQuorum(_)
+    )
 }
 
 #[cfg(test)]

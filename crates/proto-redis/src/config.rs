@@ -8,10 +8,13 @@ use crate::reply::Reply;
 use crate::text::{ErrorText, SYNTAX, parse_integer};
 use bytes::Bytes;
 use types::glob;
-use types::limits::{CLIENT_CONNECTIONS_MAX, SLOW_LOG_ENTRIES_MAX, VALUE_BYTES_MAX};
+use types::limits::{
+    CLIENT_CONNECTIONS_MAX, SLOW_LOG_ENTRIES_DEFAULT, SLOW_LOG_ENTRIES_MAX, SLOW_LOG_MICROS_DEFAULT,
+    VALUE_BYTES_MAX,
+};
 
 /// What the listener has in force now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveConfig {
     /// Seconds after which an idle client is disconnected; 0 is never.
     pub timeout_seconds: u64,
@@ -25,6 +28,20 @@ pub struct LiveConfig {
     pub slow_log_micros: i64,
     /// Commands that the slow log keeps.
     pub slow_log_entries: u64,
+}
+
+impl Default for LiveConfig {
+    /// As a face starts, without an address.
+    fn default() -> Self {
+        Self {
+            timeout_seconds: 0,
+            port: 0,
+            bind: String::new(),
+            directory: String::new(),
+            slow_log_micros: SLOW_LOG_MICROS_DEFAULT,
+            slow_log_entries: SLOW_LOG_ENTRIES_DEFAULT,
+        }
+    }
 }
 
 /// A checked change.

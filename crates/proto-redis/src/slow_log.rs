@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 
 use crate::reply::Reply;
 
@@ -98,7 +98,7 @@ fn entry(id: u64, command: &SlowCommand) -> Reply {
 }
 
 /// Packs a command as it will be shown.
-pub fn pack(args: &[Bytes], out: &mut BytesMut) {
+pub fn pack(args: &[Bytes], out: &mut impl BufMut) {
     let kept = if args.len() > ARGUMENTS_MAX { ARGUMENTS_MAX - 1 } else { args.len() };
     let secret = secrets(args);
     for (place, argument) in args.iter().enumerate().take(kept) {
@@ -134,7 +134,7 @@ fn secrets(args: &[Bytes]) -> std::ops::Range<usize> {
     0..0
 }
 
-fn put(argument: &[u8], rest: &[u8], out: &mut BytesMut) {
+fn put(argument: &[u8], rest: &[u8], out: &mut impl BufMut) {
     out.put_u16((argument.len() + rest.len()) as u16);
     out.put_slice(argument);
     out.put_slice(rest);
@@ -155,20 +155,20 @@ mod tests {
 
     fn shown(args: &[&[u8]]) -> Vec<String> {
         let args: Vec<Bytes> = args.iter().map(|arg| Bytes::copy_from_slice(arg)).collect();
-        let mut packed = BytesMut::new();
+        let mut packed = Vec::new();
         pack(&args, &mut packed);
         let text = |arg: Bytes| String::from_utf8_lossy(&arg).into_owned();
-        unpack(packed.freeze()).into_iter().map(text).collect()
+        unpack(packed.into()).into_iter().map(text).collect()
     }
 
     #[test]
     fn a_long_command_is_cut_as_redis_cuts_it() {
         assert_eq!(shown(&[b"set", b"", b"v"]), ["set", "", "v"]);
         let long = [b'x'; 130];
-        assert_eq!(shown(&[&long[..128], &long]), [
-            "x".repeat(128),
-            format!("{}... (2 more bytes)", "x".repeat(128))
-        ]);
+        assert_eq!(
+            shown(&[&long[..128], &long]),
+            ["x".repeat(128), format!("{}... (2 more bytes)", "x".repeat(128))]
+        );
         let many = shown(&vec![&b"a"[..]; 33]);
         assert_eq!((many.len(), many[31].as_str()), (32, "... (2 more arguments)"));
         assert_eq!(shown(&vec![&b"a"[..]; 32]).last().unwrap(), "a");
@@ -177,9 +177,10 @@ mod tests {
     #[test]
     fn passwords_are_not_shown() {
         assert_eq!(shown(&[b"AUTH", b"me", b"pw"]), ["AUTH", "(redacted)", "(redacted)"]);
-        assert_eq!(shown(&[b"hello", b"3", b"AUTH", b"u", b"p", b"SETNAME", b"n"]), [
-            "hello", "3", "AUTH", "(redacted)", "(redacted)", "SETNAME", "n"
-        ]);
+        assert_eq!(
+            shown(&[b"hello", b"3", b"AUTH", b"u", b"p", b"SETNAME", b"n"]),
+            ["hello", "3", "AUTH", "(redacted)", "(redacted)", "SETNAME", "n"]
+        );
         let set = shown(&[b"config", b"SET", b"timeout", b"1", b"RequirePass", b"pw"]);
         assert_eq!(set, ["config", "SET", "timeout", "1", "RequirePass", "(redacted)"]);
     }

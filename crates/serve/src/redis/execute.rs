@@ -49,13 +49,20 @@ pub(crate) struct Executor {
     stalled_start: Option<Start>,
     /// Room for commands that were answered.
     answered: Vec<Started>,
+    /// Memory for words of commands, which was used before.
+    spare: Vec<Vec<u8>>,
 }
+
+/// Memory for words of so many commands is kept ...
+const SPARE_MAX: usize = 64;
+/// ... unless one of them was longer than this, in bytes.
+const SPARE_BYTES_MAX: usize = 1024;
 
 /// When a command began, its bytes, and its words for the slow log.
 struct Start {
     at: Moment,
     bytes: usize,
-    packed: Bytes,
+    packed: Vec<u8>,
 }
 
 /// A command that is ready to start.
@@ -98,6 +105,7 @@ impl Executor {
             now: Moment::default(),
             stalled_start: None,
             answered: Vec::new(),
+            spare: Vec::new(),
         }
     }
 
@@ -147,7 +155,9 @@ impl Executor {
             return;
         }
         let bytes = args.iter().map(Bytes::len).sum();
-        let start = Start { at, bytes, packed: statistics.pack(args, &mut self.request) };
+        let mut packed = self.spare.pop().unwrap_or_default();
+        statistics.pack(args, &mut packed);
+        let start = Start { at, bytes, packed };
         match is_over {
             true => self.note_slow(start.packed, self.now.since(at)),
             // How long it waits for an element says nothing about how slow it is.
@@ -256,14 +266,17 @@ impl Executor {
         self.answered = answered;
     }
 
-    fn note_if_slow(&self, packed: Bytes, took: Duration) {
+    fn note_if_slow(&mut self, mut packed: Vec<u8>, took: Duration) {
         if self.worker.face().statistics.is_slow(took) {
             self.note_slow(packed, took);
+        } else if self.spare.len() < SPARE_MAX && packed.capacity() <= SPARE_BYTES_MAX {
+            packed.clear();
+            self.spare.push(packed);
         }
     }
 
     /// Notes a slow command. One that came while the slow log was off has left no words.
-    fn note_slow(&self, packed: Bytes, took: Duration) {
+    fn note_slow(&self, packed: Vec<u8>, took: Duration) {
         if packed.is_empty() {
             return;
         }
@@ -271,7 +284,7 @@ impl Executor {
         face.statistics.note_slow(SlowCommand {
             at_seconds: face.config.clock.wall_millis() / 1000,
             micros: micros(took),
-            packed,
+            packed: packed.into(),
             address: self.client.facts().address,
             name: self.session.name().clone(),
         });

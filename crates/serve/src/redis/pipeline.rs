@@ -165,7 +165,7 @@ impl Pipeline {
 
     /// Notes when the command that was opened last began, and its words. What kind of command it is follows from
     /// its work.
-    pub(crate) fn note_started(&mut self, at: Moment, bytes: usize, packed: Bytes) {
+    pub(crate) fn note_started(&mut self, at: Moment, bytes: usize, packed: Vec<u8>) {
         let newest = self.next.wrapping_sub(1);
         let Some(Slot::Open { work, started, .. }) = self.slot(newest) else { return };
         let counted = match work {
@@ -440,9 +440,9 @@ mod tests {
     fn what_is_answered_can_be_counted_once() {
         let mut pipeline = Pipeline::default();
         let write = pipeline.open(MODE, keyed(A, Access::Write));
-        pipeline.note_started(Moment(7), 30, Bytes::from_static(b"words"));
+        pipeline.note_started(Moment(7), 30, b"words".to_vec());
         let read = pipeline.open(MODE, keyed(B, Access::Read));
-        pipeline.note_started(Moment(8), 20, Bytes::new());
+        pipeline.note_started(Moment(8), 20, Vec::new());
         let mut answered = Vec::new();
         pipeline.drain_answered(&mut answered);
         assert!(answered.is_empty());

@@ -1,14 +1,14 @@
 //! What the face counts of writes and scans, in ZanKV's buckets, and the commands that took long.
 //!
 //! A command that is answered on the spot costs one look at the clock. One that leaves for a partition carries what
-//! is counted about it in its slot ([`Started`]): when it began, and, packed behind its request, its words.
+//! is counted about it in its slot ([`Started`]): when it began, and its words, in memory that is used again.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use env::Moment;
 use proto_redis::Reply;
 use proto_redis::slow_log::{self, SlowCommand, SlowLog, SlowLogQuestion};
@@ -36,7 +36,7 @@ pub(crate) struct Started {
     /// When it was parsed.
     pub(crate) at: Moment,
     /// Its words for the slow log; nothing while that is off.
-    pub(crate) packed: Bytes,
+    pub(crate) packed: Vec<u8>,
     /// How it is counted.
     pub(crate) counted: Counted,
 }
@@ -101,14 +101,11 @@ impl Statistics {
         self.scan_latencies.add(latency_bucket(micros(took)), 1);
     }
 
-    /// The words of a command for the slow log, in memory that requests are encoded to as well; nothing while it is
-    /// off.
-    pub(crate) fn pack(&self, args: &[Bytes], buffer: &mut BytesMut) -> Bytes {
-        if self.slow_micros.load(Ordering::Relaxed) < 0 {
-            return Bytes::new();
+    /// Writes the words of a command to an empty buffer, for the slow log; nothing while it is off.
+    pub(crate) fn pack(&self, args: &[Bytes], buffer: &mut Vec<u8>) {
+        if self.slow_micros.load(Ordering::Relaxed) >= 0 {
+            slow_log::pack(args, buffer);
         }
-        slow_log::pack(args, buffer);
-        buffer.split().freeze()
     }
 
     /// Whether a command that took so long is slow.
