@@ -62,7 +62,7 @@ impl Plan {
     }
 
     /// Pieces to be started now, each at a node.
-    pub fn next(&mut self) -> Vec<(usize, u64)> {
+    pub fn due(&mut self) -> Vec<(usize, u64)> {
         if self.fault.is_some() {
             return Vec::new();
         }
@@ -171,10 +171,10 @@ mod tests {
     #[test]
     fn work_is_spread_over_the_nodes_that_can_do_it() {
         let mut plan = Plan::new(vec![vec![1, 2], vec![1, 2], vec![1, 2], vec![3]], 1);
-        assert_eq!(plan.next(), [(0, 1), (1, 2), (3, 3)]);
-        assert!(plan.next().is_empty());
+        assert_eq!(plan.due(), [(0, 1), (1, 2), (3, 3)]);
+        assert!(plan.due().is_empty());
         plan.heard(1, 2, Heard::Done);
-        assert_eq!(plan.next(), [(2, 2)]);
+        assert_eq!(plan.due(), [(2, 2)]);
         for (piece, node) in plan.running() {
             plan.heard(piece, node, Heard::Done);
         }
@@ -184,26 +184,26 @@ mod tests {
     #[test]
     fn another_node_does_what_is_lost() {
         let mut plan = Plan::new(vec![vec![1, 2]], 2);
-        assert_eq!(plan.next(), [(0, 1)]);
+        assert_eq!(plan.due(), [(0, 1)]);
         assert!(!plan.is_repeated(0));
         plan.heard(0, 1, Heard::Lost);
-        assert_eq!(plan.next(), [(0, 2)]);
+        assert_eq!(plan.due(), [(0, 2)]);
         assert!(plan.is_repeated(0));
         // The first one comes back, and is too late.
         plan.heard(0, 1, Heard::Done);
         assert!(!plan.is_done());
         plan.heard(0, 2, Heard::Failed(ErrorCode::Overloaded.into()));
-        assert_eq!(plan.next(), [(0, 1)]);
+        assert_eq!(plan.due(), [(0, 1)]);
     }
 
     #[test]
     fn what_nothing_will_change_ends_all() {
         let mut plan = Plan::new(vec![vec![1], vec![2]], 1);
-        plan.next();
+        plan.due();
         plan.heard(0, 1, Heard::Failed(ErrorCode::BackupDamaged.into()));
         assert_eq!(plan.fault().map(|fault| fault.code), Some(ErrorCode::BackupDamaged));
         plan.heard(1, 2, Heard::Lost);
-        assert!(plan.next().is_empty());
+        assert!(plan.due().is_empty());
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         let mut plan = Plan::new(vec![vec![1, 2]], 1);
         let mut tries = 0;
         while plan.fault().is_none() {
-            let (piece, node) = plan.next()[0];
+            let (piece, node) = plan.due()[0];
             plan.heard(piece, node, Heard::Lost);
             tries += 1;
         }

@@ -147,7 +147,7 @@ impl Running<'_> {
             if let Some(fault) = self.plan.fault() {
                 return Err(fault.clone());
             }
-            for (piece, node) in self.plan.next() {
+            for (piece, node) in self.plan.due() {
                 self.start(piece, node);
             }
             for (piece, node) in self.plan.running() {
