@@ -6,6 +6,8 @@
 //! | `POST /v1/jobs` | [`JobWish`] | [`JobStatus`]: the node that was asked does it; asked again under the same name, nothing changes |
 //! | `GET /v1/jobs/{name}` | | [`JobStatus`] |
 //! | `DELETE /v1/jobs/{name}` | | `{}`: it is cancelled if it runs, and forgotten |
+//! | `GET /v1/jobs/{name}/pages/{n}` | | contents as Protocol Buffers, `204` after the last; each page once, the latest again |
+//! | `POST /v1/tables/{namespace}/{name}/contents` | [`crate::kv::Import`] | [`crate::kv::Imported`], both as Protocol Buffers |
 //! | `POST /v1/holds/{id}/keep` | | `{}`: the states of a barrier are needed for another while |
 //! | `DELETE /v1/holds/{id}` | | `{}`: they are not |
 //! | `GET /v1/tables/{namespace}/{name}/keys` | | [`KeyCount`] |
@@ -91,6 +93,8 @@ pub enum Job {
     Save(SavePartition),
     /// Say what a partition's state at a barrier comes to.
     Measure(HeldPartition),
+    /// Hand out a partition's state at a barrier, page by page.
+    Stream(HeldPartition),
     /// Write the contents of a file of a backup into a table.
     Restore(RestoreFile),
 }
@@ -111,6 +115,9 @@ pub struct HeldPartition {
     /// Deadlines are told this many milliseconds earlier than they are.
     #[serde(default)]
     pub expiry_shift_ms: u64,
+    /// Only keys that begin with this.
+    #[serde(default)]
+    pub prefix: String,
 }
 
 /// A partition to be written into a backup.

@@ -250,6 +250,33 @@ impl Client {
         Err(Fault::new(ErrorCode::Unreachable, tried.join(", ")))
     }
 
+    /// Bytes to the first node and back; nothing if it says that there are none.
+    pub(crate) fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        timeout: Duration,
+        body: Vec<u8>,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        let none = || Fault::new(ErrorCode::Unreachable, "no address");
+        let address = self.addresses.first().ok_or_else(none)?;
+        let mut request = Request::builder().method(method.clone()).uri(format!("http://{address}{path}"));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let request = request.body(body).map_err(|error| Fault::new(ErrorCode::BadArgument, error.to_string()))?;
+        let request = self.agent.configure_request(request).timeout_global(Some(timeout)).build();
+        let mut response = self.agent.run(request).map_err(|error| failure(&error).fault)?;
+        let status = response.status().as_u16();
+        let bytes = response.body_mut().with_config().limit(REPLY_BYTES_MAX).read_to_vec();
+        let bytes = bytes.map_err(|error| failure(&error).fault)?;
+        match status {
+            200 => Ok(Some(bytes)),
+            204 => Ok(None),
+            _ => Err(refusal(&(status, String::from_utf8_lossy(&bytes).into_owned()))),
+        }
+    }
+
     fn send<B: Serialize>(
         &self,
         address: &str,

@@ -60,6 +60,25 @@ impl Client {
         done(self.change(&Method::DELETE, &path, CHANGE_TIMEOUT, None::<&()>)?)
     }
 
+    /// A page of what a job of this client's first node hands out; nothing after the last.
+    ///
+    /// # Errors
+    /// `Overloaded` if it is not there yet; why the job failed; as [`Self::keep_holds`].
+    pub fn page(&self, name: &str, number: u64) -> Result<Option<Vec<u8>>, Fault> {
+        let path = format!("/v1/jobs/{}/pages/{number}", escaped(name));
+        self.exchange(&Method::GET, &path, CHANGE_TIMEOUT, Vec::new())
+    }
+
+    /// Writes contents into a table by way of this client's first node: an `api::kv::Import` encoded, answered by an
+    /// `api::kv::Imported`.
+    ///
+    /// # Errors
+    /// `UnknownTable`, `BadArgument`, and as [`Self::keep_holds`].
+    pub fn import(&self, namespace: &str, table: &str, body: Vec<u8>) -> Result<Vec<u8>, Fault> {
+        let path = format!("/v1/tables/{}/{}/contents", escaped(namespace), escaped(table));
+        Ok(self.exchange(&Method::POST, &path, CHANGE_TIMEOUT, body)?.unwrap_or_default())
+    }
+
     /// How many keys a table has.
     ///
     /// # Errors

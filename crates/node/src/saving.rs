@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use api::catalog::{EngineKind, HashBy, TableRecord};
 use api::entry::{Barrier, BarrierReply, RequestKind};
 use api::job::{BarrierPlace, BarrierReport, BarrierTable};
-use api::kv::{KvAnswer, KvOp, KvReply, KvRequest, Nothing};
+use api::kv::{Import, Imported, KvAnswer, KvOp, KvReply, KvRequest, Nothing, Piece};
 use api::peer::Access;
 use bytes::Bytes;
-use catalog::Catalog;
+use catalog::{Catalog, TableRoute};
 use engine::Held;
 use prost::Message;
 use types::{ErrorCode, Fault, GroupId, Hlc, LogIndex, NodeId};
@@ -60,6 +60,31 @@ impl Node {
         let call = |group| Call { group, access: Access::Read, kind: RequestKind::Data, body: body.clone() };
         self.ask_all(groups.iter().map(|group| call(*group)).collect(), move |answers| {
             done(answers.and_then(|answers| answers.into_values().map(integer).sum()));
+        });
+    }
+
+    /// Writes contents into a table, each piece into its partition; `done` is told what came of all of them.
+    pub fn import(
+        &self,
+        route: &TableRoute,
+        import: Import,
+        done: impl FnOnce(Result<Imported, Fault>) + Send + 'static,
+    ) {
+        let mut parts: BTreeMap<GroupId, Vec<Piece>> = BTreeMap::new();
+        for piece in import.pieces {
+            let partition = route.partition(route.partition_of(&piece.key));
+            let Some(partition) = partition else { return done(Err(ErrorCode::UnknownPartition.into())) };
+            parts.entry(partition.group).or_default().push(piece);
+        }
+        let call = |(group, pieces)| {
+            let part = Import { pieces, ..import };
+            let body = KvRequest::new(KvOp::Import(part)).encode_to_vec().into();
+            Call { group, access: Access::Write, kind: RequestKind::Data, body }
+        };
+        self.ask_all(parts.into_iter().map(call).collect(), move |answers| {
+            done(answers.and_then(|answers| {
+                answers.into_values().try_fold(Imported::default(), |sum, reply| Ok(sum.with(imported(reply)?)))
+            }));
         });
     }
 
@@ -198,6 +223,13 @@ fn integer(reply: Bytes) -> Result<u64, Fault> {
     match KvReply::decode(reply).map(|reply| reply.answer) {
         Ok(Some(KvAnswer::Integer(number))) => Ok(number.max(0) as u64),
         _ => Err(ErrorCode::VersionUnsupported.into()),
+    }
+}
+
+fn imported(reply: Bytes) -> Result<Imported, Fault> {
+    match KvReply::decode(reply).map(|reply| reply.answer) {
+        Ok(Some(KvAnswer::Imported(done))) => Ok(done),
+        _ => Err(Fault::new(ErrorCode::BadArgument, "the table cannot take these contents")),
     }
 }
 

@@ -169,6 +169,18 @@ pub struct Imported {
     pub leave_out: Vec<Bytes>,
 }
 
+impl Imported {
+    /// Both together.
+    pub fn with(mut self, other: Self) -> Self {
+        self.keys += other.keys;
+        self.existed += other.existed;
+        self.expired += other.expired;
+        self.refused = self.refused.or(other.refused);
+        self.leave_out.extend(other.leave_out);
+        self
+    }
+}
+
 /// What can be said of contents without comparing them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContentSum {

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use api::job::{BarrierReport, BarrierWish, JobStatus, JobWish, KeyCount};
-use axum::extract::{Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use types::{ErrorCode, Fault};
+use bytes::Bytes;
+use types::{ErrorCode, Fault, limits};
 
 use super::{Answer, Body, Refusal, Shared, TablePath};
 
@@ -24,6 +27,10 @@ pub trait Jobs: Send + Sync + 'static {
     fn status(&self, name: &str) -> JobStatus;
     /// Ends a job if it runs, and forgets it.
     fn end(&self, name: &str);
+    /// A page of what a job hands out; nothing after the last.
+    fn page(&self, name: &str, number: u64) -> Answer<Option<Bytes>>;
+    /// Writes contents into a table: an `api::kv::Import`, answered by an `api::kv::Imported`.
+    fn import(&self, namespace: &str, name: &str, body: Bytes) -> Answer<Bytes>;
     /// How many keys a table has.
     fn count(&self, namespace: &str, name: &str) -> Answer<KeyCount>;
 }
@@ -35,8 +42,13 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/holds/{id}", delete(release))
         .route("/jobs", post(start))
         .route("/jobs/{name}", get(status).delete(end))
+        .route("/jobs/{name}/pages/{number}", get(page))
         .route("/tables/{namespace}/{name}/keys", get(count))
+        .route("/tables/{namespace}/{name}/contents", post(import).layer(DefaultBodyLimit::max(CONTENTS_BYTES_MAX)))
 }
+
+/// Most bytes of contents at once: what one partition takes in a command.
+const CONTENTS_BYTES_MAX: usize = limits::COMMAND_PART_BYTES_MAX;
 
 type Reply<T> = Result<Json<T>, Refusal>;
 
@@ -78,4 +90,22 @@ async fn end(State(shared): State<Shared>, Path(name): Path<String>) -> Reply<se
 
 async fn count(State(shared): State<Shared>, TablePath { namespace, name }: TablePath) -> Reply<KeyCount> {
     Ok(Json(jobs(&shared)?.count(&namespace, &name).await?))
+}
+
+async fn page(
+    State(shared): State<Shared>,
+    Path((name, number)): Path<(String, u64)>,
+) -> Result<Response, Refusal> {
+    Ok(match jobs(&shared)?.page(&name, number).await? {
+        Some(page) => page.into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+async fn import(
+    State(shared): State<Shared>,
+    TablePath { namespace, name }: TablePath,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    Ok(jobs(&shared)?.import(&namespace, &name, body).await?.into_response())
 }

@@ -3,6 +3,7 @@
 //! A job belongs to whoever asks about it. One that nobody has asked about for a while is cancelled, and one that
 //! has ended is forgotten then: a command line that was killed leaves nothing behind.
 
+mod pages;
 mod restore;
 mod save;
 
@@ -13,8 +14,12 @@ use std::time::{Duration, Instant};
 
 use api::entry::Barrier;
 use api::job::{BarrierReport, BarrierWish, Job, JobError, JobState, JobStatus, JobSum, JobWish, KeyCount};
+use api::kv::Import;
 use backup::write::{Limits, Progress};
+use bytes::Bytes;
 use node::Node;
+use pages::Pages;
+use prost::Message;
 use serve::http::{Answer, Jobs};
 use tokio::sync::oneshot;
 use types::{ErrorCode, Fault, GroupId, Hlc};
@@ -57,6 +62,8 @@ pub(super) struct Running {
     progress: Progress,
     existed: AtomicU64,
     expired: AtomicU64,
+    /// What a job that hands out contents has to give.
+    pages: Pages,
     stage: Mutex<Stage>,
     asked: Mutex<Instant>,
 }
@@ -165,6 +172,34 @@ impl Jobs for NodeJobs {
         }
     }
 
+    fn page(&self, name: &str, number: u64) -> Answer<Option<Bytes>> {
+        let job = self.shared.table().jobs.get(name).cloned();
+        Box::pin(async move {
+            let job = job.ok_or_else(|| Fault::new(ErrorCode::NotThere, "there is no such job"))?;
+            if let Some(fault) = job.fault() {
+                return Err(fault);
+            }
+            *lock(&job.asked) = Instant::now();
+            let taken = tokio::task::spawn_blocking(move || job.pages.take(number)).await;
+            taken.map_err(|_| Fault::from(ErrorCode::Internal))?
+        })
+    }
+
+    fn import(&self, namespace: &str, name: &str, body: Bytes) -> Answer<Bytes> {
+        let node = self.node.clone();
+        let route = node.table(namespace, name);
+        let unknown = Fault::new(ErrorCode::UnknownTable, format!("{namespace}:{name}"));
+        Box::pin(async move {
+            let route = route.ok_or(unknown)?;
+            let import = Import::decode(body)
+                .map_err(|_| Fault::new(ErrorCode::BadArgument, "the body is no import"))?;
+            let (sender, receiver) = oneshot::channel();
+            node.import(&route, import, move |done| drop(sender.send(done)));
+            let done = receiver.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))??;
+            Ok(done.encode_to_vec().into())
+        })
+    }
+
     fn count(&self, namespace: &str, name: &str) -> Answer<KeyCount> {
         let node = self.node.clone();
         let table = format!("{namespace}:{name}");
@@ -222,6 +257,7 @@ impl Running {
             progress: Progress::default(),
             existed: AtomicU64::new(0),
             expired: AtomicU64::new(0),
+            pages: Pages::default(),
             stage: Mutex::new(Stage::Queued),
             asked: Mutex::new(Instant::now()),
         }
@@ -229,6 +265,14 @@ impl Running {
 
     fn cancel(&self) {
         self.progress.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Why it failed, if it did.
+    fn fault(&self) -> Option<Fault> {
+        match &*lock(&self.stage) {
+            Stage::Ended(Err(fault)) => Some(fault.clone()),
+            _ => None,
+        }
     }
 
     fn limits(&self) -> Limits {
@@ -277,6 +321,7 @@ fn run(node: &Arc<Node>, job: &Running) -> Result<Option<JobSum>, Fault> {
     match &job.wish.what {
         Job::Save(wish) => save::partition(node, wish, job).map(|()| None),
         Job::Measure(wish) => save::measure(node, wish, job).map(Some),
+        Job::Stream(wish) => save::stream(node, wish, job).map(|()| None),
         Job::Restore(wish) => restore::file(node, wish, job).map(|()| None),
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use api::job::{HeldPartition, JobSum, SavePartition};
 use api::kv::{ContentKind, ContentSelection, ContentSum};
 use backup::write::{self, Pacer};
+use bytes::Bytes;
 use engine::{ContentSource, Held};
 use node::Node;
 use prost::Message;
@@ -52,13 +53,27 @@ pub(super) fn measure(node: &Arc<Node>, wish: &HeldPartition, job: &Running) -> 
     Ok(JobSum::from(&sum))
 }
 
+/// Hands out a partition page by page, as fast as somebody takes the pages.
+pub(super) fn stream(node: &Arc<Node>, wish: &HeldPartition, job: &Running) -> Result<(), Fault> {
+    let mut source = source(node, wish, job)?;
+    let mut pacer = Pacer::new(job.limits(), &job.progress);
+    let page_bytes = write::page_bytes(job.limits());
+    let fault = |error| replication::start::engine_fault(&error);
+    while let Some(page) = source.next_page(page_bytes).map_err(fault)? {
+        job.pages.give(Some(page.body), &job.progress)?;
+        job.progress.add(&page.sum);
+        pacer.spend(page.sum.keys, page.sum.bytes).map_err(|error| error.to_fault())?;
+    }
+    job.pages.give(None, &job.progress)
+}
+
 /// The contents of a state at a barrier, once this node's replica has reached it.
 fn source(node: &Arc<Node>, wish: &HeldPartition, job: &Running) -> Result<Box<dyn ContentSource>, Fault> {
     let state = held(node, wish, job)?;
     let selection = ContentSelection {
         kinds: kinds(&wish.kinds)?,
         expiry_shift_millis: wish.expiry_shift_ms,
-        ..Default::default()
+        prefix: Bytes::copy_from_slice(wish.prefix.as_bytes()),
     };
     let source = state.export(&selection.encode_to_vec());
     source.map_err(|error| replication::start::engine_fault(&error))
