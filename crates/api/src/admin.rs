@@ -406,7 +406,8 @@ const ELSEWHERE: &str = "the catalog is led at ";
 /// | `migrate` | table, partitions, from, to (absent: the best place) |
 /// | `snapshot` | table, partitions |
 /// | `recover-partition` | table, partitions, node (absent: all replicas) |
-/// | `offline-node`, `recover-node`, `drain`, `undrain`, `decommission` | node |
+/// | `offline-node`, `drain`, `undrain`, `decommission` | node |
+/// | `recover-node` | node, leaders (it leads again what it led when it went offline) |
 /// | `recover-cluster` | |
 /// | `balance` | replicas and leaders to be evened out (neither: both) |
 /// | `set-replicas` | table, count |
@@ -440,7 +441,7 @@ pub struct OperationRequest {
     /// Even replicas out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub replicas: bool,
-    /// Even leaders out.
+    /// Even leaders out, or give them back.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub leaders: bool,
 }

@@ -67,6 +67,9 @@ pub struct OperationRecord {
     /// When it began to run, or 0 while it waits.
     #[prost(uint64, tag = "32")]
     pub started_ms: u64,
+    /// The leader of record before the operation named another one, or 0.
+    #[prost(uint64, tag = "34")]
+    pub led_before: u64,
 }
 
 /// How an operation is.

@@ -53,12 +53,14 @@ fn meets(known: &OperationKind, wish: &OperationKind) -> bool {
 
 impl Catalog {
     /// The operation that does what a wish about one partition asks for: by itself, or as a part of one that goes on.
-    /// Such a part may be done already.
+    /// Such a part may be done already, if there is no other.
     pub fn doing_on_partition(&self, wish: &OperationKind) -> Option<&OperationRecord> {
-        self.operations().find(|known| {
+        let does = |known: &&OperationRecord| {
             let kind = known.kind.as_ref().filter(|_| known.group.is_some());
             kind.is_some_and(|kind| meets(kind, wish)) && self.does(known, wish)
-        })
+        };
+        let all = || self.operations().filter(does);
+        all().find(|known| !known.state().has_ended()).or_else(|| all().next())
     }
 
     fn does(&self, known: &OperationRecord, wish: &OperationKind) -> bool {

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 
 use api::catalog::{
     Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, EngineKind, Established, GroupReplica, NewTable,
-    NodeRecord, ObservedMembership, PartitionRecord, RecoverCatalog, ReplaceReplica, ReplicaRecord, SetSetting,
+    NodeRecord, ObservedMembership, PartitionRecord, RecoverCatalog, ReplaceReplica, ReplicaRecord,
+    SetSetting,
 };
 use api::operation::{
-    CatalogEdit, Edit, NodeFlags, OnPartition, OperationChange, OperationKind, OperationRecord, OperationState,
-    ReplaceRank, SetOffline,
+    CatalogEdit, Edit, NodeFlags, OnPartition, OperationChange, OperationKind, OperationRecord,
+    OperationState, ReplaceRank, SetOffline,
 };
 use api::peer::{Member, Membership, ReplicaReport, ReplicaState};
 use catalog::Catalog;
@@ -246,7 +247,8 @@ fn in_manual_mode_a_lost_or_damaged_replica_waits_for_a_command() {
             clock_is_far: false,
         };
         let said = Control::default().step(&view, Moment(0)).commands;
-        let of_group = |op: &CatalogOp| matches!(op, CatalogOp::ReplaceReplica(it) if it.group == GROUP.get());
+        let of_group =
+            |op: &CatalogOp| matches!(op, CatalogOp::ReplaceReplica(it) if it.group == GROUP.get());
         said.iter().any(of_group)
     };
     assert!(replaced(&world, false) && replaced(&world, true));

@@ -105,14 +105,10 @@ pub fn recover_endpoint(session: &mut Session<'_>, arguments: &[&str]) -> Result
     if !is_healthy(node) {
         return Err(failed(unhealthy(arguments[0])));
     }
-    let request = OperationRequest { kind: "recover-node".into(), node: Some(node.id), ..Default::default() };
+    let (kind, node) = ("recover-node".into(), Some(node.id));
+    let request = OperationRequest { kind, node, leaders: restores, ..Default::default() };
     let operation = session.ask_for(request).map_err(failed)?;
-    let reply = begun("recover endpoint ok", &operation);
-    Ok(match restores {
-        true => reply
-            .note("leaders stay where they are; 'skein cluster balance --leaders' evens them out afterwards"),
-        false => reply,
-    })
+    Ok(begun("recover endpoint ok", &operation))
 }
 
 /// Lets another replica lead.

@@ -112,6 +112,7 @@ impl Chooser<'_> {
             "balance" => (request.replicas, request.leaders) = self.sides(),
             "offline-node" | "recover-node" | "drain" | "undrain" | "decommission" => {
                 request.node = Some(if senseless { self.random.below(9) } else { self.node_for(kind) });
+                request.leaders = kind == "recover-node" && self.random.permille(300);
             }
             "set-replicas" => {
                 request.table = Some(self.table());

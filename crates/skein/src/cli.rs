@@ -22,7 +22,7 @@ pub use backup::{
 pub use import::{ImportCommand, ImportRdb, ImportResp, ImportTarget, OnConflict as ImportConflict};
 pub use label::Label;
 pub use operations::{
-    Change, ClusterCommand, ConfigCommand, ConfigGet, ConfigSet, ExplainCommand, NodeChange, NodeMayStop,
+    Change, ClusterCommand, ConfigCommand, ConfigGet, ConfigSet, ExplainCommand, NodeChange, NodeMayStop, NodeRecover,
     OpCancel, OpCommand, OpList, OpNamed, PartitionCommand, RecoverQuorum, SetReplicas,
 };
 pub use original::{Ns, Original};
@@ -321,7 +321,7 @@ pub enum NodeCommand {
     /// Take a node out of all quorums; it keeps its data and stays out until 'node recover'
     Offline(NodeChange),
     /// Bring a node back that is offline, and replace what it has lost
-    Recover(NodeChange),
+    Recover(NodeRecover),
     /// Ask whether a node may be stopped now
     ///
     /// Exits with 3, and names the partitions, if something would not be served, or not be redundant, without
@@ -582,7 +582,7 @@ impl Command {
             Command::Node(NodeCommand::Undrain(node)) => node.request("undrain"),
             Command::Node(NodeCommand::Decommission(node)) => node.request("decommission"),
             Command::Node(NodeCommand::Offline(node)) => node.request("offline-node"),
-            Command::Node(NodeCommand::Recover(node)) => node.request("recover-node"),
+            Command::Node(NodeCommand::Recover(recover)) => recover.request(),
             _ => return None,
         })
     }

@@ -87,7 +87,8 @@ pub(super) fn replace(
     };
     let lost = partition.replicas[rank];
     if !catalog.mends(group, NodeId(lost.node)) {
-        let detail = format!("group {group}: with auto_failover=false replica {} is replaced by command", lost.id);
+        let detail =
+            format!("group {group}: with auto_failover=false replica {} is replaced by command", lost.id);
         return Err(bad_argument(detail));
     }
     let (survivors, quorum) = survivors(partition, replace.replica);

@@ -31,8 +31,7 @@ pub(super) fn goes_on_alone(partition: &mut PartitionRecord, place: usize, first
     let member = Member { replica: first, node: old.node, learner: false };
     partition.observed = Some(Membership { epoch: begins, members: vec![member] });
     (partition.leader, partition.leader_term) = (first, begins);
-    let takeover =
-        Takeover { replica: first, survivor: old.id, term: begins, epoch: begins, node: old.node };
+    let takeover = Takeover { replica: first, survivor: old.id, term: begins, epoch: begins, node: old.node };
     partition.takeover = Some(takeover);
     partition.route_epoch += 1;
 }

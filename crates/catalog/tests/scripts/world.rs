@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use api::catalog::{
     Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, EngineKind, Established, GroupReplica, HashBy,
-    Label, NewTable, NodeRecord, ObservedMembership, ReplaceReplica, SetSetting, TableName, RecoverCatalog,
+    Label, NewTable, NodeRecord, ObservedMembership, RecoverCatalog, ReplaceReplica, SetSetting, TableName,
 };
 use api::peer::{Member, Membership};
 use catalog::{Birth, Catalog, RecordChange};

@@ -106,6 +106,7 @@ impl Executor {
                 }
                 Outcome::Waits(wait) => {
                     if !look.edits.is_empty() {
+                        note_who_led(sight, &mut course.record, &look.edits);
                         course.edits = look.edits;
                         course.changed = true;
                         // What it waits for is remembered all the same: turns are counted by it.
@@ -231,6 +232,14 @@ impl Executor {
             InVain::NotYet => Ok(edits),
             _ => Err(Wait::blocked("the catalog does not take what undoes it", None)),
         }
+    }
+}
+
+/// What is undone goes back to the leader that the catalog knew before the operation named another one.
+fn note_who_led(sight: &Sight<'_>, record: &mut OperationRecord, edits: &[Edit]) {
+    let names_leader = edits.iter().any(|edit| matches!(edit, Edit::SetLeader(_)));
+    if let (0, true, Some(group)) = (record.led_before, names_leader, record.group) {
+        record.led_before = sight.partition(group).map_or(0, |partition| partition.leader);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Ending operations early, undoing what they did, and forgetting them.
 
-use api::catalog::GroupReplica;
+use api::catalog::{GroupReplica, PartitionRecord};
 use api::operation::{
     Edit, NodeFlags, OperationChange, OperationKind, OperationRecord, OperationState, ReplaceRank, SetOffline,
 };
@@ -12,7 +12,7 @@ use super::advance::note;
 use crate::kind::{self, Step};
 use crate::safety::may_lose_vote;
 use crate::show::state_name;
-use crate::sight::{Sight, replica_on};
+use crate::sight::{Sight, replica_of, replica_on};
 
 /// The command that cancels an operation, with its parts. Parts that are past their point of no return go on
 /// to their end; the operation ends after them.
@@ -76,7 +76,8 @@ fn known(catalog: &Catalog, id: OperationId) -> Result<&OperationRecord, Fault> 
 }
 
 /// What takes back what an operation has done so far: the replica that it made goes, a vote comes back, a
-/// node's flag is lowered. A leader that was moved stays. The error says what stands in the way for now.
+/// node's flag is lowered, and the leader of record is who leads. A leader that was moved stays. The error says what
+/// stands in the way for now.
 pub(super) fn undo(sight: &Sight<'_>, operation: &OperationRecord) -> Result<Vec<Edit>, String> {
     let Some(kind) = &operation.kind else { return Ok(Vec::new()) };
     let Some(partition) = operation.group.and_then(|group| sight.partition(group)) else {
@@ -89,13 +90,10 @@ pub(super) fn undo(sight: &Sight<'_>, operation: &OperationRecord) -> Result<Vec
     let mut edits = Vec::new();
     let made =
         kind::target_node(kind).filter(|_| operation.made_replica != 0 && !mutant!(UndoForgetsReplica));
-    if let Some(made) = made.and_then(|node| replica_on(partition, node)) {
+    let made = made.and_then(|node| replica_on(partition, node));
+    edits.extend(leader_set_back(sight, partition, operation, made.map(|made| made.id)));
+    if let Some(made) = made {
         may_lose_vote_or_never_had(sight, partition, made.id)?;
-        if partition.leader == made.id {
-            let heir = sight.heirs(partition, made.id).first().map(|heir| heir.id);
-            let leader = |replica| Edit::SetLeader(GroupReplica { group: partition.group, replica });
-            edits.extend(heir.map(leader));
-        }
         edits.push(Edit::RemoveReplica(ReplaceRank {
             group: partition.group,
             replica: made.id,
@@ -115,10 +113,29 @@ pub(super) fn undo(sight: &Sight<'_>, operation: &OperationRecord) -> Result<Vec
     Ok(edits)
 }
 
+/// The leader of record as it is without the operation: whoever leads, or else who did before. Otherwise the replica that
+/// was to lead would be the one that may take over in manual mode.
+fn leader_set_back(
+    sight: &Sight<'_>,
+    partition: &PartitionRecord,
+    operation: &OperationRecord,
+    leaves: Option<u64>,
+) -> Option<Edit> {
+    if operation.led_before == 0 && Some(partition.leader) != leaves {
+        return None;
+    }
+    let stays = |id: &u64| Some(*id) != leaves && replica_of(partition, *id).is_some();
+    let before = Some(operation.led_before).filter(stays);
+    let heir = || sight.heirs(partition, leaves.unwrap_or(0)).first().map(|heir| heir.id);
+    let leader = sight.leader(partition.group).filter(stays).or(before).or_else(heir)?;
+    let set = GroupReplica { group: partition.group, replica: leader };
+    (leader != partition.leader).then_some(Edit::SetLeader(set))
+}
+
 /// A learner never mattered to a majority; a voter goes only if the others can do without it.
 fn may_lose_vote_or_never_had(
     sight: &Sight<'_>,
-    partition: &api::catalog::PartitionRecord,
+    partition: &PartitionRecord,
     replica: u64,
 ) -> Result<(), String> {
     if sight.votes(partition, replica) { may_lose_vote(sight, partition, replica) } else { Ok(()) }

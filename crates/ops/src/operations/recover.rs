@@ -1,7 +1,7 @@
 //! `recover-node` and `recover-partition`: whatever is missing of replicas is done.
 //!
-//! A replica that was taken offline gets its vote again, one that is lost is made anew, and all of them catch
-//! up and are compared. What is well is left alone, so a second run finds nothing to do.
+//! A replica that was taken offline gets its vote again, and leads again if that is wished and it led then; one that is
+//! lost is made anew, and all of them catch up and are compared. What is well is left alone, so a second run finds nothing to do.
 
 use api::admin::OperationRequest;
 use api::catalog::{PartitionRecord, ReplicaRecord};
@@ -18,7 +18,10 @@ pub(super) fn plan_node(sight: &Sight<'_>, request: &OperationRequest) -> Result
     let node = plan::node(sight, request, request.node, "a node")?.id;
     is_up(sight, node)?;
     let wish = OperationKind::RecoverNode(OnNode { node });
-    let parts = |partition| parts(sight, partition, Some(node));
+    let parts = |partition| {
+        let leads_again = led(partition, node).filter(|_| request.leaders);
+        parts(sight, partition, Some(node)).into_iter().chain(leads_again)
+    };
     let parts: Vec<OperationKind> = sight.catalog.partitions().flat_map(parts).collect();
     if let Some(joins) = joined::in_parts(sight, &wish, &parts)? {
         return Ok(joins);
@@ -75,6 +78,12 @@ fn is_recovering(
     let wish =
         |replica: &ReplicaRecord| OperationKind::RecoverReplica(OnPartition { group, node: replica.node });
     partition.replicas.iter().filter(on).map(wish).any(|wish| joined.takes(&wish))
+}
+
+/// Gives leadership back to the replica on a node, if it led when it was taken offline.
+fn led(partition: &PartitionRecord, node: u64) -> Option<OperationKind> {
+    let replica = partition.replicas.iter().find(|replica| replica.node == node)?;
+    replica.led.then_some(OperationKind::ChangeLeader(OnPartition { group: partition.group, node }))
 }
 
 /// A node that was taken offline by command, and is up, counts again.

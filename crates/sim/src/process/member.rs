@@ -267,7 +267,8 @@ impl Process {
         };
         let decision = self.member.control.step(&view, now);
         if !self.member.ready && decision.hosting.is_empty() {
-            self.member.ready = heard::has_caught_up(&catalog, &self.member.me, &here, &reports, &self.damaged);
+            self.member.ready =
+                heard::has_caught_up(&catalog, &self.member.me, &here, &reports, &self.damaged);
         }
         for action in decision.hosting {
             match action {

@@ -251,6 +251,18 @@ pub struct NodeChange {
     pub change: Change,
 }
 
+/// Arguments of `node recover`.
+#[derive(Debug, Args)]
+pub struct NodeRecover {
+    /// The node
+    pub node: u64,
+    /// Let it lead again what it led when it was taken offline
+    #[arg(long)]
+    pub leaders: bool,
+    #[command(flatten)]
+    pub change: Change,
+}
+
 /// Arguments of `node may-stop`.
 #[derive(Debug, Args)]
 pub struct NodeMayStop {
@@ -444,6 +456,14 @@ impl NodeChange {
     /// The operation of this kind on the node.
     pub fn request(&self, kind: &str) -> (OperationRequest, &Change) {
         (OperationRequest { kind: kind.into(), node: Some(self.node), ..Default::default() }, &self.change)
+    }
+}
+
+impl NodeRecover {
+    /// The operation that it asks for, and how.
+    pub fn request(&self) -> (OperationRequest, &Change) {
+        let (kind, node) = ("recover-node".into(), Some(self.node));
+        (OperationRequest { kind, node, leaders: self.leaders, ..Default::default() }, &self.change)
     }
 }
 
