@@ -105,6 +105,11 @@ impl<W: Write> ZankvWriter<W> {
         Ok(Self { out, kind })
     }
 
+    /// Goes on with a file whose head is written, or writes records that are added to one.
+    pub fn records(out: W, kind: ContentKind) -> Self {
+        Self { out, kind }
+    }
+
     /// Writes a piece as a record under a key, which is the one without the table. A piece of another kind is none
     /// of this file, and is passed over.
     ///

@@ -83,7 +83,9 @@ impl Node {
         };
         self.ask_all(parts.into_iter().map(call).collect(), move |answers| {
             done(answers.and_then(|answers| {
-                answers.into_values().try_fold(Imported::default(), |sum, reply| Ok(sum.with(imported(reply)?)))
+                answers
+                    .into_values()
+                    .try_fold(Imported::default(), |sum, reply| Ok(sum.with(imported(reply)?)))
             }));
         });
     }

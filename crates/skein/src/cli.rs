@@ -103,6 +103,12 @@ pub enum Command {
     /// Bring in data from elsewhere
     #[command(subcommand, arg_required_else_help = true)]
     Import(ImportCommand),
+    /// ZanKV's backup tool, also when the program is linked as 'backup'
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    ZankvBackup(Original),
+    /// ZanKV's restore tool, also when the program is linked as 'restore'
+    #[command(disable_help_flag = true, disable_version_flag = true)]
+    ZankvRestore(Original),
     /// Move partition leaders
     #[command(subcommand, arg_required_else_help = true)]
     Leader(LeaderCommand),
@@ -622,6 +628,7 @@ impl Command {
             Command::Version(version) => version.output,
             Command::Server(_) | Command::Completions(_) | Command::Ns(_) => Output::default(),
             Command::Fedb(_) | Command::Rtidb(_) | Command::Openmldb(_) => Output::default(),
+            Command::ZankvBackup(_) | Command::ZankvRestore(_) => Output::default(),
             // Operations have answered above.
             Command::Partition(_) | Command::Cluster(_) | Command::Node(_) | Command::Table(_) => {
                 Output::default()

@@ -44,7 +44,10 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/jobs/{name}", get(status).delete(end))
         .route("/jobs/{name}/pages/{number}", get(page))
         .route("/tables/{namespace}/{name}/keys", get(count))
-        .route("/tables/{namespace}/{name}/contents", post(import).layer(DefaultBodyLimit::max(CONTENTS_BYTES_MAX)))
+        .route(
+            "/tables/{namespace}/{name}/contents",
+            post(import).layer(DefaultBodyLimit::max(CONTENTS_BYTES_MAX)),
+        )
 }
 
 /// Most bytes of contents at once: what one partition takes in a command.

@@ -24,7 +24,7 @@ pub struct Ns {
     pub find: Find,
 }
 
-/// Arguments of `fedb`, `rtidb` and `openmldb`.
+/// Arguments of `fedb`, `rtidb` and `openmldb`, and of ZanKV's tools.
 #[derive(Debug, Args)]
 pub struct Original {
     /// --zk_cluster=HOST:PORT,..., --zk_root_path=NAME, --role=ns_client, --endpoint=HOST:PORT,
@@ -46,8 +46,14 @@ pub fn cluster_name(text: &str) -> Result<String, String> {
 pub fn by_name(mut arguments: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     let started_as = arguments.next();
     let name = started_as.as_deref().map(Path::new).and_then(Path::file_name);
-    let program = name.and_then(|name| name.to_str()).and_then(Program::named);
-    let inserted = program.map(|program| OsString::from(program.name()));
+    let name = name.and_then(|name| name.to_str());
+    let zankv = match name {
+        Some("backup") => Some("zankv-backup"),
+        Some("restore") => Some("zankv-restore"),
+        _ => None,
+    };
+    let program = name.and_then(Program::named).map(|program| program.name());
+    let inserted = program.or(zankv).map(OsString::from);
     started_as.into_iter().chain(inserted).chain(arguments)
 }
 
@@ -65,6 +71,7 @@ mod tests {
     fn a_program_is_known_by_its_name() {
         assert_eq!(words(&["./bin/fedb", "--role=ns_client"]), ["./bin/fedb", "fedb", "--role=ns_client"]);
         assert_eq!(words(&["/usr/bin/skein", "fedb"]), ["/usr/bin/skein", "fedb"]);
+        assert_eq!(words(&["/opt/restore", "-data"]), ["/opt/restore", "zankv-restore", "-data"]);
         assert!(words(&[]).is_empty());
     }
 

@@ -28,6 +28,7 @@ mod tables;
 mod token;
 mod up;
 mod waiting;
+mod zankv_tools;
 
 use ::shell::Program;
 use clap::CommandFactory;
@@ -69,6 +70,8 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Leader(LeaderCommand::Move(arguments)) => leader::r#move(&arguments),
         Command::Backup(command) => backup::run(&command),
         Command::Restore(arguments) => backup::restore(&arguments),
+        Command::ZankvBackup(arguments) => zankv_tools::backup(&arguments.flags),
+        Command::ZankvRestore(arguments) => zankv_tools::restore(&arguments.flags),
         Command::Digest(arguments) => digest::run(&arguments),
         Command::Ns(arguments) => shell::ns(&arguments),
         Command::Fedb(arguments) => Ok(shell::original(Program::Fedb, &arguments)),

@@ -13,6 +13,7 @@ use crate::cli::{BackupCommand, BackupList, BackupNamed, BackupVerify};
 use crate::exit::{self, Exit};
 use crate::say::{self, Form};
 
+pub use create::{barrier, hold_of, now_ms};
 pub use restore::run as restore;
 
 /// Carries out a command about backups.

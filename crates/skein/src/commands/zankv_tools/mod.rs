@@ -1,0 +1,160 @@
+//! ZanKV's tools: `backup` and `restore` with their flags, defaults and words, over Skein's own means.
+//!
+//! What they write and read is `backup::zankv`. Two things differ on purpose: a backup is one point in time, and
+//! whatever goes wrong ends with an exit code that says so, where the originals end with 0.
+
+mod save;
+mod write_back;
+
+use std::path::PathBuf;
+
+use client::{Client, Lookup};
+use types::{ErrorCode, Fault};
+
+pub use save::run as backup;
+pub use write_back::run as restore;
+
+/// What the flags of both tools may say.
+#[derive(Debug, Default)]
+struct Flags {
+    lookup: Vec<String>,
+    namespace: String,
+    table: String,
+    data_dir: Option<PathBuf>,
+    data: Option<PathBuf>,
+    kinds: Vec<String>,
+    qps: Option<u64>,
+    overwrite: bool,
+    readable: bool,
+    secret_file: Option<PathBuf>,
+    dir: Option<PathBuf>,
+}
+
+impl Flags {
+    /// Reads flags as Go's `flag` package does: `-name value`, `-name=value`, with one dash or two.
+    fn parse(words: &[String], usage: &str) -> Result<Self, Fault> {
+        let wrong = |detail: String| Fault::new(ErrorCode::BadArgument, format!("{detail}\n{usage}"));
+        let mut flags = Self::default();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let named = word.strip_prefix("--").or_else(|| word.strip_prefix('-'));
+            let named = named.filter(|name| !name.is_empty());
+            let named = named.ok_or_else(|| wrong(format!("'{word}' is no flag")))?;
+            let (name, given) = match named.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (named, None),
+            };
+            match (name, given.as_deref()) {
+                ("overwrite", None | Some("true")) => flags.overwrite = true,
+                ("readable", None | Some("true")) => flags.readable = true,
+                ("overwrite" | "readable", Some("false")) => {}
+                _ => {
+                    let value = given.or_else(|| words.next().cloned());
+                    let value = value.ok_or_else(|| wrong(format!("flag needs an argument: -{name}")))?;
+                    flags.set(name, value).map_err(wrong)?;
+                }
+            }
+        }
+        Ok(flags)
+    }
+
+    fn set(&mut self, name: &str, value: String) -> Result<(), String> {
+        let list = |value: &str| value.split(',').map(|part| part.trim().to_owned()).collect::<Vec<_>>();
+        match name {
+            "lookup" => {
+                self.lookup = list(&value).into_iter().filter(|address| !address.is_empty()).collect()
+            }
+            "ns" => self.namespace = value,
+            "table" => self.table = value,
+            "data_dir" => self.data_dir = Some(value.into()),
+            "data" => self.data = Some(value.into()),
+            "type" => self.kinds = list(&value),
+            "qps" => match value.parse::<u64>() {
+                Ok(qps) if qps > 0 => self.qps = Some(qps),
+                _ => return Err(format!("-qps is a number from 1, not '{value}'")),
+            },
+            "secret_file" => self.secret_file = Some(value.into()),
+            "dir" => self.dir = Some(value.into()),
+            // The nodes ask for the cluster's secret instead.
+            "pass" => {}
+            other => return Err(format!("flag provided but not defined: -{other}")),
+        }
+        Ok(())
+    }
+
+    /// Keys per second; the originals' default.
+    fn keys_per_second(&self) -> u64 {
+        self.qps.unwrap_or(1000)
+    }
+
+    fn client(&self) -> Result<Client, Fault> {
+        let addresses = self.lookup.iter().map(|address| address.trim_start_matches("http://").to_owned());
+        let secret_file =
+            self.secret_file.clone().or_else(|| std::env::var_os("SKEIN_SECRET_FILE").map(PathBuf::from));
+        let lookup = Lookup { directory: self.dir.clone(), addresses: addresses.collect(), secret_file };
+        lookup.client()
+    }
+}
+
+/// Where the keys of a table of ZanKV's are.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    /// The table's title.
+    title: String,
+    namespace: String,
+    name: String,
+    /// What stored keys begin with.
+    prefix: String,
+}
+
+impl Place {
+    /// A table of its own, or a part of the keys of its namespace.
+    fn find(client: &Client, namespace: &str, table: &str) -> Result<Self, Fault> {
+        let place = |name: &str| Place {
+            title: format!("{namespace}:{name}"),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            prefix: match namespace {
+                catalog::DEFAULT_NAMESPACE => String::new(),
+                _ => format!("{table}:"),
+            },
+        };
+        match client.table(namespace, table) {
+            Ok(_) => Ok(place(table)),
+            Err(fault) if fault.code == ErrorCode::UnknownTable => {
+                let whole = client.table(namespace, catalog::NAMESPACE_TABLE);
+                whole.map(|_| place(catalog::NAMESPACE_TABLE)).map_err(|_| fault)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+/// How the originals say that a flag is missing.
+fn missing(what: &str, usage: &str) -> Fault {
+    Fault::new(ErrorCode::BadArgument, format!("Error:must specify the {what}\n{usage}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Flags, Fault> {
+        let words: Vec<String> = line.split_whitespace().map(String::from).collect();
+        Flags::parse(&words, "usage")
+    }
+
+    #[test]
+    fn flags_are_read_as_the_originals_read_them() {
+        let flags = parse("-lookup a:1,b:2 -ns n --table=t -type kv,hash -qps 50 -overwrite").unwrap();
+        assert_eq!(flags.lookup, ["a:1", "b:2"]);
+        assert_eq!((flags.namespace.as_str(), flags.table.as_str()), ("n", "t"));
+        assert_eq!(flags.kinds, ["kv", "hash"]);
+        assert_eq!((flags.keys_per_second(), flags.overwrite), (50, true));
+        assert_eq!(parse("").unwrap().keys_per_second(), 1000);
+        for bad in ["-nothing x", "word", "-ns", "-qps 0", "-qps x"] {
+            let fault = parse(bad).unwrap_err();
+            assert!(fault.detail.ends_with("usage"), "{fault}");
+        }
+    }
+}
