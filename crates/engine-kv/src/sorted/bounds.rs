@@ -4,7 +4,7 @@ use api::kv::{Bounds, LexBound, LexBounds, LexPlace, RankBounds, ScoreBounds, So
 use bytes::Bytes;
 use engine::EngineError;
 
-use super::place::{SCORE_BYTES, place_of_bits, sortable};
+use super::place::{SCORE_BYTES, place, place_of_bits, sortable, split_place};
 use super::read::Sorted;
 
 /// Behind every place: no score has these bits.
@@ -51,7 +51,7 @@ fn between_ranks(set: &Sorted<'_>, bounds: &RankBounds) -> Result<Between, Engin
         return Ok(Between::nothing());
     }
     let place_at = |rank| match set.at_rank(rank, false)?.next().transpose()? {
-        Some((member, score)) => Ok(super::place::place(score, &member)),
+        Some((member, score)) => Ok(place(score, &member)),
         None => Ok::<_, EngineError>(Bytes::from_static(&END)),
     };
     Ok(Between { from: place_at(first)?, to: place_at(first + count)? })
@@ -68,9 +68,11 @@ fn between_scores(bounds: &ScoreBounds) -> Between {
 /// then what walking through the members gives: from the first that is not below, up to the first that is above.
 fn between_members(set: &Sorted<'_>, bounds: &LexBounds) -> Result<Between, EngineError> {
     let (min, max) = (Edge::lower(bounds.min.as_ref()), Edge::upper(bounds.max.as_ref()));
-    let (Some((_, lowest)), Some((_, highest))) = (set.end(false)?, set.end(true)?) else {
+    let (Some(first), Some(last)) = (set.end(false)?, set.end(true)?) else {
         return Ok(Between::nothing());
     };
+    let (_, lowest) = split_place(&first)?;
+    let (_, highest) = split_place(&last)?;
     if lowest == highest {
         let bits = sortable(lowest);
         return Ok(Between { from: min.place(bits), to: max.place(bits) });
@@ -79,10 +81,10 @@ fn between_members(set: &Sorted<'_>, bounds: &LexBounds) -> Result<Between, Engi
     for member in set.in_order() {
         let (member, score) = member?;
         if from.is_none() && !min.is_above(&member) {
-            from = Some(super::place::place(score, &member));
+            from = Some(place(score, &member));
         }
         if let Some(from) = from.as_ref().filter(|_| !max.is_above(&member)) {
-            return Ok(Between { from: from.clone(), to: super::place::place(score, &member) });
+            return Ok(Between { from: from.clone(), to: place(score, &member) });
         }
     }
     Ok(from.map_or_else(Between::nothing, |from| Between { from, to: Bytes::from_static(&END) }))

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use engine::{ApplyContext, EngineError};
 
-use super::index::{IndexEdit, Root};
+use super::index::IndexEdit;
 use super::place::{self, member_key, member_value, place_key, positive_zero};
 use super::read::Sorted;
+use super::root::Root;
 use crate::collection::Edit;
 use crate::staging::Staging;
 use crate::state::Stop;
@@ -40,7 +41,7 @@ impl SortedEdit {
     }
 
     fn of(edit: Edit) -> Result<Self, Stop> {
-        let root = Root::decode(&edit.rest, edit.count)?;
+        let root = Root::decode(&Bytes::copy_from_slice(&edit.rest))?;
         Ok(Self { edit, root, places: BTreeMap::new() })
     }
 
@@ -57,7 +58,7 @@ impl SortedEdit {
         member: &[u8],
     ) -> Result<Option<f64>, EngineError> {
         let look = staging.look(context);
-        Sorted::new(&look, self.edit.parts, self.edit.count, self.root).score(member)
+        Sorted::new(&look, self.edit.parts, self.edit.count, &self.root).score(member)
     }
 
     /// Gives a member a score; `before` is the one it has.
@@ -102,17 +103,33 @@ impl SortedEdit {
     pub(crate) fn start_over(&mut self, staging: &mut Staging) {
         self.edit.start_over(staging);
         self.edit.count = 0;
-        self.root = Root { levels: 0, children: 0 };
+        self.root = Root::default();
         self.places.clear();
     }
 
     /// Stages index and key.
     pub(crate) fn finish(mut self, staging: &mut Staging, context: &ApplyContext) -> Result<(), EngineError> {
         if self.edit.count > 0 {
-            let index = IndexEdit { staging, context, edit: &self.edit, root: self.root };
-            self.edit.rest = index.apply(&self.places)?.encode();
+            self.find_ends(staging, context)?;
+            let root = &mut self.root;
+            IndexEdit { staging, context, edit: &self.edit, root }.apply(&self.places)?;
+            self.edit.rest = self.root.encode();
         }
         self.edit.finish(staging, context);
+        Ok(())
+    }
+
+    /// Looks for the first and the last place, if those that were are gone.
+    fn find_ends(&mut self, staging: &Staging, context: &ApplyContext) -> Result<(), EngineError> {
+        let (first, last) = self.root.is_gone();
+        let look = staging.look(context);
+        let sorted = Sorted::new(&look, self.edit.parts, self.edit.count, &self.root);
+        if let Some(place) = if first { sorted.end(false)? } else { None } {
+            self.root.set_first(&place);
+        }
+        if let Some(place) = if last { sorted.end(true)? } else { None } {
+            self.root.set_last(&place);
+        }
         Ok(())
     }
 
@@ -125,7 +142,7 @@ impl SortedEdit {
     ) -> Result<T, Stop> {
         debug_assert!(self.places.is_empty());
         let look = staging.look(context);
-        read(&Sorted::new(&look, self.edit.parts, self.edit.count, self.root))
+        read(&Sorted::new(&look, self.edit.parts, self.edit.count, &self.root))
     }
 
     fn remove_place(&mut self, staging: &mut Staging, context: &ApplyContext, place: Bytes) {
@@ -135,6 +152,11 @@ impl SortedEdit {
 
     /// What is added and removed again, or the other way round, is no change. Without an index nobody asks.
     fn note(&mut self, place: Bytes, added: bool) {
+        if added {
+            self.root.add(&place, self.edit.count == 1);
+        } else {
+            self.root.remove(&place);
+        }
         if self.root.levels > 0 && self.places.remove(&place).is_none() {
             self.places.insert(place, added);
         }

@@ -14,8 +14,8 @@ use engine::{Applied, ApplyContext, Engine, StateMachine};
 use prost::Message;
 use types::{Hlc, LogIndex, StateId, Term};
 
-use super::index::{NODE_CHILDREN_MAX, Node};
-use super::place::{MEMBER, place, score_in, sortable};
+use super::index::{Cover, NODE_ENTRIES_MAX, Node, RUN_MEMBERS_MAX};
+use super::place::{INDEX, MEMBER, PLACE, place, score_in, sortable};
 use super::read::Sorted;
 use crate::KvEngine;
 use crate::collection::{Found, POSITION_BYTES, find};
@@ -28,55 +28,55 @@ const KEY: &[u8] = b"z";
 /// Panics unless scores, places and index of a sorted set agree.
 fn check(look: &dyn Look, found: &Found) {
     let set = Sorted::of(look, found).unwrap();
-    let places: Vec<_> =
+    let all = found.parts.with_prefix(look, &[PLACE]);
+    let places: Vec<Bytes> = all.map(|record| record.unwrap().0.slice(1..)).collect();
+    let walked: Vec<Bytes> =
         set.places(Bound::Unbounded, Bound::Unbounded, false).collect::<Result<_, _>>().unwrap();
+    assert_eq!(places, walked, "the ends of the set are wrong");
     let members = found.parts.with_prefix(look, &[MEMBER]).map(|record| {
         let (sub_key, value) = record.unwrap();
         place(score_in(&value).unwrap(), &sub_key[1 + POSITION_BYTES..])
     });
     assert!(members.collect::<BTreeSet<_>>().iter().eq(&places), "places and members differ");
     assert_eq!(places.len() as u64, found.count);
+    // The ends are those of the set, no farther away.
+    assert!(places[0].starts_with(set.root.start()));
+    assert!(set.root.end().is_some_and(|end| places.last().unwrap()[..] < end[..]));
+    assert_eq!(set.root.is_gone(), (false, false));
 
-    let mut below: Vec<(Bytes, u64)> = places.into_iter().map(|place| (place, 1)).collect();
-    let mut level = 0;
-    loop {
-        let nodes: Vec<(Bytes, Node)> =
-            set.nodes(level + 1, Bound::Unbounded, Bound::Unbounded, false).map(Result::unwrap).collect();
-        if nodes.is_empty() {
-            break;
+    let nodes = found.parts.with_prefix(look, &[INDEX]).count();
+    match set.root.levels {
+        0 => assert!(found.count <= RUN_MEMBERS_MAX as u64 && nodes == 0, "so many members need an index"),
+        levels => {
+            assert!(found.count > RUN_MEMBERS_MAX as u64 / 2, "so few members need no index");
+            let top = Node::get(&set, levels, &[]).unwrap();
+            assert!(levels == 1 || top.entries.len() > 1, "the uppermost level is good for nothing");
+            assert_eq!(check_node(&set, levels, &[], &Cover::default(), &places), nodes, "nodes of nobody");
         }
-        level += 1;
-        check_level(level, &nodes, &below);
-        below = nodes.into_iter().map(|(separator, node)| (separator, node.members)).collect();
-    }
-    let root = super::index::Root::decode(&found.rest, found.count).unwrap();
-    assert_eq!((root.levels, root.children), (level, below.len() as u64), "the root");
-    assert!(below.len() <= NODE_CHILDREN_MAX, "the root has {} children", below.len());
-    if level > 0 {
-        assert!(found.count > NODE_CHILDREN_MAX as u64 / 2, "so few members need no index");
-        assert!(below.len() > 1, "the uppermost level is good for nothing");
     }
 }
 
-/// Compares a level with the one below; the members below the lowest are pairs of their place and 1.
-fn check_level(level: u8, nodes: &[(Bytes, Node)], below: &[(Bytes, u64)]) {
-    assert!(nodes[0].0.is_empty(), "level {level} does not begin at the beginning");
-    for (at, (separator, node)) in nodes.iter().enumerate() {
-        let end = nodes.get(at + 1).map(|(end, _)| end);
-        let is_covered = |place: &Bytes| place >= separator && end.is_none_or(|end| place < end);
-        let children: Vec<_> = below.iter().filter(|(place, _)| is_covered(place)).collect();
-        let members: u64 = children.iter().map(|(_, members)| members).sum();
-        assert_eq!(
-            (node.children, node.members),
-            (children.len() as u64, members),
-            "a node of level {level}"
-        );
-        assert!(children.len() <= NODE_CHILDREN_MAX, "a node of level {level} is too large");
+/// Checks a node that covers these places, and all below it; how many nodes they are.
+fn check_node(set: &Sorted<'_>, level: u8, separator: &[u8], cover: &Cover, places: &[Bytes]) -> usize {
+    let node = Node::get(set, level, separator).unwrap();
+    assert!((1..=NODE_ENTRIES_MAX).contains(&node.entries.len()), "{} entries", node.entries.len());
+    assert!(node.entries.is_sorted_by(|a, b| a.separator < b.separator));
+    let mut nodes = 1;
+    for (at, entry) in node.entries.iter().enumerate() {
+        let mut cover = cover.clone();
+        cover.narrow(&node, at);
+        let is_covered =
+            |place: &Bytes| *place >= cover.from && cover.to.as_ref().is_none_or(|to| place < to);
+        let places: Vec<_> = places.iter().filter(|place| is_covered(place)).cloned().collect();
+        assert_eq!(entry.members, places.len() as u64, "an entry of level {level}");
+        assert!(entry.members > 0, "an empty entry");
         if level > 1 {
-            assert_eq!(children[0].0, separator, "a node's first child has its separator");
-            assert!(children[1..].iter().all(|(_, members)| *members > 0), "an empty node stayed");
+            nodes += check_node(set, level - 1, &entry.separator, &cover, &places);
+        } else {
+            assert!(places.len() <= RUN_MEMBERS_MAX, "a run of {}", places.len());
         }
     }
+    nodes
 }
 
 /// One state, and what its one sorted set should hold.

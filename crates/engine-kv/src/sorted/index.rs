@@ -1,4 +1,4 @@
-//! The index that counts members in nodes. The folder's page has the drawing and the rules.
+//! The index that counts members. The folder's page has the drawing and the rules.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,103 +8,120 @@ use engine::{ApplyContext, EngineError};
 
 use super::place::{INDEX, damaged, separator};
 use super::read::Sorted;
+use super::root::Root;
 use crate::collection::Edit;
+use crate::look::Look;
 use crate::staging::Staging;
 
-/// Most children of a node. A rank costs reading half of a node on each level, and writing one record on each
-/// level keeps it: few children make reads cheap, many make levels few. 64 reads faster than 128 and 256, and a million
-/// members have three levels with each (`cargo run --release -p engine-kv --example sorted`).
+/// Most members of a run. Finding a rank walks past half of a run on average, and the fewer members a run has, the more
+/// runs there are to count. Measured with 32, 64 and 128 by `cargo run --release -p engine-kv --example sorted`: what is
+/// between them is less than a fifth, and 64 is never the slowest.
 ///
-/// Unit tests have few, so that small sets have several levels.
-pub(crate) const NODE_CHILDREN_MAX: usize = if cfg!(test) { 6 } else { 64 };
+/// Unit tests have small runs and nodes, so that small sets have several levels.
+pub(super) const RUN_MEMBERS_MAX: usize = if cfg!(test) { 6 } else { 64 };
+/// Most entries of a node. A write rewrites one node on each level, about 20 bytes for each entry, so small nodes are
+/// cheaper than few levels: with 32 instead of 64 a `ZADD` takes a fifth less time. A million members have four levels.
+pub(super) const NODE_ENTRIES_MAX: usize = if cfg!(test) { 5 } else { 32 };
 /// With at most so many members a set has no index. Half of what it takes to get one, so that a set that grows and
 /// shrinks by one does not build it again and again.
-const UNINDEXED_MEMBERS: u64 = NODE_CHILDREN_MAX as u64 / 2;
-/// Children of a new node where many are made at once: there is room for some more.
-const NODE_CHILDREN_NEW: usize = NODE_CHILDREN_MAX * 2 / 3;
+const UNINDEXED_MEMBERS: u64 = RUN_MEMBERS_MAX as u64 / 2;
 
-/// Bytes of the root in the key's record.
-const ROOT_BYTES: usize = 5;
-/// Bytes of a node.
-const NODE_BYTES: usize = 12;
-/// Bytes of a node's sub-key in front of its separator.
-const NODE_PREFIX_BYTES: usize = 2;
-
-/// What the key's record says about the index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Root {
-    /// How many levels of nodes there are.
-    pub(super) levels: u8,
-    /// Nodes of the uppermost level, or members if there is none.
-    pub(super) children: u64,
-}
-
-impl Root {
-    /// Reads it; without an index it is left out.
-    pub(super) fn decode(mut bytes: &[u8], count: u64) -> Result<Self, EngineError> {
-        match bytes.len() {
-            0 => Ok(Self { levels: 0, children: count }),
-            ROOT_BYTES => Ok(Self { levels: bytes.get_u8(), children: u64::from(bytes.get_u32()) }),
-            _ => Err(damaged("the root of the index does not fit")),
-        }
-    }
-
-    pub(super) fn encode(self) -> Vec<u8> {
-        if self.levels == 0 {
-            return Vec::new();
-        }
-        let mut bytes = Vec::with_capacity(ROOT_BYTES);
-        bytes.put_u8(self.levels);
-        bytes.put_u32(self.children as u32);
-        bytes
-    }
-}
-
-/// What a node counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Node {
-    /// Nodes of the level below that it covers, or members on the lowest level.
-    pub(super) children: u64,
-    /// Members that it covers.
+/// A run of members, or a node below, as the node above it knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Where it begins, except that the first entry of a node begins where the node does. It names the node below.
+    pub(super) separator: Bytes,
+    /// How many members it has.
     pub(super) members: u64,
 }
 
+/// A node of the index: what follows each other between two places.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) entries: Vec<Entry>,
+}
+
 impl Node {
-    pub(super) fn decode(mut bytes: &[u8]) -> Result<Self, EngineError> {
-        if bytes.len() != NODE_BYTES {
-            return Err(damaged("a node of the index does not fit"));
-        }
-        Ok(Self { children: u64::from(bytes.get_u32()), members: bytes.get_u64() })
+    /// Reads a node.
+    pub(super) fn get(sorted: &Sorted<'_>, level: u8, separator: &[u8]) -> Result<Self, EngineError> {
+        let bytes = sorted.part(&node_key(level, separator))?;
+        Self::decode(bytes.ok_or_else(|| damaged("a node of the index is gone"))?)
     }
 
-    fn encode(self) -> Bytes {
-        let mut bytes = BytesMut::with_capacity(NODE_BYTES);
-        // More than the limit only for the moment before it is divided.
-        bytes.put_u32(u32::try_from(self.children).unwrap_or(u32::MAX));
-        bytes.put_u64(self.members);
+    fn decode(mut bytes: Bytes) -> Result<Self, EngineError> {
+        let mut entries = Vec::with_capacity(bytes.len() / 12);
+        while bytes.has_remaining() {
+            let members = bytes.try_get_u64().map_err(|_| damaged("a node of the index is too short"))?;
+            let length = usize::from(bytes.try_get_u16().unwrap_or(u16::MAX));
+            if length > bytes.len() {
+                return Err(damaged("a node of the index is too short"));
+            }
+            entries.push(Entry { separator: bytes.split_to(length), members });
+        }
+        if entries.is_empty() { Err(damaged("a node of the index is empty")) } else { Ok(Self { entries }) }
+    }
+
+    fn encode(&self) -> Bytes {
+        let bytes: usize = self.entries.iter().map(|entry| 10 + entry.separator.len()).sum();
+        let mut bytes = BytesMut::with_capacity(bytes);
+        for entry in &self.entries {
+            bytes.put_u64(entry.members);
+            // Separators are parts of record keys, whose lengths have 16 bits.
+            bytes.put_u16(entry.separator.len() as u16);
+            bytes.put_slice(&entry.separator);
+        }
         bytes.freeze()
+    }
+
+    /// The entry that covers a place.
+    pub(super) fn covering(&self, place: &[u8]) -> usize {
+        self.entries.partition_point(|entry| entry.separator <= place).saturating_sub(1)
+    }
+
+    fn members(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.members).sum()
+    }
+}
+
+/// Between which places something lies; the second does not belong to it, and without one there is no end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cover {
+    pub(super) from: Bytes,
+    pub(super) to: Option<Bytes>,
+}
+
+impl Cover {
+    /// What an entry of a node covers, if this is what the node covers.
+    pub(super) fn narrow(&mut self, node: &Node, at: usize) {
+        if let Some(next) = node.entries.get(at + 1) {
+            self.to = Some(next.separator.clone());
+        }
+        if at > 0 {
+            self.from = node.entries[at].separator.clone();
+        }
     }
 }
 
 /// The sub-key of a node.
 pub(super) fn node_key(level: u8, separator: &[u8]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(NODE_PREFIX_BYTES + separator.len());
+    let mut bytes = BytesMut::with_capacity(2 + separator.len());
     bytes.put_u8(INDEX);
     bytes.put_u8(level);
     bytes.put_slice(separator);
     bytes.freeze()
 }
 
-/// The separator in a node's sub-key.
-pub(super) fn split_node_key(sub_key: &Bytes) -> Result<Bytes, EngineError> {
-    if sub_key.len() < NODE_PREFIX_BYTES {
-        return Err(damaged("the key of a node is too short"));
-    }
-    Ok(sub_key.slice(NODE_PREFIX_BYTES..))
+/// One step on the way from the uppermost node to a run.
+struct Step {
+    level: u8,
+    /// The node's name.
+    name: Bytes,
+    /// Where it begins. Its name lies behind, if a node before it was removed.
+    from: Bytes,
+    node: Node,
+    /// Where the way goes on.
+    at: usize,
 }
-
-/// A node with its separator.
-type NodeAt = (Bytes, Node);
 
 /// An index being brought in step with places that were added and removed.
 pub(super) struct IndexEdit<'a> {
@@ -112,156 +129,142 @@ pub(super) struct IndexEdit<'a> {
     pub(super) context: &'a ApplyContext,
     /// The set; its places are staged and its members counted.
     pub(super) edit: &'a Edit,
-    pub(super) root: Root,
+    pub(super) root: &'a mut Root,
 }
 
 impl IndexEdit<'_> {
-    /// Counts places: those that are mapped to true were added, the others removed. Returns the root.
-    pub(super) fn apply(mut self, places: &BTreeMap<Bytes, bool>) -> Result<Root, EngineError> {
+    /// Counts places: those that are mapped to true were added, the others removed.
+    pub(super) fn apply(mut self, places: &BTreeMap<Bytes, bool>) -> Result<(), EngineError> {
         let count = self.edit.count;
         if self.root.levels == 0 {
-            self.root.children = count;
-            if count > NODE_CHILDREN_MAX as u64 {
-                self.raise_root()?;
-            }
-            return Ok(self.root);
+            return if count > RUN_MEMBERS_MAX as u64 { self.build() } else { Ok(()) };
         }
         if count <= UNINDEXED_MEMBERS {
-            self.drop_nodes()?;
-            return Ok(Root { levels: 0, children: count });
+            return self.remove_index();
         }
         let mut places = places.iter().map(|(place, added)| (place, if *added { 1 } else { -1 })).peekable();
         while let Some((first, mut difference)) = places.next() {
-            let path = self.path(first)?;
-            if places.peek().is_some() {
-                // All places of one node of the lowest level at once.
-                let end = self.following(&path)?;
-                while let Some((_, one)) =
-                    places.next_if(|(place, _)| end.as_ref().is_none_or(|end| *place < end))
-                {
-                    difference += one;
-                }
+            let (path, run) = self.path(first)?;
+            // All places of the run at once.
+            let is_in_run = |place: &Bytes| run.to.as_ref().is_none_or(|to| place < to);
+            while let Some((_, one)) = places.next_if(|(place, _)| is_in_run(place)) {
+                difference += one;
             }
             if difference != 0 {
-                self.add(path, difference)?;
+                self.count(path, &run, difference)?;
             }
         }
-        self.lower_root()?;
-        Ok(self.root)
+        self.lower()
     }
 
-    /// The nodes that cover a place, the lowest first.
-    fn path(&self, place: &Bytes) -> Result<Vec<NodeAt>, EngineError> {
-        let look = self.staging.look(self.context);
-        let sorted = Sorted::new(&look, self.edit.parts, self.edit.count, self.root);
-        let covering = |level| {
-            let mut nodes = sorted.nodes(level, Bound::Unbounded, Bound::Included(place), true);
-            nodes.next().unwrap_or_else(|| Err(damaged("a level of the index has no first node")))
+    /// The way to the run that covers a place, and what the run covers.
+    fn path(&self, place: &Bytes) -> Result<(Vec<Step>, Cover), EngineError> {
+        self.with_look(|sorted| {
+            let (mut path, mut cover, mut name) = (Vec::new(), Cover::default(), Bytes::new());
+            for level in (1..=sorted.root.levels).rev() {
+                let node = Node::get(sorted, level, &name)?;
+                let (at, from) = (node.covering(place), cover.from.clone());
+                cover.narrow(&node, at);
+                let below = node.entries[at].separator.clone();
+                path.push(Step { level, name, from, node, at });
+                name = below;
+            }
+            Ok((path, cover))
+        })
+    }
+
+    /// Counts members of a run more or less in all nodes above it, and divides or removes what is too large or empty.
+    fn count(&mut self, mut path: Vec<Step>, run: &Cover, difference: i64) -> Result<(), EngineError> {
+        for step in &mut path {
+            let members = &mut step.node.entries[step.at].members;
+            let counted = members.checked_add_signed(difference);
+            *members = counted.ok_or_else(|| damaged("a node counts fewer members than there are"))?;
+        }
+        let mut entries = match path.last() {
+            Some(step) => self.divide_run(&step.node.entries[step.at], run)?,
+            None => return Ok(()),
         };
-        (1..=self.root.levels).map(covering).collect()
-    }
-
-    /// The separator behind the lowest node of a path, if there is one.
-    fn following(&self, path: &[NodeAt]) -> Result<Option<Bytes>, EngineError> {
-        self.next_separator(1, &path[0].0)
-    }
-
-    fn next_separator(&self, level: u8, separator: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        let look = self.staging.look(self.context);
-        let sorted = Sorted::new(&look, self.edit.parts, self.edit.count, self.root);
-        let next = sorted.nodes(level, Bound::Excluded(separator), Bound::Unbounded, false).next();
-        Ok(next.transpose()?.map(|(separator, _)| separator))
-    }
-
-    /// Counts members more or less under all nodes of a path; divides or removes nodes where it is due.
-    fn add(&mut self, mut path: Vec<NodeAt>, difference: i64) -> Result<(), EngineError> {
-        for (_, node) in &mut path {
-            let members = node.members.checked_add_signed(difference);
-            node.members = members.ok_or_else(|| damaged("a node counts fewer members than there are"))?;
+        let mut level = 0;
+        for mut step in path.into_iter().rev() {
+            step.node.entries.splice(step.at..=step.at, entries);
+            entries = self.store(step.level, &step.name, &step.from, step.node);
+            level = step.level;
         }
-        path[0].1.children = path[0].1.members;
-        let stays = self.remove_empty(&mut path);
-        for level in stays..path.len() {
-            let (separator, node) = path[level].clone();
-            self.put(level as u8 + 1, &separator, node);
-            if node.children > NODE_CHILDREN_MAX as u64 {
-                let more = self.divide(level as u8 + 1, &separator)? - 1;
-                match path.get_mut(level + 1) {
-                    Some((_, parent)) => parent.children += more,
-                    None => self.root.children += more,
-                }
-            }
-        }
-        if self.root.children > NODE_CHILDREN_MAX as u64 {
-            self.raise_root()?;
-        }
+        // More than one node on the uppermost level: one more level.
+        self.grow(level, entries);
         Ok(())
     }
 
-    /// Removes the nodes of a path that cover nothing and are nobody's first child; the first that stays.
-    fn remove_empty(&mut self, path: &mut [NodeAt]) -> usize {
-        let mut stays = 0;
-        while let Some((separator, _)) = path.get(stays) {
-            let separator = separator.clone();
-            // The nodes that have this separator, from here up.
-            let same = path[stays..].iter().take_while(|(other, _)| *other == separator).count();
-            let above = stays + same;
-            if separator.is_empty() || path[above - 1].1.members > 0 {
-                break;
-            }
-            for level in 1..=above {
-                self.edit.remove(self.staging, self.context, &node_key(level as u8, &separator));
-            }
-            match path.get_mut(above) {
-                Some((_, parent)) => parent.children = parent.children.saturating_sub(1),
-                None => self.root.children = self.root.children.saturating_sub(1),
-            }
-            stays = above;
+    /// What takes the place of a run: nothing if it is empty, several if it has become too large.
+    fn divide_run(&self, entry: &Entry, run: &Cover) -> Result<Vec<Entry>, EngineError> {
+        match entry.members {
+            0 => Ok(Vec::new()),
+            members if members <= RUN_MEMBERS_MAX as u64 => Ok(vec![entry.clone()]),
+            _ => self.with_look(|sorted| {
+                let to = run.to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+                let places: Vec<_> =
+                    sorted.places(Bound::Included(&run.from), to, false).collect::<Result<_, _>>()?;
+                Ok(runs(&run.from, &places))
+            }),
         }
-        stays
     }
 
-    /// Makes several nodes of one that has too many children; how many.
-    fn divide(&mut self, level: u8, first: &Bytes) -> Result<u64, EngineError> {
-        let end = self.next_separator(level, first)?;
-        let to = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let children = self.children(level, Bound::Included(first), to)?;
-        let nodes = group(level, first, &children);
-        for (separator, node) in &nodes {
-            self.put(level, separator, *node);
+    /// Stores a node, as several if it has too many entries, or not at all if it has none; the entries for them.
+    ///
+    /// The first of several is named after where it begins: a name that lies behind could lie behind the second one.
+    fn store(&mut self, level: u8, name: &Bytes, from: &Bytes, node: Node) -> Vec<Entry> {
+        let is_one = (1..=NODE_ENTRIES_MAX).contains(&node.entries.len());
+        let first = if is_one { name } else { from };
+        if !is_one {
+            self.edit.remove(self.staging, self.context, &node_key(level, name));
         }
-        Ok(nodes.len() as u64)
+        let mut entries = Vec::new();
+        for (number, piece) in pieces(node.entries.len(), NODE_ENTRIES_MAX).enumerate() {
+            let node = Node { entries: node.entries[piece].to_vec() };
+            let separator = if number == 0 { first } else { &node.entries[0].separator };
+            self.put(level, separator, &node);
+            entries.push(Entry { separator: separator.clone(), members: node.members() });
+        }
+        entries
     }
 
-    /// Adds levels, the first one as well, until the root has no more children than allowed.
-    fn raise_root(&mut self) -> Result<(), EngineError> {
-        let mut level = self.root.levels;
-        let mut children = self.children(level + 1, Bound::Unbounded, Bound::Unbounded)?;
-        while children.len() > NODE_CHILDREN_MAX {
+    /// Adds levels above one until there is a single node.
+    fn grow(&mut self, mut level: u8, mut entries: Vec<Entry>) {
+        while entries.len() > 1 {
             level += 1;
-            children = group(level, &Bytes::new(), &children);
-            for (separator, node) in &children {
-                self.put(level, separator, *node);
-            }
+            entries = self.store(level, &Bytes::new(), &Bytes::new(), Node { entries });
         }
-        self.root = Root { levels: level, children: children.len() as u64 };
+        self.root.levels = level;
+    }
+
+    /// Makes an index where there is none.
+    fn build(&mut self) -> Result<(), EngineError> {
+        let entries = self.with_look(|sorted| {
+            let places: Vec<_> =
+                sorted.places(Bound::Unbounded, Bound::Unbounded, false).collect::<Result<_, _>>()?;
+            Ok(runs(&Bytes::new(), &places))
+        })?;
+        self.grow(0, entries);
         Ok(())
     }
 
-    /// Removes levels that have one node.
-    fn lower_root(&mut self) -> Result<(), EngineError> {
-        while self.root.levels > 0 && self.root.children == 1 {
+    /// Removes uppermost levels whose node has one entry.
+    fn lower(&mut self) -> Result<(), EngineError> {
+        while self.root.levels > 1 {
             let top = self.root.levels;
-            let key = node_key(top, &[]);
-            let value = self.edit.parts.get(&self.staging.look(self.context), &key)?;
-            let value = value.ok_or_else(|| damaged("a level of the index has no first node"))?;
-            self.root = Root { levels: top - 1, children: Node::decode(&value)?.children };
-            self.edit.remove(self.staging, self.context, &key);
+            let node = self.with_look(|sorted| Node::get(sorted, top, &[]))?;
+            let [only] = &node.entries[..] else { break };
+            // The node below becomes the uppermost one, whose separator is empty.
+            let below = self.with_look(|sorted| Node::get(sorted, top - 1, &only.separator))?;
+            self.edit.remove(self.staging, self.context, &node_key(top, &[]));
+            self.edit.remove(self.staging, self.context, &node_key(top - 1, &only.separator));
+            self.put(top - 1, &[], &below);
+            self.root.levels = top - 1;
         }
         Ok(())
     }
 
-    fn drop_nodes(&mut self) -> Result<(), EngineError> {
+    fn remove_index(&mut self) -> Result<(), EngineError> {
         let keys: Vec<_> = {
             let look = self.staging.look(self.context);
             let nodes = self.edit.parts.with_prefix(&look, &[INDEX]);
@@ -270,38 +273,68 @@ impl IndexEdit<'_> {
         for key in keys {
             self.edit.remove(self.staging, self.context, &key);
         }
+        self.root.levels = 0;
         Ok(())
     }
 
-    /// What nodes of a level are made of, between two places: nodes of the level below, or members.
-    fn children(&self, level: u8, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<Vec<NodeAt>, EngineError> {
-        let look = self.staging.look(self.context);
-        let sorted = Sorted::new(&look, self.edit.parts, self.edit.count, self.root);
-        if level > 1 {
-            return sorted.nodes(level - 1, from, to, false).collect();
-        }
-        let one = Node { children: 0, members: 1 };
-        sorted.places(from, to, false).map(|place| Ok((place?, one))).collect()
+    fn put(&mut self, level: u8, separator: &[u8], node: &Node) {
+        self.edit.put(self.staging, self.context, &node_key(level, separator), node.encode());
     }
 
-    fn put(&mut self, level: u8, separator: &[u8], node: Node) {
-        self.edit.put(self.staging, self.context, &node_key(level, separator), node.encode());
+    fn with_look<T>(
+        &self,
+        read: impl FnOnce(&Sorted<'_>) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let look = self.staging.look(self.context);
+        read(&Sorted::new(&look as &dyn Look, self.edit.parts, self.edit.count, self.root))
     }
 }
 
-/// Groups children into nodes of about equal size. The first node has the separator `first`.
-fn group(level: u8, first: &Bytes, children: &[NodeAt]) -> Vec<NodeAt> {
-    let groups = children.len().div_ceil(NODE_CHILDREN_NEW).max(1);
-    let start_of = |group| group * children.len() / groups;
-    let node = |group| {
-        let (start, end) = (start_of(group), start_of(group + 1));
-        let members = children[start..end].iter().map(|(_, child)| child.members).sum();
-        let separator = match start {
+/// Divides so many things into ranges of about equal size, none larger than allowed. Where there are several, each has
+/// room for some more.
+fn pieces(length: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let count = if length <= most { length.min(1) } else { length.div_ceil(most * 2 / 3) };
+    (0..count).map(move |number| number * length / count..(number + 1) * length / count)
+}
+
+/// Runs of places that follow each other; the first one keeps its separator.
+fn runs(first: &Bytes, places: &[Bytes]) -> Vec<Entry> {
+    let entry = |piece: std::ops::Range<usize>| Entry {
+        separator: match piece.start {
             0 => first.clone(),
-            _ if level == 1 => separator(&children[start - 1].0, &children[start].0),
-            _ => children[start].0.clone(),
-        };
-        (separator, Node { children: (end - start) as u64, members })
+            start => separator(&places[start - 1], &places[start]),
+        },
+        members: piece.len() as u64,
     };
-    (0..groups).map(node).collect()
+    pieces(places.len(), RUN_MEMBERS_MAX).map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_of_about_equal_size() {
+        for length in 1..200 {
+            let pieces: Vec<_> = pieces(length, 6).collect();
+            assert_eq!(pieces.iter().map(ExactSizeIterator::len).sum::<usize>(), length);
+            assert!(pieces.iter().all(|piece| (1..=6).contains(&piece.len())));
+            assert!(pieces.len() == 1 || pieces.iter().all(|piece| piece.len() <= 4));
+        }
+    }
+
+    #[test]
+    fn damage_is_named() {
+        let entry = |separator: &'static str| Entry { separator: separator.into(), members: 7 };
+        let node = Node { entries: vec![entry(""), entry("b"), entry("cd")] };
+        let bytes = node.encode();
+        assert_eq!(Node::decode(bytes.clone()).unwrap(), node);
+        for length in [0, 1, 9, 11, 19, bytes.len() - 1] {
+            assert!(matches!(Node::decode(bytes.slice(..length)), Err(EngineError::Damaged(_))), "{length}");
+        }
+        assert_eq!(
+            ["", "a", "b", "c", "cd", "d"].map(|place| node.covering(place.as_bytes())),
+            [0, 0, 1, 1, 2, 2]
+        );
+    }
 }

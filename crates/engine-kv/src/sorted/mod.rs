@@ -9,37 +9,38 @@
 //!   sub-key                              value
 //!   m │ position 6 bytes │ member        version u64 │ score f64 bits      what is the score of a member?
 //!   s │ place                            empty                             which members lie between two places?
-//!   i │ level u8 │ first place           children u32 │ members u64        how many lie before a place?
+//!   i │ level u8 │ separator             entries: members u64 │           how many lie before a place?
+//!                                          length u16 │ separator
 //! ```
 //!
 //! # The index
 //!
-//! A rank is a number of members, and counting them one by one would take as long as the set is large. So
-//! members are counted in nodes of at most [`index::NODE_CHILDREN_MAX`] children, nodes in nodes above them, and so on:
+//! A rank is a number of members, and counting them one by one would take as long as the set is large. So members are
+//! counted in **runs** of at most [`index::RUN_MEMBERS_MAX`], runs in nodes of at most [`index::NODE_ENTRIES_MAX`] entries, nodes
+//! in nodes above them, up to one node. The key's record says how many levels there are.
 //!
 //! ```text
-//!                    the key's record:  levels 2, children 2
-//!                          ┌──────────────┴──────────┐
-//!   i2       ""       (3 children, 8 members)        p (2, 5)
-//!                ┌─────────┼────────┐                ├────────┐
-//!   i1       ""  (4, 4)    f (1, 1) k (3, 3)         p (3, 3) t (2, 2)
-//!             ╱ │ │ ╲      │       ╱ │ ╲            ╱ │ ╲     ├─┐
-//!   s        a  b c  e     h      k  m  n          p  q  s    t v
+//!   i2  ""    │ "" 9 │ m 5 │                       entries: separator and number of members
+//!                 │     └────────────────┐
+//!   i1  ""    │ "" 4 │ f 2 │ h 3 │   m   │ m 3 │ t 2 │
+//!                 │     │     │             │     │
+//!   s         a b c e   f g   h k l         m n q   t v
 //! ```
 //!
-//! A node covers the places from its own, its *separator*, up to the next separator of its level. The rank of `m` is
-//! what lies before it on each level within one node of the level above: nothing on i2, 4 + 1 on i1, 1 member.
-//! The member at a rank is found the same way downwards. Both read at most a node's children on each level, and a
-//! million members have three levels.
+//! A run covers the places from its own, its *separator*, up to the next one. The rank of `k` is what stands before
+//! it in each node on the way down, nothing and 4 + 2, and in its run, 1. The member at a rank is found the same way
+//! downwards. Both get one node on each level and walk past half a run; a million members have four levels.
 //!
-//! - The first separator of each level is empty, so nothing lies before the first node. It stays even if it covers
-//!   nothing.
-//! - A separator of a level is one of the level below as well, so a node's first child has the node's own separator.
 //! - A separator is as short as possible: it need not be a place that exists, only lie between two that do.
-//! - A node that has more children than allowed is divided. A node without members is removed from all levels,
-//!   unless it is the first child of one that has members: its separator is needed there. Nodes with few members are left alone:
-//!   they cost little, and merging them would make removals dear (T. Johnson, D. Shasha: "B-trees with inserts and
-//!   deletes: why free-at-empty is better than merge-at-half", 1993).
+//! - The first entry of a node covers everything from where the node begins, whatever its separator, which then is
+//!   only a name. So an entry can be removed without a change to its neighbours.
+//! - A run or node that has become too large is divided. One that is empty is removed. Small ones are left alone: they
+//!   cost little, and merging them would make removals dear (T. Johnson, D. Shasha: "B-trees with inserts and deletes:
+//!   why free-at-empty is better than merge-at-half", 1993).
+//! - A node is one record, and not a record for each entry: the numbers near the top change with every write, and a
+//!   log-structured store keeps old values for a while. Getting a record does not meet them, walking through a range does.
+//! - For the same reason the key's record knows the first and the last place (see `root`): a queue's front is a field
+//!   of graves.
 //! - Sets of few members have no index; their members are counted.
 //!
 //! The index is part of the state that replicas must have in common, so it follows from the requests alone.
@@ -58,6 +59,7 @@ mod place;
 mod range;
 mod read;
 mod remove;
+mod root;
 
 use api::kv::{KvError, SortedOp, SortedRequest};
 use engine::ApplyContext;

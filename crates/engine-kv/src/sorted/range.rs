@@ -23,7 +23,7 @@ pub(super) fn scores(look: &dyn Look, ask: &KeyAndMembers) -> Outcome {
     let set = Sorted::find(look, &ask.key)?;
     let mut replies = Gathered::many();
     for member in &ask.members {
-        let score = set.map(|set| set.score(member)).transpose()?.flatten();
+        let score = set.as_ref().map(|set| set.score(member)).transpose()?.flatten();
         replies.add_reply(&score.map_or_else(reply::nil, reply::double))?;
     }
     Ok(replies.finish())

@@ -6,25 +6,28 @@ use bytes::{Buf, Bytes};
 use engine::EngineError;
 use types::limits::MEMBER_BYTES_MAX;
 
-use super::index::{Node, Root, node_key, split_node_key};
-use super::place::{self, PLACE, damaged, place_key, split_place};
+use super::index::{Cover, Node};
+use super::place::{self, damaged, place_key, split_place};
+use super::root::Root;
 use crate::collection::{Found, Parts, find};
 use crate::look::Look;
 use crate::state::Stop;
 use crate::value::Kind;
 
 /// A sorted set at a moment.
-#[derive(Clone, Copy)]
 pub(crate) struct Sorted<'a> {
     look: &'a dyn Look,
     parts: Parts,
     /// How many members it has.
     pub(crate) count: u64,
-    root: Root,
+    pub(super) root: Root,
 }
 
 /// Members with their scores, one after another.
 pub(crate) type Members<'a> = Box<dyn Iterator<Item = Result<(Bytes, f64), EngineError>> + 'a>;
+
+/// Places, one after another.
+type Places<'a> = Box<dyn Iterator<Item = Result<Bytes, EngineError>> + 'a>;
 
 impl<'a> Sorted<'a> {
     /// Looks a sorted set up.
@@ -38,12 +41,17 @@ impl<'a> Sorted<'a> {
 
     /// The sorted set that was found.
     pub(crate) fn of(look: &'a dyn Look, found: &Found) -> Result<Self, EngineError> {
-        let root = Root::decode(&found.rest, found.count)?;
-        Ok(Self::new(look, found.parts, found.count, root))
+        let root = Root::decode(&found.rest)?;
+        Ok(Self::new(look, found.parts, found.count, &root))
     }
 
-    pub(super) fn new(look: &'a dyn Look, parts: Parts, count: u64, root: Root) -> Self {
-        Self { look, parts, count, root }
+    pub(super) fn new(look: &'a dyn Look, parts: Parts, count: u64, root: &Root) -> Self {
+        Self { look, parts, count, root: root.clone() }
+    }
+
+    /// The value of a part.
+    pub(super) fn part(&self, sub_key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.parts.get(self.look, sub_key)
     }
 
     /// The score of a member.
@@ -52,24 +60,20 @@ impl<'a> Sorted<'a> {
         if member.len() > MEMBER_BYTES_MAX {
             return Ok(None);
         }
-        let value = self.parts.get(self.look, &place::member_key(member))?;
-        value.map(|value| place::score_in(&value)).transpose()
+        self.part(&place::member_key(member))?.map(|value| place::score_in(&value)).transpose()
     }
 
     /// How many members lie before a place.
     pub(super) fn rank_before(&self, place: &[u8]) -> Result<u64, EngineError> {
-        let mut before = 0;
-        let mut start = Bytes::new();
+        let (mut before, mut run, mut separator) = (0, Cover::default(), Bytes::new());
         for level in (1..=self.root.levels).rev() {
-            let mut last: Option<(Bytes, Node)> = None;
-            for node in self.nodes(level, Bound::Included(&start), Bound::Included(place), false) {
-                let node = node?;
-                before += last.map_or(0, |(_, passed)| passed.members);
-                last = Some(node);
-            }
-            (start, _) = last.ok_or_else(|| damaged("a node of the index has no first child"))?;
+            let node = Node::get(self, level, &separator)?;
+            let at = node.covering(place);
+            before += node.entries[..at].iter().map(|entry| entry.members).sum::<u64>();
+            run.narrow(&node, at);
+            separator = node.entries[at].separator.clone();
         }
-        for counted in self.places(Bound::Included(&start), Bound::Excluded(place), false) {
+        for counted in self.places(Bound::Included(&run.from), Bound::Excluded(place), false) {
             counted?;
             before += 1;
         }
@@ -81,46 +85,20 @@ impl<'a> Sorted<'a> {
         if rank >= self.count {
             return Ok(Box::new(std::iter::empty()));
         }
-        let mut skip = rank;
-        // The near end of the node that has the member, seen from where the walk comes from: its separator, or
-        // in reverse the next one.
-        let mut near: Option<Bytes> = None;
+        let (mut skip, mut run, mut separator) = (rank, Cover::default(), Bytes::new());
         for level in (1..=self.root.levels).rev() {
-            near = self.descend(level, near, &mut skip, reverse)?;
+            let node = Node::get(self, level, &separator)?;
+            let at = pass(&node, &mut skip, reverse)?;
+            run.narrow(&node, at);
+            separator = node.entries[at].separator.clone();
         }
-        let walk = match (&near, reverse) {
-            (None, _) => self.places(Bound::Unbounded, Bound::Unbounded, reverse),
-            (Some(near), false) => self.places(Bound::Included(near), Bound::Unbounded, false),
-            (Some(near), true) => self.places(Bound::Unbounded, Bound::Excluded(near), true),
+        let walk = if reverse {
+            let to = run.to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            self.places(Bound::Unbounded, to, true)
+        } else {
+            self.places(Bound::Included(&run.from), Bound::Unbounded, false)
         };
         Ok(split_all(walk.skip(skip as usize)))
-    }
-
-    /// Passes nodes of a level until so many members are passed, and says where the next node begins.
-    fn descend(
-        &self,
-        level: u8,
-        near: Option<Bytes>,
-        skip: &mut u64,
-        reverse: bool,
-    ) -> Result<Option<Bytes>, EngineError> {
-        let start = near.as_deref();
-        let (from, to) = if reverse {
-            (Bound::Unbounded, start.map_or(Bound::Unbounded, Bound::Excluded))
-        } else {
-            (start.map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded)
-        };
-        let nodes = self.nodes(level, from, to, reverse);
-        let mut edge = near.clone();
-        for node in nodes {
-            let (separator, node) = node?;
-            if *skip < node.members {
-                return Ok(if reverse { edge } else { Some(separator) });
-            }
-            *skip -= node.members;
-            edge = Some(separator);
-        }
-        Err(damaged("the index counts fewer members than there are"))
     }
 
     /// Members between two places, the second not included.
@@ -133,24 +111,28 @@ impl<'a> Sorted<'a> {
         split_all(self.places(Bound::Unbounded, Bound::Unbounded, false))
     }
 
-    /// The first member, or the last.
-    pub(super) fn end(&self, last: bool) -> Result<Option<(Bytes, f64)>, EngineError> {
-        split_all(self.places(Bound::Unbounded, Bound::Unbounded, last)).next().transpose()
+    /// The first place, or the last.
+    pub(super) fn end(&self, last: bool) -> Result<Option<Bytes>, EngineError> {
+        self.places(Bound::Unbounded, Bound::Unbounded, last).next().transpose()
     }
 
-    /// Places between two.
-    pub(super) fn places(
-        &self,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
-        reverse: bool,
-    ) -> Box<dyn Iterator<Item = Result<Bytes, EngineError>> + 'a> {
+    /// Places between two. A walk never goes beyond the first and last place of the set.
+    pub(super) fn places(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, reverse: bool) -> Places<'a> {
+        let (start, end) = (self.root.start(), self.root.end());
         let from = match from {
-            Bound::Unbounded => Bound::Included(Bytes::from_static(&[PLACE])),
-            bound => bound.map(place_key),
+            Bound::Included(from) | Bound::Excluded(from) if from < &start[..] => Bound::Included(&start[..]),
+            Bound::Unbounded => Bound::Included(&start[..]),
+            bound => bound,
         };
-        // Nothing lies behind the places.
-        let to = to.map(place_key);
+        let to = match (to, &end) {
+            (Bound::Included(to) | Bound::Excluded(to), Some(end)) if to > &end[..] => {
+                Bound::Excluded(&end[..])
+            }
+            (Bound::Unbounded, Some(end)) => Bound::Excluded(&end[..]),
+            (bound, _) => bound,
+        };
+        // Nothing lies behind the places, so without an end they go on to the end of the collection.
+        let (from, to) = (from.map(place_key), to.map(place_key));
         let records = self.parts.range(self.look, as_slice(&from), as_slice(&to), reverse);
         Box::new(records.map(|record| {
             let (mut sub_key, _) = record?;
@@ -158,29 +140,20 @@ impl<'a> Sorted<'a> {
             Ok(sub_key)
         }))
     }
+}
 
-    /// Nodes of a level whose separators lie between two places.
-    pub(super) fn nodes(
-        &self,
-        level: u8,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
-        reverse: bool,
-    ) -> Box<dyn Iterator<Item = Result<(Bytes, Node), EngineError>> + 'a> {
-        let from = match from {
-            Bound::Unbounded => Bound::Included(node_key(level, &[])),
-            bound => bound.map(|separator| node_key(level, separator)),
-        };
-        let to = match to {
-            Bound::Unbounded => Bound::Excluded(node_key(level + 1, &[])),
-            bound => bound.map(|separator| node_key(level, separator)),
-        };
-        let records = self.parts.range(self.look, as_slice(&from), as_slice(&to), reverse);
-        Box::new(records.map(|record| {
-            let (sub_key, value) = record?;
-            Ok((split_node_key(&sub_key)?, Node::decode(&value)?))
-        }))
+/// Passes entries of a node until so many members are passed; the entry that has the next one.
+fn pass(node: &Node, skip: &mut u64, reverse: bool) -> Result<usize, EngineError> {
+    let last = node.entries.len() - 1;
+    for number in 0..=last {
+        let at = if reverse { last - number } else { number };
+        let members = node.entries[at].members;
+        if *skip < members {
+            return Ok(at);
+        }
+        *skip -= members;
     }
+    Err(damaged("the index counts fewer members than there are"))
 }
 
 fn as_slice(bound: &Bound<Bytes>) -> Bound<&[u8]> {
