@@ -217,7 +217,7 @@ mod tests {
             (Reply::Double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
             (Reply::Double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n"),
             (Reply::Double(0.1), "$19\r\n0.10000000000000001\r\n", ",0.10000000000000001\r\n"),
-            (Reply::Coordinate(1e-7), "$19\r\n0.00000010000000000\r\n", ",0.00000010000000000\r\n"),
+            (Reply::Coordinate(1e-7), "$9\r\n0.0000001\r\n", ",0.0000001\r\n"),
             (Reply::BigNumber(Bytes::from_static(b"12")), "$2\r\n12\r\n", "(12\r\n"),
             (verbatim, "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
             (Reply::Push(vec![]), "*0\r\n", ">0\r\n"),
