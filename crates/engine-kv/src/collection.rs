@@ -27,7 +27,7 @@ use api::kv::KvError;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use engine::{ApplyContext, EngineError};
 use types::hash;
-use types::limits::MEMBER_BYTES_MAX;
+use types::limits::{MEMBER_BYTES_MAX, RESULT_BYTES_MAX, RESULT_MEMBER_BYTES};
 
 use crate::layout;
 use crate::look::{Look, RecordsInOrder};
@@ -288,6 +288,9 @@ impl Edit {
 }
 
 /// Copies the parts of a collection under a new number, and returns the header and body of the copy.
+///
+/// # Errors
+/// `ResultTooLarge` for more than a replica should hold in memory at once; nothing is changed then.
 pub(crate) fn duplicate(
     staging: &mut Staging,
     context: &ApplyContext,
@@ -297,10 +300,15 @@ pub(crate) fn duplicate(
     let Some(number) = stored.header.collection else { return Ok(stored.header) };
     let from = Parts { epoch: staging.facts.epoch, number };
     let copy = Parts { epoch: staging.facts.epoch, number: staging.next_collection() };
-    let parts: Vec<_> = {
-        let look = staging.look(context);
-        from.range(&look, Bound::Unbounded, Bound::Unbounded, false).collect::<Result<_, _>>()?
-    };
+    let (mut parts, mut bytes) = (Vec::new(), 0);
+    for part in from.range(&staging.look(context), Bound::Unbounded, Bound::Unbounded, false) {
+        let (sub_key, value) = part?;
+        bytes += sub_key.len() + value.len() + RESULT_MEMBER_BYTES;
+        if bytes > RESULT_BYTES_MAX {
+            return Err(Stop::Refused(KvError::ResultTooLarge));
+        }
+        parts.push((sub_key, value));
+    }
     for (sub_key, value) in parts {
         staging.put_part(context, &to.key, copy.key(&sub_key), &sub_key, Some(value));
     }

@@ -14,7 +14,7 @@ use api::kv::{
 };
 use bytes::Bytes;
 use engine::ApplyContext;
-use types::limits::VALUE_BYTES_MAX;
+use types::limits::{MEMBER_BYTES_MAX, VALUE_BYTES_MAX};
 
 use crate::collection::Found;
 use crate::export::content_kind;
@@ -95,8 +95,9 @@ fn look<'a>(
 fn check(piece: &Piece) -> Result<(), Stop> {
     let is_too_long = |bytes: &Bytes| bytes.len() > VALUE_BYTES_MAX;
     let mut elements = piece.elements.iter();
+    // The families refuse such names as well, but then other pieces may have been written.
     if is_too_long(&piece.value)
-        || elements.any(|element| is_too_long(&element.value) || is_too_long(&element.name))
+        || elements.any(|element| is_too_long(&element.value) || element.name.len() > MEMBER_BYTES_MAX)
     {
         return Err(Stop::Refused(KvError::TooLong));
     }

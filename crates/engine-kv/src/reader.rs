@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
-use api::kv::{GetRange, Keys, KvAnswer, KvError, KvOp, KvReply, KvRequest, Maybe, RandomKey, Ttl, Values};
+use api::kv::{GetRange, Keys, KvAnswer, KvError, KvOp, KvReply, KvRequest, RandomKey, Ttl};
 use bytes::Bytes;
 use engine::records::Records;
 use engine::{EngineError, Reader};
@@ -110,15 +110,15 @@ fn get(look: &dyn Look, key: &Bytes) -> Outcome {
 }
 
 fn get_many(look: &dyn Look, keys: &Keys) -> Outcome {
-    let mut values = Vec::with_capacity(keys.keys.len());
+    let mut values = reply::Gathered::values();
     for key in &keys.keys {
         let value = match look.live(key)? {
             Some(stored) if stored.header.kind.is_string() => Some(string_of(look, &stored)?),
             _ => None,
         };
-        values.push(Maybe { value });
+        values.add_maybe(value.as_deref())?;
     }
-    Ok(encode(KvAnswer::Values(Values { values })))
+    Ok(values.finish())
 }
 
 fn exists(look: &dyn Look, keys: &Keys) -> Outcome {

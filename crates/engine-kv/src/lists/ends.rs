@@ -35,7 +35,11 @@ pub(super) fn pop(staging: &mut Staging, context: &ApplyContext, pop: &ListPop) 
     let Some(mut list) = List::open_existing(staging, context, &pop.key)? else { return Ok(reply::nil()) };
     let reply = match pop.count {
         None => reply::value(&take_one(&mut list, staging, context, pop.left)?),
-        Some(count) => take(&mut list, staging, context, count, pop.left)?,
+        Some(count) => {
+            let (elements, stays) = outermost(&list, staging, context, count, pop.left)?;
+            keep(&mut list, staging, context, stays)?;
+            elements
+        }
     };
     if pop.count != Some(0) {
         list.finish(staging, context);
@@ -49,7 +53,10 @@ pub(super) fn pop_first(staging: &mut Staging, context: &ApplyContext, pop: &Lis
         let Some(mut list) = List::open_existing(staging, context, key)? else { continue };
         let mut answer = Gathered::many();
         answer.add_reply(&reply::integer(number as i64))?;
-        answer.add_reply(&take(&mut list, staging, context, pop.count, pop.left)?)?;
+        // An answer that does not fit is refused here, before anything is removed.
+        let (elements, stays) = outermost(&list, staging, context, pop.count, pop.left)?;
+        answer.add_reply(&elements)?;
+        keep(&mut list, staging, context, stays)?;
         list.finish(staging, context);
         return Ok(answer.finish());
     }
@@ -127,24 +134,21 @@ fn take_one(
     Ok(element)
 }
 
-/// Removes up to so many elements at an end, and returns them as a reply, the outermost first.
-fn take(
-    list: &mut List,
-    staging: &mut Staging,
+/// Up to so many elements at an end as a reply, the outermost first, and what stays without them.
+fn outermost(
+    list: &List,
+    staging: &Staging,
     context: &ApplyContext,
     count: u64,
     left: bool,
-) -> Result<Bytes, Stop> {
+) -> Result<(Bytes, Range<u64>), Stop> {
     let all = list.row.count;
     let count = count.min(all);
     let (taken, stays) = if left { (0..count, count..all) } else { (all - count..all, 0..all - count) };
     let mut elements = Gathered::values();
-    {
-        let look = staging.look(context);
-        for element in list.row.elements(&look, taken, !left) {
-            elements.add(&element?.1)?;
-        }
+    let look = staging.look(context);
+    for element in list.row.elements(&look, taken, !left) {
+        elements.add(&element?.1)?;
     }
-    keep(list, staging, context, stays)?;
-    Ok(elements.finish())
+    Ok((elements.finish(), stays))
 }
