@@ -18,7 +18,7 @@ const EXPONENT_MAX: i64 = 16_383 - 63;
 /// Digits that Redis prints after the point before it takes trailing zeros away.
 const FRACTION_DIGITS: u32 = 17;
 /// No number has its first digit further from the point than this; larger exponents need no arithmetic.
-const DECIMAL_EXPONENT_MAX: i64 = 10_000;
+const DECIMAL_EXPONENT_MAX: u64 = 10_000;
 
 /// A number of 80-bit extended precision, or infinity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,11 +177,11 @@ fn parse_decimal(text: &[u8]) -> Option<Magnitude> {
         return Some(LongDouble::ZERO.magnitude);
     }
     let exponent = exponent.saturating_sub(point);
-    if exponent.abs() > DECIMAL_EXPONENT_MAX {
+    if exponent.unsigned_abs() > DECIMAL_EXPONENT_MAX {
         return None;
     }
     let mut power = Big::from(1);
-    for _ in 0..exponent.abs() {
+    for _ in 0..exponent.unsigned_abs() {
         power.multiply_add(10, 0);
     }
     let magnitude =
@@ -201,7 +201,7 @@ fn parse_hexadecimal(text: &[u8]) -> Option<Magnitude> {
         return Some(LongDouble::ZERO.magnitude);
     }
     let exponent = exponent.saturating_sub(4 * point);
-    if exponent.abs() > 8 * DECIMAL_EXPONENT_MAX {
+    if exponent.unsigned_abs() > 8 * DECIMAL_EXPONENT_MAX {
         return None;
     }
     in_range(round(&value, exponent, false))
@@ -275,6 +275,14 @@ fn parse_exponent(text: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn exponents_below_all_numbers_are_refused() {
+        for text in ["1.23e-99999999999999999999", "1.23e-9223372036854775807", "0x1.8p-9223372036854775807"]
+        {
+            assert_eq!(LongDouble::parse(text.as_bytes()), None, "{text}");
+        }
+    }
 
     fn sum(a: &str, b: &str) -> String {
         let read = |text: &str| LongDouble::parse(text.as_bytes());
