@@ -182,7 +182,8 @@ impl Area {
                 (width * width + height * height).sqrt()
             }
         };
-        if meters == 0.0 {
+        // What is negative would never be doubled up to the size of the map.
+        if meters <= 0.0 {
             return STEPS_MAX;
         }
         let mut steps = 1_i32;
@@ -346,10 +347,12 @@ mod tests {
         #[test]
         fn no_number_panics(longitude: f64, latitude: f64, width: f64, height: f64, bits: u64) {
             let point = Point { longitude, latitude };
-            let area = Area::Rectangle { width, height };
-            let _ = (Point::of_geohash(bits), point.letters(), area.distance_inside(point, point));
-            if point.is_on_map() {
-                let _ = area.ranges(point);
+            let _ = (Point::of_geohash(bits), point.letters());
+            for area in [Area::Rectangle { width, height }, Area::Circle { radius: width }] {
+                let _ = (area.distance_inside(point, point), area.ranges(Point { longitude: 1.0, latitude: 1.0 }));
+                if point.is_on_map() {
+                    let _ = area.ranges(point);
+                }
             }
         }
     }

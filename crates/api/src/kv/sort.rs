@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use prost::Message;
+use types::limits::KEY_BYTES_MAX;
 
 /// Sort elements. An absent key has none.
 #[derive(Clone, PartialEq, Message)]
@@ -58,8 +59,12 @@ pub struct SortAndStore {
 }
 
 impl SortPattern {
-    /// The key for an element; `None` if the pattern has no place for it.
+    /// The key for an element; `None` if the pattern has no place for it, or no key is as long.
     pub fn key_for(&self, element: &[u8]) -> Option<Bytes> {
+        // Not even made: that would take hours for a million elements and a pattern of megabytes.
+        if self.key.len() + element.len() > KEY_BYTES_MAX + 1 {
+            return None;
+        }
         let star = self.key.iter().position(|&byte| byte == b'*')?;
         Some([&self.key[..star], element, &self.key[star + 1..]].concat().into())
     }
