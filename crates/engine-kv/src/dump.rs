@@ -29,6 +29,10 @@ const BAD_DATA: &str = "ERR Bad data format";
 /// Bytes that an element takes in a payload besides its own, at most.
 const ELEMENT_COST: usize = 16;
 
+/// Most memory that a payload may take before it is known how large its value is: what can be written at once, and as
+/// much again three times for the form that it comes in.
+const RESTORED_BYTES_MAX: u64 = 4 * EDIT_BYTES_MAX as u64;
+
 /// `DUMP`.
 pub(crate) fn dump(look: &dyn Look, key: &Bytes) -> Outcome {
     let Some(stored) = look.live(key)? else { return Ok(reply::nil()) };
@@ -79,8 +83,9 @@ pub(crate) fn restore(staging: &mut Staging, context: &ApplyContext, request: &R
     if !request.complaint.is_empty() {
         return Ok(refusal(&request.complaint));
     }
-    let value = match rdb::restore(&request.payload) {
+    let value = match rdb::restore(&request.payload, RESTORED_BYTES_MAX) {
         Ok(value) => value,
+        Err(RdbError::TooLarge) => return Err(Stop::Refused(KvError::EditTooLarge)),
         Err(RdbError::Version | RdbError::Checksum) => return Ok(refusal(BAD_PAYLOAD)),
         Err(_) => return Ok(refusal(BAD_DATA)),
     };

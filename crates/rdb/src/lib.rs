@@ -57,6 +57,9 @@ pub enum RdbError {
     /// The bytes make no sense.
     #[error("{0}")]
     Malformed(&'static str),
+    /// The value would take more memory than it may.
+    #[error("it expands to more than may be in memory")]
+    TooLarge,
     /// A type of value that this release does not store.
     #[error("values of type {0} are not supported")]
     Type(u8),

@@ -12,7 +12,8 @@
 //!   intset    width u32 LE: 2, 4 or 8 │ count u32 LE │ numbers LE
 //! ```
 //!
-//! Counts are not trusted: the entries end where the end is written.
+//! Counts are not trusted: the entries end where the end is written. There is a limit to them, because an entry takes
+//! much more memory than the two bytes that it may have here.
 
 use bytes::Bytes;
 
@@ -24,8 +25,8 @@ const BAD_LISTPACK: RdbError = RdbError::Malformed("a listpack is malformed");
 const BAD_ZIPLIST: RdbError = RdbError::Malformed("a ziplist is malformed");
 const BAD_INTSET: RdbError = RdbError::Malformed("an intset is malformed");
 
-/// The entries of a listpack.
-pub(crate) fn listpack(mut bytes: Bytes) -> Result<Vec<Bytes>, RdbError> {
+/// The entries of a listpack, if they are no more than so many.
+pub(crate) fn listpack(mut bytes: Bytes, most: usize) -> Result<Vec<Bytes>, RdbError> {
     let whole = bytes.len();
     if u32::from_le_bytes(bytes.array()?) as usize != whole {
         return Err(BAD_LISTPACK);
@@ -37,6 +38,9 @@ pub(crate) fn listpack(mut bytes: Bytes) -> Result<Vec<Bytes>, RdbError> {
         let first = bytes.byte()?;
         if first == END {
             return if bytes.is_empty() { Ok(entries) } else { Err(BAD_LISTPACK) };
+        }
+        if entries.len() == most {
+            return Err(RdbError::TooLarge);
         }
         entries.push(listpack_entry(first, &mut bytes)?);
         let entry_bytes = before - bytes.len();
@@ -81,8 +85,8 @@ fn back_length_bytes(entry_bytes: usize) -> u64 {
     }
 }
 
-/// The entries of a ziplist.
-pub(crate) fn ziplist(mut bytes: Bytes) -> Result<Vec<Bytes>, RdbError> {
+/// The entries of a ziplist, likewise.
+pub(crate) fn ziplist(mut bytes: Bytes, most: usize) -> Result<Vec<Bytes>, RdbError> {
     let whole = bytes.len();
     if u32::from_le_bytes(bytes.array()?) as usize != whole {
         return Err(BAD_ZIPLIST);
@@ -98,6 +102,9 @@ pub(crate) fn ziplist(mut bytes: Bytes) -> Result<Vec<Bytes>, RdbError> {
             _ => {}
         }
         let first = bytes.byte()?;
+        if entries.len() == most {
+            return Err(RdbError::TooLarge);
+        }
         entries.push(ziplist_entry(first, &mut bytes)?);
     }
 }
@@ -124,12 +131,15 @@ fn ziplist_entry(first: u8, bytes: &mut Bytes) -> Result<Bytes, RdbError> {
     Ok(text(number))
 }
 
-/// The numbers of an intset, as text.
-pub(crate) fn intset(mut bytes: Bytes) -> Result<Vec<Bytes>, RdbError> {
+/// The numbers of an intset as text, likewise.
+pub(crate) fn intset(mut bytes: Bytes, most: usize) -> Result<Vec<Bytes>, RdbError> {
     let width = u32::from_le_bytes(bytes.array()?);
     let count = u64::from(u32::from_le_bytes(bytes.array()?));
     if !matches!(width, 2 | 4 | 8) || count * u64::from(width) != bytes.len() as u64 {
         return Err(BAD_INTSET);
+    }
+    if count > most as u64 {
+        return Err(RdbError::TooLarge);
     }
     let mut numbers = Vec::new();
     for _ in 0..count {
@@ -160,6 +170,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const MOST: usize = 100;
+
     fn shown(entries: Result<Vec<Bytes>, RdbError>) -> Vec<String> {
         entries.unwrap().iter().map(|entry| String::from_utf8_lossy(entry).into_owned()).collect()
     }
@@ -181,10 +193,10 @@ mod tests {
         let mut bytes = ((body.len() + 6) as u32).to_le_bytes().to_vec();
         bytes.extend_from_slice(b"\x08\x00");
         bytes.extend_from_slice(&body);
-        let entries = shown(listpack(bytes.clone().into()));
+        let entries = shown(listpack(bytes.clone().into(), MOST));
         assert_eq!(entries, ["5", "abc", "-1", "xy", "-32768", "-1", "65536", "9223372036854775807"]);
         bytes.push(0);
-        assert!(listpack(bytes.into()).is_err());
+        assert!(listpack(bytes.into(), MOST).is_err());
     }
 
     #[test]
@@ -203,15 +215,18 @@ mod tests {
         let mut bytes = ((body.len() + 10) as u32).to_le_bytes().to_vec();
         bytes.extend_from_slice(&[0; 6]);
         bytes.extend_from_slice(&body);
-        let entries = shown(ziplist(bytes.into()));
+        let entries = shown(ziplist(bytes.into(), MOST));
         assert_eq!(entries, ["abc", "0", "12", "-128", "256", "8388607", "xy"]);
     }
 
     #[test]
     fn numbers_of_an_intset() {
-        assert_eq!(shown(intset(Bytes::from_static(b"\x02\0\0\0\x02\0\0\0\x01\0\xff\xff"))), ["1", "-1"]);
-        assert!(intset(Bytes::from_static(b"\x02\0\0\0\xff\xff\xff\xff\x01\0")).is_err());
-        assert!(intset(Bytes::from_static(b"\x03\0\0\0\x00\0\0\0")).is_err());
+        assert_eq!(
+            shown(intset(Bytes::from_static(b"\x02\0\0\0\x02\0\0\0\x01\0\xff\xff"), MOST)),
+            ["1", "-1"]
+        );
+        assert!(intset(Bytes::from_static(b"\x02\0\0\0\xff\xff\xff\xff\x01\0"), MOST).is_err());
+        assert!(intset(Bytes::from_static(b"\x03\0\0\0\x00\0\0\0"), MOST).is_err());
     }
 
     proptest! {
@@ -220,9 +235,9 @@ mod tests {
             let length = (bytes.len() as u32).to_le_bytes();
             bytes[..4].copy_from_slice(&length);
             let bytes = Bytes::from(bytes);
-            let _ = listpack(bytes.clone());
-            let _ = ziplist(bytes.clone());
-            let _ = intset(bytes);
+            let _ = listpack(bytes.clone(), MOST);
+            let _ = ziplist(bytes.clone(), MOST);
+            let _ = intset(bytes, MOST);
         }
     }
 }

@@ -8,6 +8,8 @@ use crate::{RdbError, crc64, lzf};
 
 /// Longest string that is read, in bytes: Redis' own limit.
 pub const STRING_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// What holding a string in memory costs besides its bytes.
+pub(crate) const STRING_COST: u64 = 64;
 /// Bytes that are asked of a stream at once, and allocated before they have come.
 const PIECE_BYTES: u64 = 1024 * 1024;
 
@@ -15,6 +17,19 @@ const PIECE_BYTES: u64 = 1024 * 1024;
 pub(crate) trait Source {
     /// The next so many bytes.
     fn take(&mut self, length: u64) -> Result<Bytes, RdbError>;
+
+    /// Bytes of memory that are left to be taken; `None` if nobody counts.
+    fn room(&mut self) -> Option<&mut u64> {
+        None
+    }
+
+    /// Takes memory.
+    fn spend(&mut self, bytes: u64) -> Result<(), RdbError> {
+        if let Some(room) = self.room() {
+            *room = room.checked_sub(bytes).ok_or(RdbError::TooLarge)?;
+        }
+        Ok(())
+    }
 
     /// A count, or one of the special forms of strings.
     fn length(&mut self) -> Result<Length, RdbError> {
@@ -39,6 +54,7 @@ pub(crate) trait Source {
 
     /// A string.
     fn string(&mut self) -> Result<Bytes, RdbError> {
+        self.spend(STRING_COST)?;
         let number = match self.length()? {
             Length::Count(length) => return self.take_string(length),
             Length::Special(0) => i64::from(i8::from_le_bytes(self.array()?)),
@@ -49,6 +65,7 @@ pub(crate) trait Source {
                 if length > STRING_BYTES_MAX {
                     return Err(RdbError::Malformed("a string is too long"));
                 }
+                self.spend(length)?;
                 return Ok(lzf::expand(&self.take_string(packed)?, length as usize)?.into());
             }
             Length::Special(_) => return Err(RdbError::Malformed("a string of unknown form")),
@@ -91,6 +108,23 @@ impl Source for Bytes {
             return Err(RdbError::Ends);
         }
         Ok(self.split_to(length as usize))
+    }
+}
+
+/// Bytes that are all there, from which a value of a limited size is made.
+pub(crate) struct Limited {
+    pub(crate) bytes: Bytes,
+    /// Bytes of memory that are left.
+    pub(crate) room: u64,
+}
+
+impl Source for Limited {
+    fn take(&mut self, length: u64) -> Result<Bytes, RdbError> {
+        self.bytes.take(length)
+    }
+
+    fn room(&mut self) -> Option<&mut u64> {
+        Some(&mut self.room)
     }
 }
 

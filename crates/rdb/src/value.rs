@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::source::Source;
+use crate::source::{STRING_COST, Source};
 use crate::{RdbError, packed};
 
 /// What a key holds.
@@ -54,14 +54,14 @@ impl Value {
             }
             SORTED_SET => Value::SortedSet(scored(source, binary_score)?),
             SORTED_SET_TEXT => Value::SortedSet(scored(source, text_score)?),
-            LIST_ZIPLIST => Value::List(packed::ziplist(source.string()?)?),
-            SET_INTSET => Value::Set(packed::intset(source.string()?)?),
-            SET_LISTPACK => Value::Set(packed::listpack(source.string()?)?),
-            HASH_ZIPLIST => Value::Hash(pairs(packed::ziplist(source.string()?)?)?),
-            HASH_LISTPACK => Value::Hash(pairs(packed::listpack(source.string()?)?)?),
-            SORTED_SET_ZIPLIST => Value::SortedSet(with_scores(packed::ziplist(source.string()?)?)?),
-            SORTED_SET_LISTPACK => Value::SortedSet(with_scores(packed::listpack(source.string()?)?)?),
-            LIST_QUICKLIST => Value::List(nodes(source, |source| packed::ziplist(source.string()?))?),
+            LIST_ZIPLIST => Value::List(entries(source, packed::ziplist)?),
+            SET_INTSET => Value::Set(entries(source, packed::intset)?),
+            SET_LISTPACK => Value::Set(entries(source, packed::listpack)?),
+            HASH_ZIPLIST => Value::Hash(pairs(entries(source, packed::ziplist)?)?),
+            HASH_LISTPACK => Value::Hash(pairs(entries(source, packed::listpack)?)?),
+            SORTED_SET_ZIPLIST => Value::SortedSet(with_scores(entries(source, packed::ziplist)?)?),
+            SORTED_SET_LISTPACK => Value::SortedSet(with_scores(entries(source, packed::listpack)?)?),
+            LIST_QUICKLIST => Value::List(nodes(source, |source| entries(source, packed::ziplist))?),
             LIST_QUICKLIST_2 => Value::List(nodes(source, node)?),
             kind => return Err(RdbError::Type(kind)),
         };
@@ -121,6 +121,18 @@ fn gather<T>(count: u64, mut item: impl FnMut() -> Result<T, RdbError>) -> Resul
         items.push(item()?);
     }
     Ok(items)
+}
+
+/// The entries of a collection that is packed in one string.
+fn entries(
+    source: &mut impl Source,
+    unpack: fn(Bytes, usize) -> Result<Vec<Bytes>, RdbError>,
+) -> Result<Vec<Bytes>, RdbError> {
+    let packed = source.string()?;
+    let most = source.room().map_or(u64::MAX, |room| *room / STRING_COST);
+    let entries = unpack(packed, usize::try_from(most).unwrap_or(usize::MAX))?;
+    source.spend(entries.len() as u64 * STRING_COST)?;
+    Ok(entries)
 }
 
 fn strings(source: &mut impl Source) -> Result<Vec<Bytes>, RdbError> {
@@ -190,7 +202,7 @@ fn nodes<S: Source>(
 fn node(source: &mut impl Source) -> Result<Vec<Bytes>, RdbError> {
     match source.count()? {
         NODE_PLAIN => Ok(vec![source.string()?]),
-        NODE_PACKED => packed::listpack(source.string()?),
+        NODE_PACKED => entries(source, packed::listpack),
         _ => Err(RdbError::Malformed("a node of a list of unknown form")),
     }
 }
