@@ -1,6 +1,7 @@
 //! The node: gateway, desk and store, tied together.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -174,7 +175,13 @@ impl Node {
             Store::start(&config.store, log, engines, node.clock.clone(), Arc::new(Out(node.clone())))?;
         let _ = node.store.set(store);
         let upkeep = node.clone();
-        let thread = std::thread::Builder::new().name("upkeep".into()).spawn(move || upkeep.run_upkeep());
+        let guarded = move || {
+            // Without its upkeep a node looks alive to its clients, says nothing to the others, and obeys nobody.
+            if catch_unwind(AssertUnwindSafe(|| upkeep.run_upkeep())).is_err() {
+                upkeep.transport.fatal(Fault::new(ErrorCode::Internal, "thread upkeep panicked"));
+            }
+        };
+        let thread = std::thread::Builder::new().name("upkeep".into()).spawn(guarded);
         let thread = thread.map_err(|error| Fault::new(ErrorCode::Internal, error.to_string()))?;
         lock(&node.threads).push(thread);
         Ok(node)
