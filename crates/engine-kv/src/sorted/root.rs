@@ -100,3 +100,31 @@ impl Root {
 fn beginning(place: &Bytes) -> Bytes {
     Bytes::copy_from_slice(&place[..place.len().min(END_BYTES_MAX)])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn all_places_lie_between_the_ends(
+            places in proptest::collection::vec(proptest::collection::vec(254_u8.., 1..60), 1..6),
+        ) {
+            let places: Vec<Bytes> = places.into_iter().map(Bytes::from).collect();
+            let mut root = Root::default();
+            for (number, place) in places.iter().enumerate() {
+                root.add(place, number == 0);
+            }
+            let root = Root::decode(&root.encode().into()).unwrap();
+            prop_assert!(places.iter().all(|place| place >= root.start()));
+            // There is no end behind a place of nothing but the highest bytes, and then none is known.
+            prop_assert!(root.end().is_none_or(|end| places.iter().all(|place| place[..] < end[..])));
+        }
+
+        #[test]
+        fn damage_never_panics(bytes: Vec<u8>) {
+            let _ = Root::decode(&bytes.into());
+        }
+    }
+}

@@ -120,7 +120,7 @@ fn combine(chance: &mut Chance, to: &str) -> String {
     let count = 1 + chance.below(3);
     let keys = chance
         .several(count, count, |chance| if chance.once_in(4) { chance.key('s') } else { chance.key('z') });
-    let weights = chance.several(count, count, |chance| score(chance));
+    let weights = chance.several(count, count, score);
     let weights = if chance.once_in(2) { format!("WEIGHTS {weights}") } else { String::new() };
     let aggregate = *chance.pick(&["", "AGGREGATE MIN", "AGGREGATE MAX", "AGGREGATE SUM"]);
     let with_scores = *chance.pick(&["", "WITHSCORES"]);
