@@ -57,8 +57,8 @@ pub(super) fn store_combined(
     context: &ApplyContext,
     ask: &SortedStoreCombined,
 ) -> Outcome {
-    let combine_ = ask.combine.as_ref().ok_or(Stop::Refused(KvError::Unsupported))?;
-    let result = combine(&staging.look(context), combine_)?;
+    let wanted = ask.combine.as_ref().ok_or(Stop::Refused(KvError::Unsupported))?;
+    let result = combine(&staging.look(context), wanted)?;
     store(staging, context, &ask.to, result)
 }
 
