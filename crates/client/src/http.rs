@@ -193,10 +193,7 @@ impl Client {
 
     /// A question that takes the node a while to answer.
     pub(crate) fn ask_slowly(&self, path: &str) -> Result<(u16, String), Fault> {
-        self.first_reply(
-            |address| self.send(address, &Method::GET, path, CHANGE_TIMEOUT, None::<&()>),
-            true,
-        )
+        self.first_reply(|address| self.send(address, &Method::GET, path, CHANGE_TIMEOUT, None::<&()>), true)
     }
 
     /// A change: once a node was reached, no other is tried.
@@ -264,7 +261,8 @@ impl Client {
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }
-        let request = request.body(body).map_err(|error| Fault::new(ErrorCode::BadArgument, error.to_string()))?;
+        let request =
+            request.body(body).map_err(|error| Fault::new(ErrorCode::BadArgument, error.to_string()))?;
         let request = self.agent.configure_request(request).timeout_global(Some(timeout)).build();
         let mut response = self.agent.run(request).map_err(|error| failure(&error).fault)?;
         let status = response.status().as_u16();

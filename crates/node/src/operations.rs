@@ -4,7 +4,8 @@
 //! says where it is.
 
 use api::admin::{
-    Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SettingValue, StartOperation, Status,
+    Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SettingValue, StartOperation,
+    Status,
 };
 use api::catalog::CatalogOp;
 use api::frame::Frame;

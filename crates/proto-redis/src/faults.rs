@@ -29,8 +29,8 @@ pub const fn prefix(code: ErrorCode) -> &'static str {
         | TopologyDiffers | BadFile | NoCluster | WireCorrupt | Internal | PlanOutdated | PartitionBusy
         | UnknownOperation | OperationActive | UnknownPartition | AlreadyThere | NotThere | NodeUnfit
         | NoRoom | TooLate | GaveUp | Unsafe | NoPermit | NeedsConsent | NodeRemoved | UnknownNode
-        | NotMeta | UnknownBackup | BackupDamaged | BackupTarget | BackupTargetFull | BackupLost | DrillFailed
-        | TableNotEmpty | KeyExists | Cancelled => "ERR",
+        | NotMeta | UnknownBackup | BackupDamaged | BackupTarget | BackupTargetFull | BackupLost
+        | DrillFailed | TableNotEmpty | KeyExists | Cancelled => "ERR",
     }
 }
 

@@ -114,7 +114,9 @@ impl Reply {
             Reply::Pairs(pairs) => put_pairs(out, pairs, protocol),
             Reply::Double(number) if resp3 => put_line(out, b',', float::text(*number).as_bytes()),
             Reply::Double(number) => put_bulk(out, b'$', float::text(*number).as_bytes()),
-            Reply::Coordinate(number) if resp3 => put_line(out, b',', float::decimal_text(*number).as_bytes()),
+            Reply::Coordinate(number) if resp3 => {
+                put_line(out, b',', float::decimal_text(*number).as_bytes())
+            }
             Reply::Coordinate(number) => put_bulk(out, b'$', float::decimal_text(*number).as_bytes()),
             Reply::Bool(yes) if resp3 => out.put_slice(if *yes { b"#t\r\n" } else { b"#f\r\n" }),
             Reply::Bool(yes) => put_head(out, b':', i64::from(*yes)),

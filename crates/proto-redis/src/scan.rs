@@ -131,7 +131,9 @@ impl Walk {
     pub fn absorb(&mut self, targets: u32, outcome: Result<KvReply, Fault>, shown: Shown<'_>) -> Step {
         let answer = match outcome.and_then(answer) {
             // A page of a table leaves out keys that have become something else.
-            Ok(KvAnswer::Error(code)) if self.table().is_none() => return Step::Done(engine_error(code, "scan").into()),
+            Ok(KvAnswer::Error(code)) if self.table().is_none() => {
+                return Step::Done(engine_error(code, "scan").into());
+            }
             Ok(answer) => answer,
             Err(fault) => return failed(&fault),
         };

@@ -49,10 +49,7 @@ pub const UNSUPPORTED: &[(&str, &[&str])] = &[
         "it inspects the inside of a Redis server",
         &["debug", "latency", "module", "monitor", "pfdebug", "pfselftest"],
     ),
-    (
-        "moving values as opaque bytes is not part of this release",
-        &["migrate", "restore-asking"],
-    ),
+    ("moving values as opaque bytes is not part of this release", &["migrate", "restore-asking"]),
     ("there is one database, number 0", &["move", "swapdb"]),
     ("there is one user; the password is given to 'skein up --requirepass'", &["acl"]),
     (

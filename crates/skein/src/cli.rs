@@ -16,14 +16,12 @@ use api::admin::OperationRequest;
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use client::Lookup;
 
-pub use backup::{
-    BackupCommand, BackupCreate, BackupList, BackupNamed, BackupVerify, Restore, Speed, Which,
-};
+pub use backup::{BackupCommand, BackupCreate, BackupList, BackupNamed, BackupVerify, Restore, Speed, Which};
 pub use import::{ImportCommand, ImportRdb, ImportResp, ImportTarget, OnConflict as ImportConflict};
 pub use label::Label;
 pub use operations::{
-    Change, ClusterCommand, ConfigCommand, ConfigGet, ConfigSet, ExplainCommand, NodeChange, NodeMayStop, NodeRecover,
-    OpCancel, OpCommand, OpList, OpNamed, PartitionCommand, RecoverQuorum, SetReplicas,
+    Change, ClusterCommand, ConfigCommand, ConfigGet, ConfigSet, ExplainCommand, NodeChange, NodeMayStop,
+    NodeRecover, OpCancel, OpCommand, OpList, OpNamed, PartitionCommand, RecoverQuorum, SetReplicas,
 };
 pub use original::{Ns, Original};
 pub use zankv::{NamespaceCommand, NamespaceCreate, NamespaceDelete, Optimize, Token};

@@ -77,7 +77,9 @@ impl GenericRequest {
     pub fn visit_keys<E>(&mut self, visit: &mut dyn FnMut(&mut Bytes) -> Result<(), E>) -> Result<(), E> {
         match &mut self.op {
             None => Ok(()),
-            Some(GenericOp::Version(op) | GenericOp::Encoding(op) | GenericOp::Idle(op)) => visit(&mut op.key),
+            Some(GenericOp::Version(op) | GenericOp::Encoding(op) | GenericOp::Idle(op)) => {
+                visit(&mut op.key)
+            }
             Some(GenericOp::Usage(op)) => visit(&mut op.key),
             Some(GenericOp::Sort(op)) => visit(&mut op.key),
             Some(GenericOp::SortAndStore(op)) => {

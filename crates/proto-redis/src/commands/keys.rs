@@ -157,7 +157,8 @@ pub(super) fn parse_cursor(text: &[u8]) -> Option<u64> {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] | digits => (false, digits),
     };
-    let number: u64 = std::str::from_utf8(digits).ok().filter(|_| digits.first() != Some(&b'+'))?.parse().ok()?;
+    let number: u64 =
+        std::str::from_utf8(digits).ok().filter(|_| digits.first() != Some(&b'+'))?.parse().ok()?;
     Some(if negative { number.wrapping_neg() } else { number })
 }
 

@@ -7,7 +7,9 @@ use crate::plan::Plan;
 use crate::scatter::{Scatter, Verb};
 use crate::table::Call;
 use crate::text::{ErrorText, SYNTAX, invalid_expire, wrong_arity};
-use api::kv::{Condition, ExpiryKind, GetEx, GetRange, IncrBy, Key, KvOp, Lcs, LcsAnswer, MSet, Pair, Set, SetRange};
+use api::kv::{
+    Condition, ExpiryKind, GetEx, GetRange, IncrBy, Key, KvOp, Lcs, LcsAnswer, MSet, Pair, Set, SetRange,
+};
 use bytes::Bytes;
 use types::limits::COMMAND_PART_BYTES_MAX;
 

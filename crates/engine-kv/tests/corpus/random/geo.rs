@@ -33,7 +33,7 @@ fn point(chance: &mut Chance) -> String {
 }
 
 fn unit(chance: &mut Chance) -> &'static str {
-    chance.pick(&["m", "km", "mi", "ft"])
+    chance.pick::<&'static str>(&["m", "km", "mi", "ft"])
 }
 
 fn radius(chance: &mut Chance) -> String {

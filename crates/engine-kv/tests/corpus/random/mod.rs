@@ -32,7 +32,16 @@ use crate::skip;
 type Generator = fn(&mut Chance) -> String;
 
 /// Every family with the letter that its keys begin with.
-const FAMILIES: &[(char, Generator)] = &[('b', bits::command), ('g', keys::command), ('h', hashes::command), ('l', lists::command), ('o', geo::command), ('s', sets::command), ('t', strings::command), ('z', sorted::command)];
+const FAMILIES: &[(char, Generator)] = &[
+    ('b', bits::command),
+    ('g', keys::command),
+    ('h', hashes::command),
+    ('l', lists::command),
+    ('o', geo::command),
+    ('s', sets::command),
+    ('t', strings::command),
+    ('z', sorted::command),
+];
 
 /// Keys of each family.
 const KEYS_PER_FAMILY: u64 = 3;

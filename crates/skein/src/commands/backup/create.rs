@@ -139,7 +139,8 @@ fn save(
                 hold: hold.clone(),
                 index: place.index,
                 kinds: begun.kinds.clone(),
-                expiry_shift_ms: 0, prefix: String::new(),
+                expiry_shift_ms: 0,
+                prefix: String::new(),
             },
         })
     };

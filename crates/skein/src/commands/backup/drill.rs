@@ -116,7 +116,8 @@ fn measure(client: &Client, crew: &Crew, scratch: &Scratch) -> Result<ContentSum
             hold: hold.clone(),
             index: places[piece].index,
             kinds: Vec::new(),
-            expiry_shift_ms: EXPIRY_SHIFT_MS, prefix: String::new(),
+            expiry_shift_ms: EXPIRY_SHIFT_MS,
+            prefix: String::new(),
         })
     };
     let mut sum = ContentSum::default();
