@@ -75,7 +75,7 @@ fn elements_that_fit_a_reply_but_not_with_their_key_stay_in_the_list() {
     world.run(push("l", vec![large()]));
     // The elements alone would be a reply of nearly the greatest size.
     let almost = REPLY_PART_BYTES_MAX - VALUE_BYTES_MAX - 90;
-    world.run(push("l", vec![vec![b'y'; almost].into()]));
+    world.run(push("l", vec![vec![b'y'; almost].into(), "z".into()]));
     let before = world.digest();
     let pop = |count| ListPopFirst { keys: vec!["l".into()], left: true, count };
     let pop = |count| KvOp::List(ListRequest::new(ListOp::PopFirst(pop(count))));
