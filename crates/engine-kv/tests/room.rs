@@ -6,13 +6,16 @@ mod common;
 
 use api::kv::{
     ContentKind, Copy, Element, Import, Key, Keys, KvAnswer, KvError, KvOp, KvReply, KvRequest, ListOp,
-    ListPopFirst, ListPush, ListRequest, Many, Piece, Set, Transaction,
+    ListPopFirst, ListPush, ListRange, ListRemove, ListRequest, Many, Piece, Set, Transaction,
 };
 use bytes::Bytes;
 use common::{Disk, Memory, context, engine};
 use engine::{Applied, StateMachine};
 use prost::Message;
-use types::limits::{MEMBER_BYTES_MAX, REPLY_PART_BYTES_MAX, RESULT_BYTES_MAX, VALUE_BYTES_MAX};
+use types::limits::{
+    EDIT_BYTES_MAX, EDIT_ELEMENT_BYTES, MEMBER_BYTES_MAX, REPLY_PART_BYTES_MAX, RESULT_BYTES_MAX,
+    VALUE_BYTES_MAX,
+};
 use types::{Hlc, LogIndex, StateId, Term};
 
 struct World {
@@ -83,6 +86,33 @@ fn elements_that_fit_a_reply_but_not_with_their_key_stay_in_the_list() {
     assert_eq!(world.digest(), before);
     assert!(matches!(world.run(pop(1)), KvAnswer::Many(_)));
     assert!(matches!(world.run(pop(2)), KvAnswer::Many(_)));
+}
+
+#[test]
+fn more_elements_than_fit_into_memory_are_not_removed_one_by_one() {
+    let mut world = World::new();
+    for _ in 0..=EDIT_BYTES_MAX / EDIT_ELEMENT_BYTES / 65_536 {
+        world.run(push("l", vec!["x".into(); 65_536]));
+    }
+    // What stays is too much to be copied.
+    for _ in 0..=EDIT_BYTES_MAX / VALUE_BYTES_MAX {
+        world.run(push("l", vec![large()]));
+    }
+    let before = world.digest();
+    let trim = |start| ListOp::Trim(ListRange { key: "l".into(), start, stop: -1 });
+    let trim = |start| KvOp::List(ListRequest::new(trim(start)));
+    let large_ones = (EDIT_BYTES_MAX / VALUE_BYTES_MAX) as i64 + 1;
+    let remove = ListRemove { key: "l".into(), element: "x".into(), count: 0 };
+    assert_eq!(
+        world.run(KvOp::List(ListRequest::new(ListOp::Remove(remove)))),
+        refused(KvError::EditTooLarge)
+    );
+    assert_eq!(world.run(trim(-large_ones)), refused(KvError::EditTooLarge));
+    assert_eq!(world.digest(), before);
+    assert_eq!(world.run(trim(65_536)), KvReply::ok().answer.unwrap());
+    assert_eq!(world.run(trim(-large_ones)), KvReply::ok().answer.unwrap());
+    let length = ListOp::Len(Key { key: "l".into() });
+    assert_eq!(world.run(KvOp::List(ListRequest::new(length))), KvAnswer::Integer(large_ones));
 }
 
 #[test]

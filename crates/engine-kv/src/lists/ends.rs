@@ -7,7 +7,7 @@ use bytes::Bytes;
 use engine::{ApplyContext, EngineError};
 
 use super::List;
-use super::middle::gather;
+use super::middle::{check_removals, gather};
 use crate::reply::{self, Gathered};
 use crate::staging::Staging;
 use crate::state::{Outcome, Stop};
@@ -92,12 +92,16 @@ pub(super) fn trim(staging: &mut Staging, context: &ApplyContext, range: &ListRa
 }
 
 /// Removes all elements but some. If most go, those that stay are copied, and the rest is garbage at once.
+///
+/// # Errors
+/// `EditTooLarge` if so many stay that they cannot be copied, and too many go to be removed one by one; nothing is
+/// changed then.
 fn keep(
     list: &mut List,
     staging: &mut Staging,
     context: &ApplyContext,
     stays: Range<u64>,
-) -> Result<(), EngineError> {
+) -> Result<(), Stop> {
     let count = list.row.count;
     let kept = stays.end - stays.start;
     let removed = count - kept;
@@ -109,9 +113,10 @@ fn keep(
     if removed > TRIM_ONE_BY_ONE.max(kept) {
         let copied = gather(&list.row, &staging.look(context), [stays.clone()])?;
         if let Some(elements) = copied {
-            return list.start_over(staging, context, elements);
+            return Ok(list.start_over(staging, context, elements)?);
         }
     }
+    check_removals(removed)?;
     list.clear(staging, context, 0..stays.start);
     list.clear(staging, context, stays.end..count);
     list.row.first += stays.start;

@@ -112,6 +112,7 @@ fn close_gaps(
         let elements = gather(&row, &staging.look(context), runs.iter().cloned())?;
         elements.ok_or(Stop::Refused(KvError::EditTooLarge))
     };
+    check_removals(row.count - (stay.end - stay.start))?;
     let (left, right) = (moved(&runs[..stays])?, moved(&runs[stays + 1..])?);
     let (begin, end) = (stay.start - left.len() as u64, stay.end + right.len() as u64);
     for (index, element) in (begin..).zip(left).chain((stay.end..).zip(right)) {
@@ -122,6 +123,12 @@ fn close_gaps(
     list.row.first += begin;
     list.row.count = end - begin;
     Ok(())
+}
+
+/// Refuses to remove more elements one by one than a command may move: each is held in memory as well.
+pub(super) fn check_removals(elements: u64) -> Result<(), Stop> {
+    let most = (EDIT_BYTES_MAX / EDIT_ELEMENT_BYTES) as u64;
+    if elements > most { Err(Stop::Refused(KvError::EditTooLarge)) } else { Ok(()) }
 }
 
 /// The runs of indexes before, between and behind some, which ascend; runs may be empty.
