@@ -89,3 +89,18 @@ impl Sort {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_names_keys_up_to_the_longest_there_can_be() {
+        let pattern = SortPattern { key: "a*b".into(), ..SortPattern::default() };
+        assert_eq!(pattern.key_for(b"xy"), Some("axyb".into()));
+        let longest = pattern.key_for(&vec![b'x'; KEY_BYTES_MAX - 2]);
+        assert_eq!(longest.map(|key| key.len()), Some(KEY_BYTES_MAX));
+        assert_eq!(pattern.key_for(&vec![b'x'; KEY_BYTES_MAX - 1]), None);
+        assert_eq!(SortPattern { key: "a".into(), ..pattern }.key_for(b"x"), None);
+    }
+}
