@@ -309,6 +309,7 @@ pub(crate) fn duplicate(
         }
         parts.push((sub_key, value));
     }
+    staging.make(context, bytes)?;
     for (sub_key, value) in parts {
         staging.put_part(context, &to.key, copy.key(&sub_key), &sub_key, Some(value));
     }

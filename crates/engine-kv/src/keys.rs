@@ -148,6 +148,7 @@ pub(crate) fn copy(staging: &mut Staging, context: &ApplyContext, copy: &Copy) -
     if to.found.is_some() && !copy.replace {
         return Ok(reply::flag(false));
     }
+    staging.make(context, stored.body.len())?;
     let header = collection::duplicate(staging, context, stored, &to)?;
     staging.put(context, &to, Header { version: context.hlc, ..header }, &[&stored.body]);
     Ok(reply::flag(true))

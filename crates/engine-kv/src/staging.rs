@@ -7,14 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use api::kv::KvError;
 use bytes::Bytes;
 use engine::records::{Batch, Records, is_empty_range};
 use engine::{ApplyContext, Change, EngineError};
 
 use crate::layout::{self, EPOCH_END, Facts};
 use crate::look::{LazyView, Look, RecordsInOrder, merged};
+use crate::state::Stop;
 use crate::value::{Header, Kind, Stored};
-use types::Hlc;
+use types::limits::ENTRY_RESULT_BYTES_MAX;
+use types::{Hlc, LogIndex};
 
 /// Staged writes of one state.
 pub(crate) struct Staging {
@@ -31,6 +34,8 @@ pub(crate) struct Staging {
     listening: bool,
     /// Keys whose collections have elements that somebody may wait for.
     filled: BTreeSet<Bytes>,
+    /// The present entry, and the bytes that its requests make of nothing but names.
+    made: (LogIndex, usize),
 }
 
 /// A key that was looked up for writing, with what it holds.
@@ -61,6 +66,7 @@ impl Staging {
             changes: Vec::new(),
             listening: false,
             filled: BTreeSet::new(),
+            made: (LogIndex(0), 0),
         }
     }
 
@@ -148,6 +154,20 @@ impl Staging {
     /// The value of a record that can only have been staged.
     pub(crate) fn staged(&self, record_key: &[u8]) -> Option<Bytes> {
         self.writes.get(record_key).cloned().flatten()
+    }
+
+    /// Takes note of so many bytes that a request makes of nothing but the names of keys. A few of them in one entry
+    /// would otherwise fill the memory of every replica.
+    ///
+    /// # Errors
+    /// `ResultTooLarge` if all requests of the entry make more than [`ENTRY_RESULT_BYTES_MAX`].
+    pub(crate) fn make(&mut self, context: &ApplyContext, bytes: usize) -> Result<(), Stop> {
+        let before = if self.made.0 == context.index { self.made.1 } else { 0 };
+        if before + bytes > ENTRY_RESULT_BYTES_MAX {
+            return Err(Stop::Refused(KvError::ResultTooLarge));
+        }
+        self.made = (context.index, before + bytes);
+        Ok(())
     }
 
     /// The number for a new collection.

@@ -104,6 +104,8 @@ pub(crate) fn set_range(staging: &mut Staging, context: &ApplyContext, set: &Set
     }
     let end = set.offset.saturating_add(set.value.len() as u64);
     check_length(end)?;
+    // Zeros that nobody sent.
+    staging.make(context, (set.offset as usize).saturating_sub(old.len()))?;
     let mut body = old.to_vec();
     if body.len() < end as usize {
         body.resize(end as usize, 0);

@@ -6,15 +6,15 @@ mod common;
 
 use api::kv::{
     ContentKind, Copy, Element, Import, Key, Keys, KvAnswer, KvError, KvOp, KvReply, KvRequest, ListOp,
-    ListPopFirst, ListPush, ListRange, ListRemove, ListRequest, Many, Piece, Set, Transaction,
+    ListPopFirst, ListPush, ListRange, ListRemove, ListRequest, Many, Piece, Set, SetRange, Transaction,
 };
 use bytes::Bytes;
 use common::{Disk, Memory, context, engine};
 use engine::{Applied, StateMachine};
 use prost::Message;
 use types::limits::{
-    EDIT_BYTES_MAX, EDIT_ELEMENT_BYTES, MEMBER_BYTES_MAX, REPLY_PART_BYTES_MAX, RESULT_BYTES_MAX,
-    VALUE_BYTES_MAX,
+    EDIT_BYTES_MAX, EDIT_ELEMENT_BYTES, ENTRY_RESULT_BYTES_MAX, MEMBER_BYTES_MAX, REPLY_PART_BYTES_MAX,
+    RESULT_BYTES_MAX, VALUE_BYTES_MAX,
 };
 use types::{Hlc, LogIndex, StateId, Term};
 
@@ -147,6 +147,37 @@ fn a_collection_that_does_not_fit_into_memory_is_not_copied() {
     assert_eq!(world.run(copy("large")), refused(KvError::ResultTooLarge));
     assert_eq!(world.digest(), before);
     assert_eq!(world.run(copy("small")), KvAnswer::Integer(1));
+}
+
+#[test]
+fn copies_of_one_entry_fit_into_memory_together() {
+    let mut world = World::new();
+    for _ in 0..RESULT_BYTES_MAX / VALUE_BYTES_MAX - 1 {
+        world.run(push("l", vec![large()]));
+    }
+    let copy = |to: &'static str| KvOp::Copy(Copy { from: "l".into(), to: to.into(), replace: true });
+    let requests = ["a", "b", "c"].map(|to| KvRequest::new(copy(to))).to_vec();
+    let transaction = Transaction { watched: Vec::new(), requests };
+    let error = KvReply::error(KvError::ResultTooLarge);
+    let replies = vec![KvReply::integer(1), KvReply::integer(1), error];
+    assert_eq!(world.run(KvOp::Transaction(transaction)), KvAnswer::Many(Many { replies }));
+    assert_eq!(world.run(copy("c")), KvAnswer::Integer(1), "another entry has room of its own");
+}
+
+#[test]
+fn zeros_of_one_entry_fit_into_memory_together() {
+    let mut world = World::new();
+    let op = SetRange { key: "k".into(), offset: VALUE_BYTES_MAX as u64 - 1, value: "x".into() };
+    let (range, del) = (KvOp::SetRange(op), KvOp::Del(Keys { keys: vec!["k".into()] }));
+    let pair = [range, del].map(KvRequest::new);
+    let fit = ENTRY_RESULT_BYTES_MAX / VALUE_BYTES_MAX;
+    let requests = pair.iter().cycle().take(2 * fit + 2).cloned().collect();
+    let transaction = Transaction { watched: Vec::new(), requests };
+    let KvAnswer::Many(many) = world.run(KvOp::Transaction(transaction)) else { panic!("no replies") };
+    let length = KvReply::integer(VALUE_BYTES_MAX as i64);
+    assert_eq!(many.replies[2 * fit - 2..2 * fit], [length, KvReply::integer(1)]);
+    let error = KvReply::error(KvError::ResultTooLarge);
+    assert_eq!(many.replies[2 * fit..], [error, KvReply::integer(0)]);
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub const EDIT_ELEMENT_BYTES: usize = 64;
 /// Most bytes of the members that a set or sorted set made of others gets, each counted with
 /// [`RESULT_MEMBER_BYTES`] besides: about three million short ones. They are in memory at once.
 pub const RESULT_BYTES_MAX: usize = 256 * MIB;
+/// Most bytes of results that all commands of one log entry make together, counted in the same way.
+pub const ENTRY_RESULT_BYTES_MAX: usize = 2 * RESULT_BYTES_MAX;
 /// What one member of a result costs besides its bytes.
 pub const RESULT_MEMBER_BYTES: usize = 64;
 /// Most fields or members that one command chooses by chance when repeats are wanted.

@@ -27,6 +27,7 @@ pub(super) fn store(staging: &mut Staging, context: &ApplyContext, combine: &Bit
     if operation == BitOperation::Not {
         result.iter_mut().for_each(|byte| *byte = !*byte);
     }
+    staging.make(context, result.len())?;
     let slot = staging.slot(context, &combine.to)?;
     if result.is_empty() {
         staging.remove(context, &slot);

@@ -32,6 +32,7 @@ use crate::reply::{self, Gathered};
 use crate::staging::{Slot, Staging};
 use crate::state::{Outcome, Stop};
 use crate::value::Kind;
+use types::limits::RESULT_MEMBER_BYTES;
 
 /// Where the first element of a new list lies: room for 2^63 pushes at both ends.
 const MIDDLE: u64 = 1 << 63;
@@ -292,6 +293,7 @@ pub(crate) fn store(
     key: &Bytes,
     elements: Vec<Bytes>,
 ) -> Result<(), Stop> {
+    staging.make(context, elements.iter().map(|element| element.len() + RESULT_MEMBER_BYTES).sum())?;
     let mut list = List::replacing(staging, context, key)?;
     for element in elements {
         list.push(staging, context, element, false)?;

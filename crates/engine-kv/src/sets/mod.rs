@@ -219,6 +219,7 @@ fn store(staging: &mut Staging, context: &ApplyContext, op: &StoreCombination) -
             Ok(true)
         })?;
     }
+    staging.make(context, bytes)?;
     let mut set = Edit::replacing(staging, context, &op.to, Kind::Set)?;
     for sub_key in &sub_keys {
         set.put(staging, context, sub_key, part(context));

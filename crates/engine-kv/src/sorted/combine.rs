@@ -80,6 +80,7 @@ pub(super) fn store_range(staging: &mut Staging, context: &ApplyContext, ask: &S
 
 /// Stores members in place of whatever a key holds; without members there is no such key afterwards.
 pub(super) fn store(staging: &mut Staging, context: &ApplyContext, to: &Bytes, result: Held) -> Outcome {
+    staging.make(context, result.bytes)?;
     let mut set = SortedEdit::replacing(staging, context, to)?;
     for (member, score) in result.into_members() {
         set.set(staging, context, &member, None, score);
