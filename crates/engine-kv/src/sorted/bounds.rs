@@ -124,7 +124,7 @@ impl<'a> Edge<'a> {
             Edge::Before(member) => place_of_bits(bits, member),
             // Nothing lies between a member and the same with a zero behind.
             Edge::Behind(member) => place_of_bits(bits, &[member, &[0][..]].concat()),
-            Edge::End => place_of_bits(bits + 1, &[]),
+            Edge::End => place_of_bits(bits.saturating_add(1), &[]),
         }
     }
 
