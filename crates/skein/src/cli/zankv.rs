@@ -99,7 +99,7 @@ impl FromStr for Every {
         if text == "off" {
             return Ok(Self { hours: 0 });
         }
-        let (number, unit) = text.split_at(text.len().saturating_sub(1).min(text.len()));
+        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
         let hours = number.parse::<u64>().ok().filter(|number| (1..=36_500).contains(number));
         let hours = hours.and_then(|number| match unit {
             "d" => Some(24 * number),
