@@ -399,6 +399,9 @@ pub struct ReplicaReport {
     /// Why it was left as it was instead; empty if it was not.
     #[prost(string, tag = "21")]
     pub compaction_left: String,
+    /// Bytes that were hashed for digests since the process began: while one is waited for this rises.
+    #[prost(uint64, tag = "22")]
+    pub hashed: u64,
 }
 
 /// A hash of a replica's live records at a log index.

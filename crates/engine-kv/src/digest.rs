@@ -63,6 +63,7 @@ fn next_collection(dead: &mut RecordIter<'_>) -> Result<Option<u64>, EngineError
 }
 
 fn add(hasher: &mut Xxh3, key: &[u8], value: &[u8]) {
+    engine::pace::worked(key.len() + value.len());
     for part in [key, value] {
         hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part);

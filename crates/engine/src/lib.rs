@@ -14,6 +14,7 @@
 //! Invariant: state, applied position and system records become visible and durable *together*. After a
 //! crash a state machine is at some position that it had passed, never between two.
 
+pub mod pace;
 pub mod records;
 mod state;
 pub mod stubs;

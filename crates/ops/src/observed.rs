@@ -90,6 +90,8 @@ pub struct ReplicaSeen {
     pub bytes: u64,
     /// Why it has stopped, if it has.
     pub detail: String,
+    /// Bytes that it has hashed since its process began.
+    pub hashed: u64,
     /// Its hashes, by log index.
     pub digests: BTreeMap<LogIndex, DigestSeen>,
     /// The operation for which it is being compacted, or 0.
@@ -215,6 +217,7 @@ fn replica_seen(node: NodeId, up: bool, report: &ReplicaReport) -> ReplicaSeen {
         stamp_ms: report.stamp_ms,
         bytes: report.bytes,
         detail: report.detail.clone(),
+        hashed: report.hashed,
         digests: report.digests.iter().map(digest).collect(),
         compacting: report.compacting,
         compacted: report.compacted,

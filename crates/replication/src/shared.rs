@@ -46,6 +46,8 @@ pub struct GroupShared {
     writes: AtomicU64,
     /// Bytes of a state on its way that have arrived.
     received: AtomicU64,
+    /// Bytes that were hashed for digests since the process began.
+    hashed: AtomicU64,
     /// Writes of clients that were applied since the process began.
     write_statistics: WriteStatistics,
     view: Mutex<RaftView>,
@@ -121,6 +123,7 @@ impl GroupShared {
             statistics: Mutex::default(),
             writes: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            hashed: AtomicU64::new(0),
             write_statistics: WriteStatistics::default(),
             view: Mutex::default(),
             compacting: AtomicU64::new(0),
@@ -195,6 +198,7 @@ impl GroupShared {
             0 => {}
             received => report.bytes = received,
         }
+        report.hashed = self.hashed.load(Ordering::Relaxed);
         report.writes = self.writes.load(Ordering::Relaxed);
         report.compacting = self.compacting.load(Ordering::Relaxed);
         let compacted = self.compacted();
@@ -207,6 +211,11 @@ impl GroupShared {
     /// as the size meanwhile.
     pub fn set_received(&self, bytes: u64) {
         self.received.store(bytes, Ordering::Relaxed);
+    }
+
+    /// So many more bytes were hashed for a digest: others see that it goes on.
+    pub fn add_hashed(&self, bytes: u64) {
+        self.hashed.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// How many requests of clients were applied.

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use api::peer::{RaftMessage, SnapshotAck, SnapshotChunk, SnapshotMeta};
 use bytes::Bytes;
-use engine::{SnapshotSink, SnapshotSource, StateMachine};
+use engine::{SnapshotSink, SnapshotSource, StateMachine, pace};
 use env::Moment;
 use types::{GroupId, NodeId, ReplicaId, StateId, limits};
 
@@ -219,6 +219,7 @@ impl Transfers {
                 Ok(()) => {
                     incoming.next += 1;
                     incoming.bytes += chunk.data.len() as u64;
+                    pace::worked(chunk.data.len());
                 }
                 Err(error) => {
                     tracing::warn!(group = chunk.group, %error, "snapshot chunk refused");
@@ -398,6 +399,7 @@ impl Outgoing {
         self.ahead = self.source.next_chunk(limits::SNAPSHOT_CHUNK_BYTES)?;
         let finish = if self.ahead.is_none() { self.finish.take() } else { None };
         let checksum = crc32c::crc32c(&data);
+        pace::worked(data.len());
         self.window.push_back(SnapshotChunk {
             group: group.get(),
             from: self.from,

@@ -25,6 +25,10 @@ use wal::MemoryLog;
 const GROUP: GroupId = GroupId(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Bytes that each state says it has hashed, and in what steps.
+const HASHED: usize = 12 << 20;
+const STEP: usize = 128 << 10;
+
 /// The memory engine, but hashing a state takes until somebody lets it go on.
 struct SlowDigests {
     inner: MemoryEngine,
@@ -101,6 +105,7 @@ impl StateMachine for SlowState {
         let (work, go_on) = (self.inner.digest(at)?, self.go_on.clone());
         Ok(Box::new(move || {
             let _ = go_on.lock().unwrap().recv();
+            (0..HASHED / STEP).for_each(|_| engine::pace::worked(STEP));
             work()
         }))
     }
@@ -145,8 +150,8 @@ impl Outbox for Words {
     }
 }
 
-#[test]
-fn a_digest_that_takes_long_holds_up_no_snapshot() {
+/// A store with one group of one replica, and what lets its digests go on.
+fn store() -> (Store, mpsc::Receiver<Word>, mpsc::Sender<()>) {
     let (say, words) = mpsc::channel();
     let (let_go_on, go_on) = mpsc::channel();
     let engine = SlowDigests { inner: MemoryEngine::new(), go_on: Arc::new(Mutex::new(go_on)) };
@@ -164,19 +169,50 @@ fn a_digest_that_takes_long_holds_up_no_snapshot() {
         founding: Membership { epoch: 1, members },
     };
     store.create(&new).unwrap();
+    (store, words, let_go_on)
+}
 
-    let index = loop {
+/// Asks for a digest, and returns the place of its entry.
+fn digest(store: &Store, words: &mpsc::Receiver<Word>) -> LogIndex {
+    loop {
         let request = Request { kind: RequestKind::Digest as i32, generation: 1, ..Default::default() };
         assert!(store.input(GROUP, Input::Propose { group: GROUP, token: Token(1), request }));
         match words.recv_timeout(PATIENCE).unwrap() {
             Word::Answer(Answer::Done(index)) => {
-                break LogIndex(u64::from_be_bytes(index[..].try_into().unwrap()));
+                return LogIndex(u64::from_be_bytes(index[..].try_into().unwrap()));
             }
             // It is about to lead.
             Word::Answer(_) => {}
             other => panic!("{other:?}"),
         }
-    };
+    }
+}
+
+#[test]
+fn hashing_keeps_to_the_rate_of_moves_and_says_how_far_it_is() {
+    let (store, words, let_go_on) = store();
+    let rate = 40 << 20;
+    store.limit_snapshots(rate as u64);
+    let begun = std::time::Instant::now();
+    let index = digest(&store, &words);
+    let_go_on.send(()).unwrap();
+    let shared = store.shared(GROUP).unwrap();
+    while shared.digest(index).is_none() {
+        assert!(begun.elapsed() < PATIENCE, "no digest");
+        std::thread::yield_now();
+    }
+    // What a pause may have saved goes at once.
+    let saved = Duration::from_millis(100);
+    let needed = Duration::from_secs_f64(HASHED as f64 / rate as f64) - saved;
+    assert!(begun.elapsed() >= needed, "{:?}, at least {needed:?}", begun.elapsed());
+    assert_eq!(shared.report().hashed, HASHED as u64);
+    store.stop().unwrap();
+}
+
+#[test]
+fn a_digest_that_takes_long_holds_up_no_snapshot() {
+    let (store, words, let_go_on) = store();
+    let index = digest(&store, &words);
     // The state is taken hold of and is being hashed. A chunk for nobody here is refused at once.
     store.chunk(NodeId(2), SnapshotChunk { group: 7, from: 2, to: 3, transfer: 9, ..Default::default() });
     match words.recv_timeout(PATIENCE).expect("the bulk thread is free") {

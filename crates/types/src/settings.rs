@@ -98,7 +98,7 @@ pub const MOVES_PER_NODE: Setting = Setting {
 pub const MOVE_BYTES_PER_SECOND: Setting = Setting {
     name: "move_bytes_per_second",
     kind: Kind::Integer { default: 0, min: 0, max: 1024 * 1024 * MIB, unit: "bytes" },
-    about: "a node sends snapshots no faster than this; 0: as fast as it can",
+    about: "a node sends snapshots, and hashes states for evidence, no faster than this; 0: as fast as it can",
 };
 /// When automation trusts its eyes no more.
 pub const AUTOMATION_STOPS_AT: Setting = Setting {

@@ -104,11 +104,15 @@ impl Memory {
         self.digests.get(&operation).map(|digest| digest.index)
     }
 
-    /// Whether a digest has been waited for so long that another one should be asked for.
-    pub(crate) fn digest_is_stale(&self, operation: u64, now: u64) -> bool {
-        self.digests.get(&operation).is_some_and(|digest| {
+    /// Whether a digest has been waited for so long, without anything being hashed, that another one should be asked
+    /// for.
+    pub(crate) fn digest_is_stale(&self, operation: &OperationRecord, now: u64) -> bool {
+        let waiting = self.waiting.get(&operation.id).filter(|waiting| waiting.step == operation.step);
+        let still_ms = waiting.map_or(0, |waiting| waiting.at_pace_ms);
+        self.digests.get(&operation.id).is_some_and(|digest| {
             let doublings = digest.tries.saturating_sub(1).min(10);
-            now.abs_diff(digest.since_ms) >= DIGEST_MS << doublings
+            let limit = DIGEST_MS << doublings;
+            now.abs_diff(digest.since_ms) >= limit && still_ms >= limit
         })
     }
 
@@ -169,5 +173,27 @@ impl Memory {
         self.waiting.retain(|id, _| is_active(*id));
         self.written.retain(|id, _| is_active(*id));
         self.cut.retain(|id, _| is_active(*id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_not_asked_for_again_while_something_is_hashed() {
+        let mut memory = Memory::default();
+        let operation = OperationRecord { id: 7, ..Default::default() };
+        let wait = |progress| Wait { why: String::new(), node: None, pace: Pace::Working(progress) };
+        memory.digest_began(OperationId(7), LogIndex(5), 0);
+        for second in 0..100 {
+            memory.waits(&operation, &wait(second), second * 1000);
+            assert!(!memory.digest_is_stale(&operation, second * 1000));
+        }
+        // Its entry was lost, or whoever hashed has died.
+        for second in 100..130 {
+            memory.waits(&operation, &wait(99), second * 1000);
+        }
+        assert!(memory.digest_is_stale(&operation, 130_000));
     }
 }

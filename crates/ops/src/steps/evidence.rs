@@ -36,12 +36,14 @@ pub(super) fn look(doing: &Doing<'_>, partition: &PartitionRecord) -> Look {
     if let Some(node) = missing {
         let wait = if sight.is_up(node) {
             let why = format!("node {node} is hashing its replica of {name}");
-            Wait { why, node: Some(node), pace: Pace::Working(index.get()) }
+            let replicas = sight.seen(partition.group).into_iter().flat_map(|seen| seen.replicas.values());
+            let hashed: u64 = replicas.map(|seen| seen.hashed).sum();
+            Wait { why, node: Some(node), pace: Pace::Working(index.get().wrapping_add(hashed)) }
         } else {
             Wait::blocked(sight.how_is(node), Some(node))
         };
         // Its entry may have been lost with its leader.
-        let stale = doing.memory.digest_is_stale(doing.operation.id, sight.observed.wall_ms);
+        let stale = doing.memory.digest_is_stale(doing.operation, sight.observed.wall_ms);
         return if stale { ask(doing, partition, wait) } else { Look::waits(wait) };
     }
     let equal = digests.windows(2).all(|pair| pair[0].hash == pair[1].hash);

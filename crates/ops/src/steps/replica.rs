@@ -123,7 +123,8 @@ pub(super) fn enter_offline(doing: &Doing<'_>, partition: &PartitionRecord) -> R
         return Ok(Vec::new());
     };
     may_go(doing, partition, replica)?;
-    let led = matches!(doing.kind, OperationKind::ChangeLeader(_));
+    let led =
+        matches!(doing.kind, OperationKind::ChangeLeader(_)) || doing.operation.led_before == replica.id;
     let (group, replica) = (partition.group, replica.id);
     Ok(vec![Edit::SetOffline(SetOffline { group, replica, offline: true, led })])
 }

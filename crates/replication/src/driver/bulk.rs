@@ -32,6 +32,7 @@ struct BulkThread<'a> {
 }
 
 pub(super) fn run_bulk(core: &Core, seed: u64) {
+    engine::pace::set(|_| std::thread::yield_now());
     let mut thread = BulkThread { core, transfers: Transfers::new(seed) };
     let mut commands = Vec::new();
     loop {

@@ -55,6 +55,11 @@ impl<T> Queue<T> {
         true
     }
 
+    /// Whether there will be no more items.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// No more items: the consumer gets what is there, and then `None`.
     pub fn close(&self) {
         let mut inner = self.lock();

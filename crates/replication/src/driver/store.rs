@@ -91,6 +91,10 @@ pub(super) struct Core {
     pub(super) applies: Vec<Queue<ApplyCommand>>,
     pub(super) bulk: Queue<BulkCommand>,
     pub(super) digests: Queue<DigestCommand>,
+    /// The group whose state is hashed, or was last.
+    pub(super) hashing: Mutex<Option<Arc<GroupShared>>>,
+    /// Bytes per second that moves may read and send; 0 without a limit.
+    pub(super) move_rate: AtomicU64,
     pub(super) compactions: Queue<CompactCommand>,
     pub(super) flush: Queue<()>,
     pub(super) shared: RwLock<BTreeMap<GroupId, Arc<GroupShared>>>,
@@ -130,6 +134,8 @@ impl Store {
             applies: (0..options.appliers.max(1)).map(|_| Queue::new()).collect(),
             bulk: Queue::new(),
             digests: Queue::new(),
+            hashing: Mutex::default(),
+            move_rate: AtomicU64::new(0),
             compactions: Queue::new(),
             flush: Queue::new(),
             shared: RwLock::default(),
@@ -201,8 +207,10 @@ impl Store {
         let _ = self.core.bulk.try_push(BulkCommand::Ack(from, ack), limits::FRAMES_WAITING_MAX);
     }
 
-    /// Sends snapshots at no more than this many bytes per second from now on, all together; 0 is no limit.
+    /// Sends snapshots at no more than this many bytes per second from now on, all together, and hashes states at no
+    /// more; 0 is no limit.
     pub fn limit_snapshots(&self, bytes_per_second: u64) {
+        self.core.move_rate.store(bytes_per_second, Ordering::Relaxed);
         self.core.bulk.push(BulkCommand::Rate(bytes_per_second));
     }
 

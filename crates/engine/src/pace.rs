@@ -1,0 +1,55 @@
+//! The pace of long work: whoever goes through a whole state says how far it is, and its thread may rest.
+//!
+//! What takes minutes on a thread of its own competes with the threads that serve. The kernel lets a thread of the lowest
+//! priority run on for milliseconds before one that has just woken gets its turn, and a write wakes a dozen threads
+//! one after another. So long work offers to make room every few dozen microseconds. What is made of the offer is
+//! for the thread to decide; without a pace there is none.
+
+use std::cell::{Cell, RefCell};
+
+/// After so many bytes of work the thread's pace is asked.
+const STEP_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    static WORKED: Cell<usize> = const { Cell::new(0) };
+    static PACE: RefCell<Option<Box<dyn FnMut(usize)>>> = const { RefCell::new(None) };
+}
+
+/// From now on `pace` hears of the work on this thread, every few dozen KiB of it, and may rest before it returns.
+pub fn set(pace: impl FnMut(usize) + 'static) {
+    PACE.set(Some(Box::new(pace)));
+}
+
+/// So many more bytes have been worked on.
+pub fn worked(bytes: usize) {
+    let worked = WORKED.get() + bytes;
+    if worked < STEP_BYTES {
+        WORKED.set(worked);
+        return;
+    }
+    WORKED.set(0);
+    PACE.with_borrow_mut(|pace| {
+        if let Some(pace) = pace {
+            pace(worked);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::rc::Rc;
+
+    #[test]
+    fn a_pace_hears_of_all_work_in_steps() {
+        worked(10 * STEP_BYTES);
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        let told = heard.clone();
+        set(move |bytes| told.borrow_mut().push(bytes));
+        for _ in 0..20 {
+            worked(STEP_BYTES / 8);
+        }
+        worked(3 * STEP_BYTES);
+        assert_eq!(*heard.borrow(), [STEP_BYTES, STEP_BYTES, STEP_BYTES / 2 + 3 * STEP_BYTES]);
+    }
+}
