@@ -68,6 +68,11 @@ pub fn largest_memory_mib(cluster: &Cluster) -> Result<f64> {
     Ok(largest)
 }
 
+/// Processor time of a process, user and system, in seconds.
+pub fn processor_seconds(pid: u32) -> Result<f64> {
+    Ok(processor_ticks(pid)? / TICKS_PER_SECOND)
+}
+
 /// Processor time of a process, user and system, in clock ticks.
 fn processor_ticks(pid: u32) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;

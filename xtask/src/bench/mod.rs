@@ -3,6 +3,7 @@
 //! Every figure starts what it measures, in a temporary directory and on free ports, and stops it again.
 //! Bars are floors that the project set for itself. Nothing here is a test: a busy machine measures low.
 
+mod backup;
 mod decommission;
 mod failover;
 mod figure;
@@ -45,9 +46,9 @@ pub struct Options {
     /// Kills of a leader
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     kills: u32,
-    /// Data that operations move; less is a quick look, and no figure
-    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=65_536))]
-    size: u64,
+    /// Data that operations move [default: 1024] or backups hold [default: 2048]; less is a quick look, and no figure
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    size: Option<u64>,
     /// Measure this program instead of a release build of the repository
     #[arg(long, value_name = "FILE")]
     skein: Option<PathBuf>,
@@ -88,6 +89,8 @@ enum Which {
     Decommission,
     /// All nodes killed and started again
     Restart,
+    /// A backup, with and without load, its restore, and its drill
+    Backup,
 }
 
 /// What every figure is given.
@@ -96,7 +99,7 @@ struct Bench {
     skein: PathBuf,
     seconds: u32,
     kills: u32,
-    /// MiB of values that operations move.
+    /// MiB of values that operations move, or backups hold.
     size_mib: u64,
 }
 
@@ -105,11 +108,11 @@ struct Bench {
 /// # Errors
 /// Something that is measured does not start or does not answer.
 pub fn run(options: &Options) -> Result<()> {
-    let bench = Bench {
+    let mut bench = Bench {
         skein: options.skein.clone().map_or_else(release_build, Ok)?,
         seconds: options.seconds,
         kills: options.kills,
-        size_mib: options.size,
+        size_mib: 0,
     };
     let wanted = |wish| match wish {
         Which::Kv if options.types => false,
@@ -117,7 +120,14 @@ pub fn run(options: &Options) -> Result<()> {
         _ => options.figures.contains(&wish),
     };
     let (mut figures, mut failed): (Vec<Figure>, u32) = (Vec::new(), 0);
-    for (subject, measures) in [(Which::Kv, KV), (Which::Types, TYPES), (Which::Ops, OPS)] {
+    let subjects = [
+        (Which::Kv, KV, OPS_MIB),
+        (Which::Types, TYPES, OPS_MIB),
+        (Which::Ops, OPS, OPS_MIB),
+        (Which::Backup, BACKUP, BACKUP_MIB),
+    ];
+    for (subject, measures, mib) in subjects {
+        bench.size_mib = options.size.unwrap_or(mib);
         for (which, name, measure) in measures {
             if wanted(subject) || wanted(*which) {
                 eprintln!("measuring: {name}");
@@ -136,6 +146,11 @@ pub fn run(options: &Options) -> Result<()> {
     ensure!(failed == 0, "{failed} figures could not be measured");
     Ok(())
 }
+
+/// MiB that operations move when nothing else is asked for.
+const OPS_MIB: u64 = 1024;
+/// MiB that a backup holds when nothing else is asked for.
+const BACKUP_MIB: u64 = 2048;
 
 /// Builds the repository's program.
 fn release_build() -> Result<PathBuf> {
@@ -167,3 +182,5 @@ const OPS: &[Measure] = &[
     (Which::Decommission, "a node taken away", decommission::measure),
     (Which::Restart, "all nodes killed and started again", restart::measure),
 ];
+
+const BACKUP: &[Measure] = &[(Which::Backup, "backup, restore and drill", backup::measure)];

@@ -237,14 +237,17 @@ impl Worker {
         let first = if shared.in_order { shared.next_key.fetch_add(commands, Ordering::Relaxed) } else { 0 };
         let random = &mut self.random;
         let Some(connection) = &mut self.seats[index].connection else { return };
-        let mut word = Vec::new();
+        let (mut word, mut value) = (Vec::new(), shared.value.clone().into_bytes());
         connection.begin(now, |output, batch| {
             for i in 0..commands {
                 let dice = next_random(random);
                 let key = if shared.in_order { (first + i) % shared.keys } else { dice % shared.keys };
                 if let Some(pattern) = &shared.pattern {
                     let other = next_random(random) % shared.keys;
-                    let filling = Filling { number: key, other, value: shared.value.as_bytes() };
+                    if shared.incompressible {
+                        scramble(&mut value, random);
+                    }
+                    let filling = Filling { number: key, other, value: &value };
                     pattern.append(&filling, &mut word, output);
                     // What it does is not known here: without an answer, nobody knows.
                     batch.push(Sent::Write);
@@ -374,9 +377,14 @@ impl Template {
     /// Makes the value of the command that was appended last a random one.
     fn scramble_last(&self, output: &mut [u8], random: &mut u64) {
         let end = output.len() - VALUE_END.len();
-        for bytes in output[end - self.value_bytes..end].chunks_mut(size_of::<u64>()) {
-            bytes.copy_from_slice(&next_random(random).to_le_bytes()[..bytes.len()]);
-        }
+        scramble(&mut output[end - self.value_bytes..end], random);
+    }
+}
+
+/// Makes bytes random ones.
+fn scramble(value: &mut [u8], random: &mut u64) {
+    for bytes in value.chunks_mut(size_of::<u64>()) {
+        bytes.copy_from_slice(&next_random(random).to_le_bytes()[..bytes.len()]);
     }
 }
 
