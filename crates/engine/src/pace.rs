@@ -10,9 +10,12 @@ use std::cell::{Cell, RefCell};
 /// After so many bytes of work the thread's pace is asked.
 const STEP_BYTES: usize = 64 * 1024;
 
+/// What hears how many bytes were worked on, and may rest.
+type Listener = Box<dyn FnMut(usize)>;
+
 thread_local! {
     static WORKED: Cell<usize> = const { Cell::new(0) };
-    static PACE: RefCell<Option<Box<dyn FnMut(usize)>>> = const { RefCell::new(None) };
+    static PACE: RefCell<Option<Listener>> = const { RefCell::new(None) };
 }
 
 /// From now on `pace` hears of the work on this thread, every few dozen KiB of it, and may rest before it returns.
