@@ -9,7 +9,7 @@ use std::rc::Rc;
 use api::kv::KvRequest;
 use common::commands::{Command, parse};
 use common::{Disk, Memory, context, engine};
-use engine::{Applied, Engine};
+use engine::Applied;
 use prost::Message;
 use types::{Hlc, LogIndex, StateId, Term};
 

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use api::kv::{KvOp, KvReply, KvRequest};
+use api::kv::{Keys, KvAnswer, KvOp, KvReply, KvRequest, Scan};
 use bytes::{Bytes, BytesMut};
 use engine::records::MemoryRecordStore;
-use engine::{Applied, ApplyContext, Engine, Reader, StateMachine};
+use engine::{Applied, ApplyContext, Digest, Engine, Reader, StateMachine};
 use engine_kv::KvEngine;
 use prost::Message;
 use proto_redis::blocking::{self, Block};
@@ -23,14 +23,16 @@ use proto_redis::{
 use types::hash::HashRule;
 use types::{Fault, Hlc, LogIndex, StateId, Term};
 
-/// Milliseconds since 1970.
-const NOW: i64 = 1_700_000_000_000;
+/// Milliseconds since 1970, when a server starts.
+pub const NOW: i64 = 1_700_000_000_000;
 
 /// One connection to an empty server.
 pub struct Direct {
     session: Session,
     decoder: Decoder,
     partitions: Vec<Partition>,
+    /// Milliseconds since 1970.
+    now: u64,
 }
 
 impl Direct {
@@ -38,7 +40,8 @@ impl Direct {
         Self {
             session: Session::new(1, password.map(|password| password.as_bytes().into())),
             decoder: Decoder::new(),
-            partitions: (0..partitions).map(Partition::new).collect(),
+            partitions: (0..partitions).map(|_| Partition::new()).collect(),
+            now: NOW as u64,
         }
     }
 
@@ -154,7 +157,7 @@ impl Direct {
             Question::Info(sections) => info::render(&InfoFacts::default(), &sections),
             Question::ConfigGet(patterns) => config::get(&patterns, &LiveConfig::default()),
             Question::ConfigSet(_) | Question::ResetStatistics => Reply::OK,
-            Question::Time => client::time_reply(NOW as u64 * 1000),
+            Question::Time => client::time_reply(self.now * 1000),
             Question::Wait { .. } => Reply::Integer(0),
             Question::SlowLog(question) => SlowLog::default().answer(question),
             Question::ClientInfo => client::info_reply(&clients[0]),
@@ -169,42 +172,110 @@ impl Direct {
 
     /// The engine's reply.
     fn ask(&mut self, partition: u32, op: KvOp) -> Result<KvReply, Fault> {
-        Ok(self.partitions[partition as usize].answer(op))
+        Ok(self.partitions[partition as usize].answer(op, self.now))
+    }
+}
+
+#[allow(dead_code, reason = "what happens to a server besides commands is not everybody's matter")]
+impl Direct {
+    /// Time goes on.
+    pub fn pass(&mut self, millis: u64) {
+        self.now += millis;
+    }
+
+    /// Every partition is closed and opened again.
+    pub fn reopen(&mut self) {
+        for partition in &mut self.partitions {
+            partition.reopen();
+        }
+    }
+
+    /// Every partition goes on as the copy of its snapshot that another engine makes, from chunks of about so many
+    /// bytes. The copy's digest is the same.
+    pub fn transfer(&mut self, chunk_bytes: usize) {
+        for partition in &mut self.partitions {
+            partition.transfer(chunk_bytes, self.now);
+        }
+    }
+
+    /// Removes what has expired, as a leader does it.
+    pub fn sweep(&mut self) {
+        for partition in &mut self.partitions {
+            partition.sweep(self.now);
+        }
     }
 }
 
 /// One partition: a state of the engine over a store in memory.
 struct Partition {
-    state: Box<dyn StateMachine>,
+    store: MemoryRecordStore,
+    id: StateId,
+    state: Option<Box<dyn StateMachine>>,
     reader: Arc<dyn Reader>,
     index: u64,
 }
 
 impl Partition {
-    fn new(number: u32) -> Self {
-        let engine = KvEngine::new(Arc::new(MemoryRecordStore::new()));
-        let state = engine.create(StateId(u64::from(number) + 1)).unwrap();
+    fn new() -> Self {
+        let (store, id) = (MemoryRecordStore::new(), StateId(1));
+        let state = KvEngine::new(Arc::new(store.clone())).create(id).unwrap();
         let reader = state.reader();
-        Self { state, reader, index: 0 }
+        Self { store, id, state: Some(state), reader, index: 0 }
     }
 
     /// A write is an entry of its own; time stands still all the same.
-    fn answer(&mut self, op: KvOp) -> KvReply {
+    fn answer(&mut self, op: KvOp, now: u64) -> KvReply {
         let is_write = op.is_write();
         let request = KvRequest::new(op).encode_to_vec();
         let reply = if is_write {
             self.index += 1;
             // The stamps of entries differ, within the millisecond.
-            let hlc = Hlc(Hlc::from_millis(NOW as u64).0 + self.index);
+            let hlc = Hlc(Hlc::from_millis(now).0 + self.index);
             let index = LogIndex(self.index);
             let seed = self.index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let context = ApplyContext { hlc, seed, apply_version: 1, index, wants_changes: false };
-            let reply = self.state.stage(&context, &request).unwrap();
-            self.state.commit(Applied { index, term: Term(1) }, &[]).unwrap();
+            let state = self.state.as_mut().unwrap();
+            let reply = state.stage(&context, &request).unwrap();
+            state.commit(Applied { index, term: Term(1) }, &[]).unwrap();
             reply
         } else {
-            self.reader.read(&request, Hlc::from_millis(NOW as u64)).unwrap()
+            self.reader.read(&request, Hlc::from_millis(now)).unwrap()
         };
         KvReply::decode(reply).unwrap()
+    }
+
+    fn run_as(&mut self, state: Box<dyn StateMachine>) {
+        self.reader = state.reader();
+        self.state = Some(state);
+    }
+
+    fn reopen(&mut self) {
+        self.state = None;
+        let engine = KvEngine::new(Arc::new(self.store.clone()));
+        self.run_as(engine.open(self.id).unwrap());
+    }
+
+    fn transfer(&mut self, chunk_bytes: usize, now: u64) {
+        let before = self.digest(now);
+        let mut source = self.state.as_mut().unwrap().snapshot().unwrap();
+        let (store, id) = (MemoryRecordStore::new(), self.id.next());
+        let mut sink = KvEngine::new(Arc::new(store.clone())).ingest(id).unwrap();
+        while let Some(chunk) = source.next_chunk(chunk_bytes).unwrap() {
+            sink.write(&chunk).unwrap();
+        }
+        (self.store, self.id) = (store, id);
+        self.run_as(sink.finish().unwrap());
+        assert_eq!(self.digest(now), before, "a copy differs");
+    }
+
+    fn digest(&self, now: u64) -> Digest {
+        (self.state.as_ref().unwrap().digest(Hlc::from_millis(now)).unwrap())().unwrap()
+    }
+
+    fn sweep(&mut self, now: u64) {
+        let ask = Scan { expired: true, count: 10_000, ..Scan::default() };
+        if let Some(KvAnswer::Page(page)) = self.answer(KvOp::Scan(ask), now).answer {
+            self.answer(KvOp::RemoveExpired(Keys { keys: page.keys }), now);
+        }
     }
 }

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod direct;
+mod model;
+mod modelled;
 mod random;
 mod redis;
 

@@ -15,10 +15,12 @@ mod bits;
 mod geo;
 mod hashes;
 mod keys;
+mod large;
 mod lists;
 mod sets;
 mod sorted;
 mod strings;
+mod transactions;
 
 use std::fmt::Write as _;
 
@@ -56,10 +58,10 @@ fn random_commands_are_answered_like_redis() {
     let seeds = std::env::var("SKEIN_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());
     let mut redis = server.connect();
     for seed in 0..seeds {
-        let mut chance = Chance(seed);
+        let mut chance = Chance::new(seed);
         let lines: Vec<_> = (0..COMMANDS).map(|_| any_command(&mut chance)).collect();
         if difference(&mut redis, &lines, seed).is_some() {
-            let few = shrink(&mut redis, lines, seed);
+            let few = fewest(lines, |lines| difference(&mut redis, lines, seed).is_some());
             let what = difference(&mut redis, &few, seed).unwrap();
             panic!("seed {seed}\n{what}");
         }
@@ -67,10 +69,13 @@ fn random_commands_are_answered_like_redis() {
 }
 
 /// A command of some family.
-fn any_command(chance: &mut Chance) -> String {
+pub fn any_command(chance: &mut Chance) -> String {
     let (_, generator) = *chance.pick(FAMILIES);
     generator(chance)
 }
+
+pub use large::command as large;
+pub use transactions::command as transaction;
 
 /// Runs commands on both sides up to the first difference, and tells how it came to it.
 fn difference(redis: &mut Connection, lines: &[String], seed: u64) -> Option<String> {
@@ -94,15 +99,15 @@ fn difference(redis: &mut Connection, lines: &[String], seed: u64) -> Option<Str
     None
 }
 
-/// Leaves commands out, more at once in the beginning, as long as a difference stays.
-fn shrink(redis: &mut Connection, mut lines: Vec<String>, seed: u64) -> Vec<String> {
+/// Leaves lines out, more at once in the beginning, as long as it still fails.
+pub fn fewest(mut lines: Vec<String>, mut fails: impl FnMut(&[String]) -> bool) -> Vec<String> {
     let mut piece = lines.len() / 2;
     while piece > 0 {
         let mut start = 0;
         while start < lines.len() {
             let end = (start + piece).min(lines.len());
             let fewer = [&lines[..start], &lines[end..]].concat();
-            if difference(redis, &fewer, seed).is_some() {
+            if fails(&fewer) {
                 lines = fewer;
             } else {
                 start = end;
@@ -114,12 +119,12 @@ fn shrink(redis: &mut Connection, mut lines: Vec<String>, seed: u64) -> Vec<Stri
 }
 
 /// The words of a command as one types it.
-fn words(line: &str) -> Vec<Vec<u8>> {
+pub fn words(line: &str) -> Vec<Vec<u8>> {
     corpus::read(&format!("> {line}\n")).unwrap().remove(0).args
 }
 
 /// What of a reply must be equal on both sides.
-fn comparable(words: &[Vec<u8>], reply: Reply) -> Reply {
+pub fn comparable(words: &[Vec<u8>], reply: Reply) -> Reply {
     if reply.is_error() {
         return reply;
     }
@@ -155,7 +160,7 @@ fn without_signed_zero(reply: Reply) -> Reply {
 }
 
 /// Elements that follow each other in groups, such as fields and values, in an order of their own.
-fn sorted(reply: Reply, group: usize) -> Reply {
+pub fn sorted(reply: Reply, group: usize) -> Reply {
     let by_text = |items: Vec<Reply>| {
         let mut groups: Vec<_> = items.chunks(group).map(<[Reply]>::to_vec).collect();
         groups.sort_by_cached_key(|group| group.iter().map(corpus::render).collect::<Vec<_>>());
@@ -197,6 +202,11 @@ fn without_content(reply: Reply) -> Reply {
 pub struct Chance(u64);
 
 impl Chance {
+    /// The source of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Any number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
