@@ -28,6 +28,7 @@ use engine::{
     SnapshotSource, StateMachine, Statistics, SystemChange, SystemRecord,
 };
 use prost::Message;
+use types::limits::{STAGED_BYTES_MAX, STAGED_RECORD_BYTES};
 use types::{ErrorCode, Fault, Hlc, LogIndex, StateId, Term};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -97,6 +98,7 @@ impl CatalogEngine {
         Ok(CatalogMachine {
             records,
             staged: Vec::new(),
+            staged_bytes: 0,
             changes: Vec::new(),
             working: catalog,
             applied,
@@ -155,6 +157,8 @@ pub(crate) struct CatalogMachine {
     /// The last commit and everything staged since.
     working: Arc<Catalog>,
     staged: Vec<RecordChange>,
+    /// Bytes of the requests since the last commit, and what is about each record that they change.
+    staged_bytes: usize,
     /// Of the staged requests that want them.
     changes: Vec<Change>,
     applied: Applied,
@@ -193,11 +197,13 @@ impl StateMachine for CatalogMachine {
         if context.wants_changes {
             self.changes.extend(changes.iter().map(|change| published(context.hlc, change)));
         }
+        self.staged_bytes += request.len() + changes.len() * STAGED_RECORD_BYTES;
         self.staged.extend(changes);
         Ok(reply.encode_to_vec().into())
     }
 
     fn commit(&mut self, applied: Applied, system: &[SystemChange]) -> Result<Vec<Change>, EngineError> {
+        self.staged_bytes = 0;
         let mut batch = Batch::default();
         for change in system {
             batch.writes.push((tagged(SYSTEM, &change.name), change.value.clone()));
@@ -218,6 +224,10 @@ impl StateMachine for CatalogMachine {
         self.committed.offer(Arc::clone(&self.working));
         self.shown.offer_own(Arc::clone(&self.working));
         Ok(std::mem::take(&mut self.changes))
+    }
+
+    fn is_full(&self) -> bool {
+        self.staged_bytes > STAGED_BYTES_MAX
     }
 
     fn reader(&self) -> Arc<dyn Reader> {

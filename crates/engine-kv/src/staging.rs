@@ -16,7 +16,7 @@ use crate::layout::{self, EPOCH_END, Facts};
 use crate::look::{LazyView, Look, RecordsInOrder, merged};
 use crate::state::Stop;
 use crate::value::{Header, Kind, Stored};
-use types::limits::ENTRY_RESULT_BYTES_MAX;
+use types::limits::{ENTRY_RESULT_BYTES_MAX, STAGED_RECORD_BYTES};
 use types::{Hlc, LogIndex};
 
 /// Staged writes of one state.
@@ -30,6 +30,8 @@ pub(crate) struct Staging {
     pub(crate) facts: Facts,
     writes: BTreeMap<Bytes, Option<Bytes>>,
     changes: Vec<Change>,
+    /// What writes and changes hold in memory, about. What replaces another write counts besides it.
+    bytes: usize,
     /// Whether somebody waits for elements.
     listening: bool,
     /// Keys whose collections have elements that somebody may wait for.
@@ -64,6 +66,7 @@ impl Staging {
             facts,
             writes: BTreeMap::new(),
             changes: Vec::new(),
+            bytes: 0,
             listening: false,
             filled: BTreeSet::new(),
             made: (LogIndex(0), 0),
@@ -115,7 +118,7 @@ impl Staging {
         }
         let bytes = header.encode(body);
         self.record_change(context, &slot.key, Some(&bytes));
-        self.writes.insert(slot.record_key.clone(), Some(bytes));
+        self.write(slot.record_key.clone(), Some(bytes));
     }
 
     /// Removes what the slot holds; nothing if it is empty.
@@ -132,7 +135,7 @@ impl Staging {
         self.facts.records = self.facts.records.saturating_sub(1);
         self.move_deadline(slot, None);
         self.record_change(context, &slot.key, None);
-        self.writes.insert(slot.record_key.clone(), None);
+        self.write(slot.record_key.clone(), None);
     }
 
     /// Stages a part of a collection, or its removal.
@@ -146,9 +149,14 @@ impl Staging {
     ) {
         if context.wants_changes {
             let sub_key = Bytes::copy_from_slice(sub_key);
-            self.changes.push(Change { hlc: context.hlc, key: key.clone(), sub_key, value: value.clone() });
+            self.change(Change { hlc: context.hlc, key: key.clone(), sub_key, value: value.clone() });
         }
-        self.writes.insert(record_key, value);
+        self.write(record_key, value);
+    }
+
+    /// About how many bytes are staged.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The value of a record that can only have been staged.
@@ -218,8 +226,20 @@ impl Staging {
     /// Ends the staging: the batch of its writes, and the changes.
     pub(crate) fn take(&mut self) -> (Batch, Vec<Change>) {
         self.view.forget();
+        self.bytes = 0;
         let writes = std::mem::take(&mut self.writes).into_iter().collect();
         (Batch { writes }, std::mem::take(&mut self.changes))
+    }
+
+    fn write(&mut self, record_key: Bytes, value: Option<Bytes>) {
+        self.bytes += record_key.len() + value.as_ref().map_or(0, Bytes::len) + STAGED_RECORD_BYTES;
+        self.writes.insert(record_key, value);
+    }
+
+    fn change(&mut self, change: Change) {
+        // The bytes are those of the write.
+        self.bytes += change.sub_key.len() + STAGED_RECORD_BYTES;
+        self.changes.push(change);
     }
 
     /// Notes the collection that a slot holds as dead, unless it is the one that stays.
@@ -227,7 +247,7 @@ impl Staging {
         let held = slot.found.as_ref().and_then(|stored| stored.header.collection);
         if let Some(number) = held.filter(|_| held != stays) {
             self.has_new_dead = true;
-            self.writes.insert(layout::dead_key(self.facts.epoch, number), Some(Bytes::new()));
+            self.write(layout::dead_key(self.facts.epoch, number), Some(Bytes::new()));
         }
     }
 
@@ -239,16 +259,16 @@ impl Staging {
         let index_key = |deadline| layout::expiry_key(self.facts.epoch, deadline, &slot.key);
         let (before, after) = (before.map(index_key), after.map(index_key));
         if let Some(key) = before {
-            self.writes.insert(key, None);
+            self.write(key, None);
         }
         if let Some(key) = after {
-            self.writes.insert(key, Some(Bytes::new()));
+            self.write(key, Some(Bytes::new()));
         }
     }
 
     fn record_change(&mut self, context: &ApplyContext, key: &Bytes, value: Option<&Bytes>) {
         if context.wants_changes {
-            self.changes.push(Change {
+            self.change(Change {
                 hlc: context.hlc,
                 key: key.clone(),
                 sub_key: Bytes::new(),

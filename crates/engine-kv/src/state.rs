@@ -11,7 +11,7 @@ use engine::{
     Statistics, SystemChange, SystemRecord,
 };
 use prost::Message;
-use types::limits::KEY_BYTES_MAX;
+use types::limits::{KEY_BYTES_MAX, STAGED_BYTES_MAX};
 use types::{Hlc, LogIndex};
 
 use crate::export::KvHeld;
@@ -135,6 +135,10 @@ impl StateMachine for KvState {
         self.staging.facts = facts;
         self.shared.applied.store(applied.index.get(), Ordering::Release);
         Ok(changes)
+    }
+
+    fn is_full(&self) -> bool {
+        self.staging.bytes() > STAGED_BYTES_MAX
     }
 
     fn listen(&mut self, on: bool) {

@@ -51,6 +51,10 @@ impl<D: Disk> Subject for Kv<D> {
         value.map_or(KvReply::nil(), |value| KvReply::value(value.to_string())).encode_to_vec().into()
     }
 
+    fn put_large(&self, key: u32, bytes: usize) -> Bytes {
+        request(KvOp::Set(Set { key: name(key), value: vec![b'v'; bytes].into(), ..Set::default() }))
+    }
+
     fn change_key(&self, key: u32) -> Bytes {
         name(key)
     }

@@ -169,6 +169,11 @@ pub trait StateMachine: Send {
     /// changes of requests whose context wanted them.
     fn commit(&mut self, applied: Applied, system: &[SystemChange]) -> Result<Vec<Change>, EngineError>;
 
+    /// Whether so much is staged that it is to be committed before the next entry is: more than
+    /// [`STAGED_BYTES_MAX`](types::limits::STAGED_BYTES_MAX). Never after a commit. How entries are grouped into commits
+    /// changes nothing that is stored or replied, so replicas need not agree.
+    fn is_full(&self) -> bool;
+
     /// Whether keys are remembered for [`Self::take_filled`], from the next request on. What is staged, stored
     /// and replied does not depend on it: replicas need not agree.
     fn listen(&mut self, _on: bool) {}

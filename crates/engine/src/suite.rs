@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use types::limits::STAGED_BYTES_MAX;
 use types::{Hlc, LogIndex, StateId, Term};
 
 use crate::records::suite::Chance;
@@ -39,6 +40,9 @@ pub trait Subject {
     /// The reply to [`Self::get`] that says this.
     fn got(&self, value: Option<u32>) -> Bytes;
 
+    /// Writes something under a number that has about this many bytes, at most a MiB.
+    fn put_large(&self, key: u32, bytes: usize) -> Bytes;
+
     /// The key of a change to what is stored under a number.
     fn change_key(&self, key: u32) -> Bytes;
 }
@@ -48,6 +52,7 @@ pub fn run<S: Subject>(subject: impl Fn() -> S) {
     a_new_state_is_empty(&mut subject());
     commits_show_and_staged_writes_do_not(&mut subject());
     staged_writes_see_each_other(&mut subject());
+    what_is_staged_is_bounded(&mut subject());
     system_records_change_with_the_data(&mut subject());
     states_are_apart(&mut subject());
     foreign_bytes_get_a_reply(&mut subject());
@@ -205,6 +210,25 @@ fn staged_writes_see_each_other(subject: &mut dyn Subject) {
     assert_eq!(read(subject, &*state, 1), subject.got(None));
     assert_eq!(read(subject, &*state, 2), subject.got(Some(2)));
     assert_eq!(state.statistics().records, 1);
+}
+
+/// Whoever stages too much says so in time, and not all the time.
+fn what_is_staged_is_bounded(subject: &mut dyn Subject) {
+    const LARGE: usize = 1024 * 1024;
+    let engine = subject.open();
+    let mut state = good(engine.create(STATE));
+    assert!(!state.is_full());
+    for index in 5..7 {
+        let mut staged = 0;
+        while !state.is_full() {
+            assert!(staged <= STAGED_BYTES_MAX + LARGE, "{staged} bytes are staged");
+            good(state.stage(&context(index), &subject.put_large(1, LARGE)));
+            staged += LARGE;
+        }
+        assert!(staged > STAGED_BYTES_MAX / 2, "full of {staged} bytes");
+        good(state.commit(at(index), &[]));
+        assert!(!state.is_full(), "it stays full");
+    }
 }
 
 fn system_records_change_with_the_data(subject: &mut dyn Subject) {

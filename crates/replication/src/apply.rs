@@ -223,8 +223,8 @@ impl Applier {
         &*self.state
     }
 
-    /// Applies entries, commits once, and returns the answers. Entries at or below the applied position
-    /// are skipped: they were applied before a restart.
+    /// Applies entries, commits, and returns the answers. There is one commit unless the engine is full before the
+    /// last entry. Entries at or below the applied position are skipped: they were applied before a restart.
     pub fn apply(&mut self, entries: Vec<(Entry, Vec<Token>)>) -> Result<ApplyOutcome, ApplyError> {
         let mut outcome = ApplyOutcome { group: self.group, ..Default::default() };
         let mut applied = self.state.applied();
@@ -234,6 +234,9 @@ impl Applier {
             }
             if entry.index != applied.index.get() + 1 {
                 return Err(ApplyError::Gap { after: applied.index, found: entry.index.into() });
+            }
+            if self.state.is_full() {
+                self.commit(applied)?;
             }
             applied = Applied { index: entry.index.into(), term: entry.term.into() };
             if mutant!(AppliedTooFar) {

@@ -93,6 +93,10 @@ impl StateMachine for SlowState {
         self.inner.commit(applied, system)
     }
 
+    fn is_full(&self) -> bool {
+        self.inner.is_full()
+    }
+
     fn reader(&self) -> Arc<dyn Reader> {
         self.inner.reader()
     }

@@ -47,6 +47,11 @@ pub const EDIT_ELEMENT_BYTES: usize = 64;
 pub const RESULT_BYTES_MAX: usize = 256 * MIB;
 /// Most bytes of results that all commands of one log entry make together, counted in the same way.
 pub const ENTRY_RESULT_BYTES_MAX: usize = 2 * RESULT_BYTES_MAX;
+/// From how many staged bytes on a replica commits before it goes on to the next log entry. What it holds in memory at
+/// once is this and what one entry makes.
+pub const STAGED_BYTES_MAX: usize = 64 * MIB;
+/// What a staged record costs in memory besides its bytes, about.
+pub const STAGED_RECORD_BYTES: usize = 64;
 /// What one member of a result costs besides its bytes.
 pub const RESULT_MEMBER_BYTES: usize = 64;
 /// Most fields or members that one command chooses by chance when repeats are wanted.

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
+use types::limits::{STAGED_BYTES_MAX, STAGED_RECORD_BYTES};
 use types::{Hlc, LogIndex};
 
 use super::language::Table;
@@ -48,7 +49,7 @@ impl Committed {
 
     /// The state machine over it. There must be one at a time.
     pub(super) fn machine(self: Arc<Self>) -> Box<dyn StateMachine> {
-        Box::new(TableState { staged: self.table(), committed: self, changes: Vec::new() })
+        Box::new(TableState { staged: self.table(), committed: self, changes: Vec::new(), staged_bytes: 0 })
     }
 }
 
@@ -57,6 +58,8 @@ struct TableState {
     /// The committed table with what is staged.
     staged: Table,
     changes: Vec<Change>,
+    /// Bytes of the requests since the last commit.
+    staged_bytes: usize,
 }
 
 impl StateMachine for TableState {
@@ -73,10 +76,12 @@ impl StateMachine for TableState {
     }
 
     fn stage(&mut self, context: &ApplyContext, request: &[u8]) -> Result<Bytes, EngineError> {
+        self.staged_bytes += request.len() + STAGED_RECORD_BYTES;
         Ok(self.staged.write(context, request, &mut self.changes))
     }
 
     fn commit(&mut self, applied: Applied, system: &[SystemChange]) -> Result<Vec<Change>, EngineError> {
+        self.staged_bytes = 0;
         self.staged.applied = applied;
         self.staged.change_system(system);
         *self.committed.table.write().unwrap_or_else(PoisonError::into_inner) = self.staged.clone();
@@ -84,6 +89,10 @@ impl StateMachine for TableState {
             *self.committed.durable() = applied.index;
         }
         Ok(std::mem::take(&mut self.changes))
+    }
+
+    fn is_full(&self) -> bool {
+        self.staged_bytes > STAGED_BYTES_MAX
     }
 
     fn reader(&self) -> Arc<dyn Reader> {
@@ -200,6 +209,10 @@ pub(super) mod tests {
 
         fn got(&self, value: Option<u32>) -> Bytes {
             examples::got(value)
+        }
+
+        fn put_large(&self, key: u32, bytes: usize) -> Bytes {
+            format!("put {key} {}", "v".repeat(bytes)).into()
         }
 
         fn change_key(&self, key: u32) -> Bytes {

@@ -87,6 +87,10 @@ impl StateMachine for TappedState {
         self.0.commit(applied, system)
     }
 
+    fn is_full(&self) -> bool {
+        self.0.is_full()
+    }
+
     fn listen(&mut self, on: bool) {
         self.0.listen(on);
     }
