@@ -53,6 +53,11 @@ impl Parts {
         layout::part_key(self.epoch, self.number, sub_key)
     }
 
+    /// The collection's number.
+    pub(crate) fn number(self) -> u64 {
+        self.number
+    }
+
     /// The value of a part.
     pub(crate) fn get(self, look: &dyn Look, sub_key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         look.get(&self.key(sub_key))

@@ -71,7 +71,7 @@ impl Engine for KvEngine {
         records.write(batch)?;
         // A state that was created is there after a crash; only an unfinished snapshot is not.
         self.store.persist()?;
-        Ok(Box::new(KvState::new(records, facts, self.register(state))))
+        Ok(Box::new(KvState::new(records, facts, self.register(state))?))
     }
 
     fn open(&self, state: StateId) -> Result<Box<dyn StateMachine>, EngineError> {
@@ -79,7 +79,7 @@ impl Engine for KvEngine {
         let facts = records.get(FACTS)?.ok_or(EngineError::Missing(state))?;
         let facts = Facts::decode(&facts)?;
         let shared = self.find(state, facts.applied.index.get())?;
-        Ok(Box::new(KvState::new(records, facts, shared)))
+        Ok(Box::new(KvState::new(records, facts, shared)?))
     }
 
     fn list(&self) -> Result<Vec<StateId>, EngineError> {

@@ -1,4 +1,4 @@
-//! Removes what FLUSH left behind and the parts of dead collections, a few records with each commit.
+//! Removes what FLUSH left behind, the parts of dead collections and changes that nobody needs, a few records with each commit.
 //!
 //! Old epochs and dead collections are invisible, so when their records go is nobody's business: replicas may differ in it,
 //! and digests and snapshots leave them out. Folding the work into commits keeps one writer per state
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use engine::EngineError;
 use engine::records::{Batch, Records};
 
-use crate::layout::{self, DATA, DEAD, EXPIRY, Facts, PART, epoch_start};
+use crate::layout::{self, CHANGES, DATA, DEAD, EXPIRY, Facts, PART, epoch_start};
 
 /// Most records that one commit removes besides its own work: some 100 µs.
 pub(crate) const RECORDS_PER_COMMIT: usize = 256;
@@ -20,6 +20,9 @@ pub(crate) const RECORDS_PER_COMMIT: usize = 256;
 /// Most records that the commit of a request removes that is there for nothing but that: some
 /// milliseconds. A million records of eight partitions are gone within half a minute.
 pub(crate) const RECORDS_PER_SWEEP: usize = 4096;
+
+/// Most records of changes that one commit removes: many more than one adds, so that they do not pile up.
+const CHANGES_PER_COMMIT: usize = 1024;
 
 /// Where the removal is.
 pub(crate) struct Collector {
@@ -30,6 +33,10 @@ pub(crate) struct Collector {
     after_part: Option<Bytes>,
     /// The next commit is a sweep's.
     sweeping: bool,
+    /// Changes of entries up to this one are gone.
+    forgot: u64,
+    /// The last record of changes that was removed, for the same reason.
+    after_changes: Option<Bytes>,
 }
 
 /// One walk over all epochs below a fixed one. A FLUSH in the meantime is for the next round.
@@ -43,7 +50,14 @@ struct Round {
 
 impl Default for Collector {
     fn default() -> Self {
-        Self { round: None, has_dead: true, after_part: None, sweeping: false }
+        Self {
+            round: None,
+            has_dead: true,
+            after_part: None,
+            sweeping: false,
+            forgot: 0,
+            after_changes: None,
+        }
     }
 }
 
@@ -76,6 +90,40 @@ impl Collector {
         }
         if self.has_dead && pieces > 0 {
             self.has_dead = !self.remove_parts(records, facts.epoch, pieces, batch)?;
+        }
+        Ok(())
+    }
+
+    /// Adds removals of changes that nobody needs, of entries up to one.
+    pub(crate) fn forget_changes(
+        &mut self,
+        records: &dyn Records,
+        safe: u64,
+        batch: &mut Batch,
+    ) -> Result<(), EngineError> {
+        if safe < self.forgot {
+            // Somebody has begun anew.
+            (self.forgot, self.after_changes) = (0, None);
+        }
+        if safe == self.forgot {
+            return Ok(());
+        }
+        let end = layout::changes_key(safe.saturating_add(1), 0);
+        let begin = layout::changes_key(0, 0);
+        let from = self.after_changes.clone();
+        let from = from.as_deref().map_or(Bound::Included(&begin[..]), Bound::Excluded);
+        let view = records.view();
+        for (removed, record) in view.range(from, Bound::Excluded(&end), false).enumerate() {
+            if removed == CHANGES_PER_COMMIT {
+                return Ok(());
+            }
+            let (key, _) = record?;
+            batch.remove(key.clone());
+            self.after_changes = Some(key);
+        }
+        // What comes with this commit was not in the view.
+        if !batch.writes.iter().any(|(key, value)| key[0] == CHANGES && value.is_some()) {
+            self.forgot = safe;
         }
         Ok(())
     }

@@ -169,7 +169,7 @@ fn write(
 }
 
 /// Gives elements to their family; `there` elements of the key are there already.
-fn add_elements(
+pub(crate) fn add_elements(
     staging: &mut Staging,
     context: &ApplyContext,
     piece: &Piece,

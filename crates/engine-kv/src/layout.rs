@@ -6,6 +6,10 @@ use types::hash;
 
 /// First byte of system records.
 pub(crate) const SYSTEM: u8 = 0x10;
+/// The whole key of the record that says how changes are kept.
+pub(crate) const RECORDING: &[u8] = &[0x17];
+/// First byte of changes that are kept.
+pub(crate) const CHANGES: u8 = 0x18;
 /// First byte of the parts of collections.
 pub(crate) const PART: u8 = 0x20;
 /// First byte of the numbers of dead collections, whose parts wait for removal.
@@ -38,6 +42,15 @@ pub(crate) fn system_key(name: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(1 + name.len());
     bytes.put_u8(SYSTEM);
     bytes.put_slice(name);
+    bytes.freeze()
+}
+
+/// The record key of a piece of the changes of an entry.
+pub(crate) fn changes_key(index: u64, piece: u32) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(1 + 8 + 4);
+    bytes.put_u8(CHANGES);
+    bytes.put_u64(index);
+    bytes.put_u32(piece);
     bytes.freeze()
 }
 
@@ -230,7 +243,7 @@ mod tests {
         assert!(data_start(0, (1 << 42) - 1) < data_start(1, 0));
         assert!(data_start(7, 255) < data_start(7, 256));
         assert!(expiry_key(1, 255, b"z") < expiry_key(1, 256, b"a"));
-        let kinds = [SYSTEM, PART, DEAD, DATA, EXPIRY, FACTS[0]];
+        let kinds = [SYSTEM, RECORDING[0], CHANGES, PART, DEAD, DATA, EXPIRY, FACTS[0]];
         assert!(kinds.is_sorted(), "the facts must come last");
     }
 

@@ -7,6 +7,8 @@
 //!
 //! ```text
 //!          0x10 │ name                                              system records (replication's)
+//!          0x17 │                                                   how changes are kept (see `changes`)
+//!          0x18 │ entry u64 │ piece u32                             changes that are kept
 //!          0x20 │ data epoch u32 │ collection u64 │ sub-key        parts of hashes, lists, sets …
 //!          0x28 │ data epoch u32 │ collection u64                  dead collections; empty
 //!          0x30 │ data epoch u32 │ position 6 bytes │ key           one per key: header and value
@@ -65,6 +67,7 @@
 mod big;
 mod bits;
 mod chance;
+mod changes;
 mod collection;
 mod digest;
 mod dump;

@@ -18,7 +18,9 @@ use crate::look::{Committed, Look};
 use crate::state::{Outcome, Shared, Stop, settle};
 use crate::strings::string_of;
 use crate::value::{Kind, Stored};
-use crate::{bits, dump, generic, hashes, hyperloglog, layout, lcs, lists, reply, scan, sets, sorted, typed};
+use crate::{
+    bits, changes, dump, generic, hashes, hyperloglog, layout, lcs, lists, reply, scan, sets, sorted, typed,
+};
 
 /// Reads one state.
 pub(crate) struct KvReader {
@@ -90,6 +92,7 @@ pub(crate) fn answer(look: &dyn Look, op: &KvOp) -> Outcome {
         KvOp::RandomKey(random) => random_key(look, random),
         KvOp::Lcs(lcs) => lcs::compare(look, lcs),
         KvOp::Dump(key) => dump::dump(look, &key.key),
+        KvOp::Changes(ask) => Ok(encode(KvAnswer::Changes(changes::page(look, ask)?))),
         KvOp::Typed(request) => typed::read(look, request),
         KvOp::Hash(request) => hashes::read(look, request),
         KvOp::List(request) => lists::read(look, request),

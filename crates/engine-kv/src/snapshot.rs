@@ -17,7 +17,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use engine::records::{Record, Records, View};
 use engine::{EngineError, SnapshotSink, SnapshotSource, StateMachine};
 
-use crate::layout::{self, DATA, DEAD, EXPIRY, FACTS, Facts, PART, SYSTEM};
+use crate::layout::{self, CHANGES, DATA, DEAD, EXPIRY, FACTS, Facts, PART, RECORDING, SYSTEM};
 use crate::state::{KvState, Shared};
 use crate::value::Header;
 
@@ -52,6 +52,7 @@ impl KvSnapshot {
             let end = layout::epoch_start(kind, self.facts.epoch + 1);
             (Bytes::copy_from_slice(&start), Bytes::copy_from_slice(&end))
         };
+        // And changes that are kept: whoever leads next goes on with them.
         let system = (Bytes::from_static(&[SYSTEM]), Bytes::from_static(&[PART]));
         [system, of(PART), of(DEAD), of(DATA), of(EXPIRY)]
     }
@@ -128,7 +129,8 @@ impl KvSink {
             return Err(bad("keys do not ascend"));
         }
         match key[0] {
-            SYSTEM => {}
+            SYSTEM | CHANGES => {}
+            _ if key == RECORDING => {}
             PART | DEAD => {
                 layout::collection_of(&key).map_err(|_| bad("a key is too short"))?;
                 self.check_epoch(&key)?;
@@ -194,7 +196,7 @@ impl SnapshotSink for KvSink {
         self.store_piece()?;
         let index = facts.applied.index.get();
         self.shared.durable.store(index, std::sync::atomic::Ordering::Release);
-        Ok(Box::new(KvState::new(self.records, facts, self.shared)))
+        Ok(Box::new(KvState::new(self.records, facts, self.shared)?))
     }
 }
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use engine::records::{Batch, Records, is_empty_range};
 use engine::{ApplyContext, Change, EngineError};
 
+use crate::changes::Recorder;
 use crate::layout::{self, EPOCH_END, Facts};
 use crate::look::{LazyView, Look, RecordsInOrder, merged};
 use crate::state::Stop;
@@ -29,6 +30,8 @@ pub(crate) struct Staging {
     /// The facts as they will be after the commit.
     pub(crate) facts: Facts,
     writes: BTreeMap<Bytes, Option<Bytes>>,
+    /// Records outside of the epochs: FLUSH does not concern them.
+    aside: BTreeMap<Bytes, Option<Bytes>>,
     changes: Vec<Change>,
     /// What writes and changes hold in memory, about. What replaces another write counts besides it.
     bytes: usize,
@@ -36,6 +39,8 @@ pub(crate) struct Staging {
     listening: bool,
     /// Keys whose collections have elements that somebody may wait for.
     filled: BTreeSet<Bytes>,
+    /// What the entries have changed, for those who want to know it.
+    pub(crate) recorder: Recorder,
     /// The present entry, and the bytes that its requests make of nothing but names.
     made: (LogIndex, usize),
 }
@@ -57,7 +62,7 @@ impl Slot {
 
 impl Staging {
     /// Nothing staged over these records.
-    pub(crate) fn new(records: Arc<dyn Records>, facts: Facts) -> Self {
+    pub(crate) fn new(records: Arc<dyn Records>, facts: Facts, recorder: Recorder) -> Self {
         let view = LazyView::default();
         Self {
             records,
@@ -65,10 +70,12 @@ impl Staging {
             has_new_dead: false,
             facts,
             writes: BTreeMap::new(),
+            aside: BTreeMap::new(),
             changes: Vec::new(),
             bytes: 0,
             listening: false,
             filled: BTreeSet::new(),
+            recorder,
             made: (LogIndex(0), 0),
         }
     }
@@ -116,6 +123,7 @@ impl Staging {
         if self.listening && matches!(header.kind, Kind::List | Kind::SortedSet) {
             self.filled.insert(slot.key.clone());
         }
+        self.recorder.touch_key(context, &slot.key, slot.found.as_ref());
         let bytes = header.encode(body);
         self.record_change(context, &slot.key, Some(&bytes));
         self.write(slot.record_key.clone(), Some(bytes));
@@ -134,6 +142,7 @@ impl Staging {
         }
         self.facts.records = self.facts.records.saturating_sub(1);
         self.move_deadline(slot, None);
+        self.recorder.touch_key(context, &slot.key, slot.found.as_ref());
         self.record_change(context, &slot.key, None);
         self.write(slot.record_key.clone(), None);
     }
@@ -151,12 +160,42 @@ impl Staging {
             let sub_key = Bytes::copy_from_slice(sub_key);
             self.change(Change { hlc: context.hlc, key: key.clone(), sub_key, value: value.clone() });
         }
+        self.recorder.touch_part(context, &record_key, sub_key);
         self.write(record_key, value);
     }
 
     /// About how many bytes are staged.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// A request comes: if it is of another entry than the one before, that one is complete.
+    pub(crate) fn begin_request(&mut self, context: &ApplyContext) -> Result<(), EngineError> {
+        if self.recorder.is_at_another(context.index) { self.end_entry() } else { Ok(()) }
+    }
+
+    /// The present entry is complete: what it has changed is kept, if anybody wants it.
+    fn end_entry(&mut self) -> Result<(), EngineError> {
+        let Some(entry) = self.recorder.take_entry() else { return Ok(()) };
+        for changes in entry.changes(self)? {
+            self.keep(&changes);
+        }
+        Ok(())
+    }
+
+    /// Stages a record that is not a key's: it lies outside of the epochs.
+    pub(crate) fn put_aside(&mut self, record_key: Bytes, value: Option<Bytes>) {
+        self.bytes += record_key.len() + value.as_ref().map_or(0, Bytes::len) + STAGED_RECORD_BYTES;
+        self.aside.insert(record_key, value);
+    }
+
+    /// The first value between two keys outside of the epochs, where what is staged lies behind what is stored.
+    pub(crate) fn first_aside(&self, from: &[u8], to: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        let bounds = (Bound::Included(from), Bound::Excluded(to));
+        if let Some(record) = self.records.view().range(bounds.0, bounds.1, false).next() {
+            return Ok(Some(record?.1));
+        }
+        Ok(self.aside.range::<[u8], _>(bounds).find_map(|(_, value)| value.clone()))
     }
 
     /// The value of a record that can only have been staged.
@@ -217,6 +256,7 @@ impl Staging {
                 self.record_change(context, &key, None);
             }
         }
+        self.recorder.flush(context);
         self.writes.clear();
         self.facts.epoch = next;
         self.facts.records = 0;
@@ -224,11 +264,16 @@ impl Staging {
     }
 
     /// Ends the staging: the batch of its writes, and the changes.
-    pub(crate) fn take(&mut self) -> (Batch, Vec<Change>) {
+    ///
+    /// # Errors
+    /// `Damaged` if what was changed does not fit.
+    pub(crate) fn take(&mut self) -> Result<(Batch, Vec<Change>), EngineError> {
+        self.end_entry()?;
         self.view.forget();
         self.bytes = 0;
-        let writes = std::mem::take(&mut self.writes).into_iter().collect();
-        (Batch { writes }, std::mem::take(&mut self.changes))
+        let aside = std::mem::take(&mut self.aside);
+        let writes = std::mem::take(&mut self.writes).into_iter().chain(aside).collect();
+        Ok((Batch { writes }, std::mem::take(&mut self.changes)))
     }
 
     fn write(&mut self, record_key: Bytes, value: Option<Bytes>) {

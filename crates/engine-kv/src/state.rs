@@ -14,6 +14,7 @@ use prost::Message;
 use types::limits::{KEY_BYTES_MAX, STAGED_BYTES_MAX};
 use types::{Hlc, LogIndex};
 
+use crate::changes::Recorder;
 use crate::export::KvHeld;
 use crate::garbage::Collector;
 use crate::layout::{self, Facts};
@@ -21,8 +22,8 @@ use crate::reader::KvReader;
 use crate::snapshot::KvSnapshot;
 use crate::staging::Staging;
 use crate::{
-    bits, digest, dump, generic, hashes, hyperloglog, import, keys, lists, reader, reply, sets, sorted,
-    strings, transaction, typed,
+    bits, changes, digest, dump, generic, hashes, hyperloglog, import, keys, lists, reader, reply, sets,
+    sorted, strings, transaction, typed,
 };
 
 /// How a request ends early.
@@ -75,11 +76,19 @@ pub(crate) struct KvState {
 
 impl KvState {
     /// The state in these records, whose facts are known.
-    pub(crate) fn new(records: Arc<dyn Records>, facts: Facts, shared: Arc<Shared>) -> Self {
+    ///
+    /// # Errors
+    /// `Damaged` if what is kept of its changes does not fit.
+    pub(crate) fn new(
+        records: Arc<dyn Records>,
+        facts: Facts,
+        shared: Arc<Shared>,
+    ) -> Result<Self, EngineError> {
         *shared.epoch.write().unwrap_or_else(PoisonError::into_inner) = facts.epoch;
         shared.applied.store(facts.applied.index.get(), Ordering::Release);
-        let staging = Staging::new(records.clone(), facts);
-        Self { records, shared, committed: facts, staging, collector: Collector::default() }
+        let recorder = Recorder::open(&*records)?;
+        let staging = Staging::new(records.clone(), facts, recorder);
+        Ok(Self { records, shared, committed: facts, staging, collector: Collector::default() })
     }
 }
 
@@ -104,6 +113,7 @@ impl StateMachine for KvState {
 
     fn stage(&mut self, context: &ApplyContext, request: &[u8]) -> Result<Bytes, EngineError> {
         let mut op = KvRequest::decode(request).ok().and_then(|request| request.op);
+        self.staging.begin_request(context)?;
         if matches!(op, Some(KvOp::RemoveExpired(_))) {
             self.collector.sweep();
         }
@@ -117,9 +127,10 @@ impl StateMachine for KvState {
         if self.staging.take_new_dead() {
             self.collector.has_new_dead();
         }
-        let (mut batch, changes) = self.staging.take();
+        let (mut batch, changes) = self.staging.take()?;
         let mut facts = Facts { applied, ..self.staging.facts };
         self.collector.collect(&*self.records, &mut facts, &mut batch)?;
+        self.collector.forget_changes(&*self.records, self.staging.recorder.forgettable(), &mut batch)?;
         for change in system {
             batch.writes.push((layout::system_key(&change.name), change.value.clone()));
         }
@@ -194,6 +205,8 @@ pub(crate) fn write(staging: &mut Staging, context: &ApplyContext, op: &KvOp) ->
         }
         KvOp::IfEqual(request) => strings::if_equal(staging, context, request),
         KvOp::Restore(request) => dump::restore(staging, context, request),
+        KvOp::Record(request) => changes::record(staging, context, request),
+        KvOp::Redo(changes) => changes::redo(staging, context, changes),
         KvOp::Typed(request) => typed::write(staging, context, request),
         KvOp::Hash(request) => hashes::write(staging, context, request),
         KvOp::List(request) => lists::write(staging, context, request),

@@ -131,6 +131,8 @@ fn show(reply: &KvReply) -> String {
         KvAnswer::Error(error) => format!("error {:?}", KvError::try_from(*error).unwrap()),
         KvAnswer::Refusal(text) => format!("refused {text}"),
         KvAnswer::Imported(imported) => format!("{imported:?}"),
+        KvAnswer::Recording(recording) => format!("{recording:?}"),
+        KvAnswer::Changes(changes) => format!("{changes:?}"),
         KvAnswer::Places(places) => format!("{places:?}"),
         KvAnswer::Double(number) => format!("{number:?}"),
         KvAnswer::Scored(scored) => {

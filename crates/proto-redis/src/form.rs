@@ -298,6 +298,7 @@ pub(crate) fn unexpected(wanted: &str, answer: &KvAnswer) -> Fault {
         KvAnswer::Many(_) => "several answers",
         KvAnswer::Places(_) => "places",
         KvAnswer::Imported(_) => "imported",
+        KvAnswer::Recording(_) | KvAnswer::Changes(_) => "changes",
     };
     Fault::new(ErrorCode::Internal, format!("the engine answered {kind} where {wanted} was expected"))
 }

@@ -4,6 +4,7 @@
 //! Times are absolute or relative milliseconds; relative ones count from the entry's stamp.
 
 mod bits;
+mod change;
 mod content;
 mod dump;
 mod generic;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use prost::{Message, Oneof};
 
 pub use bits::*;
+pub use change::*;
 pub use content::*;
 pub use dump::*;
 pub use generic::*;
@@ -44,8 +46,8 @@ pub struct KvRequest {
     /// What to do; `None` is a request of a newer release.
     #[prost(
         oneof = "KvOp",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, \
-                50, 51, 52, 53, 60, 61, 62, 80, 81, 82, 83, 84, 85, 86, 87, 88"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, \
+                50, 51, 52, 53, 60, 61, 62, 63, 64, 80, 81, 82, 83, 84, 85, 86, 87, 88"
     )]
     pub op: Option<KvOp>,
 }
@@ -89,6 +91,9 @@ pub enum KvOp {
     /// A value in Redis' own form, for [`KvOp::Restore`] there or here. Reply: `Value` or `Nil`.
     #[prost(message, tag = "12")]
     Dump(Key),
+    /// Changes that are kept. Reply: `Changes`.
+    #[prost(message, tag = "13")]
+    Changes(ReadChanges),
 
     /// Store a string. Reply: see [`Set::return_old`].
     #[prost(message, tag = "40")]
@@ -141,6 +146,12 @@ pub enum KvOp {
     /// Store a value that was given out in Redis' own form. Reply: `Ok` or `Refusal`.
     #[prost(message, tag = "62")]
     Restore(Restore),
+    /// Keep changes. Reply: `Recording`.
+    #[prost(message, tag = "63")]
+    Record(Record),
+    /// Carry out the changes of an entry of another state again. Reply: `Ok`.
+    #[prost(message, tag = "64")]
+    Redo(EntryChanges),
 
     /// Something with a hash.
     #[prost(message, tag = "80")]
@@ -412,7 +423,7 @@ pub struct Copy {
 #[derive(Clone, PartialEq, Message)]
 pub struct KvReply {
     /// The answer; `None` is one of a newer release.
-    #[prost(oneof = "KvAnswer", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20")]
+    #[prost(oneof = "KvAnswer", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20, 21, 22")]
     pub answer: Option<KvAnswer>,
 }
 
@@ -455,6 +466,12 @@ pub enum KvAnswer {
     /// What an import did.
     #[prost(message, tag = "20")]
     Imported(Imported),
+    /// How changes are kept.
+    #[prost(message, tag = "21")]
+    Recording(Recording),
+    /// Changes.
+    #[prost(message, tag = "22")]
+    Changes(ChangesPage),
     /// Places that were found.
     #[prost(message, tag = "12")]
     Places(GeoPlaces),
@@ -569,7 +586,8 @@ impl KvOp {
             | KvOp::DbSize(_)
             | KvOp::RandomKey(_)
             | KvOp::Lcs(_)
-            | KvOp::Dump(_) => false,
+            | KvOp::Dump(_)
+            | KvOp::Changes(_) => false,
             KvOp::Set(_)
             | KvOp::MSet(_)
             | KvOp::GetDel(_)
@@ -586,7 +604,9 @@ impl KvOp {
             | KvOp::RemoveExpired(_)
             | KvOp::Import(_)
             | KvOp::IfEqual(_)
-            | KvOp::Restore(_) => true,
+            | KvOp::Restore(_)
+            | KvOp::Record(_)
+            | KvOp::Redo(_) => true,
             KvOp::Hash(request) => request.is_write(),
             KvOp::List(request) => request.is_write(),
             KvOp::Sets(request) => request.is_write(),
@@ -621,6 +641,8 @@ impl KvOp {
             KvOp::Rename(op) => visit(&mut op.from).and_then(|()| visit(&mut op.to)),
             KvOp::Copy(op) => visit(&mut op.from).and_then(|()| visit(&mut op.to)),
             KvOp::Scan(_) | KvOp::DbSize(_) | KvOp::RandomKey(_) | KvOp::Flush(_) => Ok(()),
+            KvOp::Changes(_) | KvOp::Record(_) => Ok(()),
+            KvOp::Redo(op) => op.visit_keys(visit),
             KvOp::Import(op) => op.pieces.iter_mut().map(|piece| &mut piece.key).try_for_each(visit),
             KvOp::Hash(request) => visit(&mut request.key),
             KvOp::List(request) => request.visit_keys(visit),

@@ -17,7 +17,7 @@ use crate::reply;
 use crate::staging::Staging;
 use crate::state::{Outcome, Stop};
 
-use text::Editing;
+pub(crate) use text::Editing;
 pub(crate) use text::{Text, assembled};
 
 /// Answers a read.

@@ -22,7 +22,7 @@ mod middle;
 
 use std::ops::{Bound, Range};
 
-use api::kv::{KvError, ListOp, ListPosition, ListRange, ListRequest};
+use api::kv::{Element, KvError, ListChange, ListOp, ListPosition, ListRange, ListRequest};
 use bytes::Bytes;
 use engine::{ApplyContext, EngineError};
 
@@ -141,6 +141,11 @@ impl Row {
         };
         first.checked_add(count).ok_or_else(|| damaged("it ends behind the last place"))?;
         Ok(Self { parts, first, count })
+    }
+
+    /// The place of the first element.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
     }
 
     /// The sub-key of the element at an index, which may be the one behind the last.
@@ -284,6 +289,40 @@ impl List {
         self.edit.rest = self.row.first.to_be_bytes().to_vec();
         self.edit.finish(staging, context);
     }
+}
+
+/// Carries out what an entry has changed in the same list of another state, whose places are others.
+pub(crate) fn redo(
+    staging: &mut Staging,
+    context: &ApplyContext,
+    key: &Bytes,
+    change: &ListChange,
+    elements: &[Element],
+) -> Result<(), Stop> {
+    let mut list = List::open(staging, context, key)?;
+    let before = list.row;
+    let place = |there: u64| before.first.wrapping_add(there.wrapping_sub(change.first_before));
+    let first = place(change.first);
+    let fits = |place: u64| place.checked_sub(first).is_some_and(|index| index < change.count);
+    if first.checked_add(change.count).is_none() || !change.places.iter().all(|there| fits(place(*there))) {
+        return Err(Stop::Refused(KvError::Unsupported));
+    }
+    // A place that the list did not have before must have been told, or there would be a hole.
+    let (end_before, end) = (before.first + before.count, first + change.count);
+    let stays = end.min(end_before).saturating_sub(first.max(before.first));
+    let is_new = |there: &&u64| !(before.first..end_before).contains(&place(**there));
+    if change.places.iter().filter(is_new).count() as u64 != change.count - stays {
+        return Err(Stop::Refused(KvError::Unsupported));
+    }
+    for (there, element) in change.places.iter().zip(elements) {
+        list.edit.put(staging, context, &place(*there).to_be_bytes(), element.value.clone());
+    }
+    for gone in (before.first..end_before.min(first)).chain(before.first.max(end)..end_before) {
+        list.edit.remove(staging, context, &gone.to_be_bytes());
+    }
+    (list.row.first, list.row.count) = (first, change.count);
+    list.finish(staging, context);
+    Ok(())
 }
 
 /// Stores elements as the list of a key, whatever it held; without elements the key is gone.
