@@ -250,12 +250,12 @@ pub(crate) fn partition_path(directory: &str, partition: u32) -> String {
     format!("{directory}/{partition:04}.json")
 }
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     (1..=limits::NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_word)
 }
 
-fn is_id(id: &str) -> bool {
+pub(crate) fn is_id(id: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=64).contains(&id.len())
         && id.bytes().all(is_allowed)

@@ -7,6 +7,7 @@
 //!        default.kv/0007.json      partition 7 is complete
 //!        manifest.json             everything is complete; written last, only if there is none. It is the backup
 //!        proofs/….json             a restore that was compared with the source
+//!   URL/archive/…                  what has changed since, continuously (see `archive`)
 //! ```
 //!
 //! This crate knows the files and their order; it does not know clusters. Whoever saves a partition gives it a
@@ -16,6 +17,7 @@
 //! Invariants: what is incomplete has no manifest, and nothing reads it as a backup. A byte that is not what was
 //! written is an error with file and offset, before anything that depends on it is used.
 
+pub mod archive;
 mod backups;
 mod block;
 mod error;
