@@ -11,7 +11,7 @@ use crate::peer::Membership;
 #[derive(Clone, PartialEq, Message)]
 pub struct CatalogCommand {
     /// What to do; `None` is a command of a newer release.
-    #[prost(oneof = "CatalogOp", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "CatalogOp", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13")]
     pub op: Option<CatalogOp>,
 }
 
@@ -51,6 +51,46 @@ pub enum CatalogOp {
     /// The catalog's own group has lost its majority for good, and a survivor leads it alone. Reply: `Ok`.
     #[prost(message, tag = "11")]
     RecoverCatalog(RecoverCatalog),
+    /// Begin or end the archive of changes. Reply: `Ok`.
+    #[prost(message, tag = "13")]
+    Archive(ArchiveChange),
+}
+
+/// Begins or ends the archive.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ArchiveChange {
+    /// This one begins; nothing if the one that there is ends.
+    #[prost(message, optional, tag = "1")]
+    pub begin: Option<ArchiveRecord>,
+}
+
+/// The archive: where changes of tables go, continuously.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ArchiveRecord {
+    /// Under which number partitions keep changes for it; random, not 0.
+    #[prost(fixed64, tag = "1")]
+    pub archive: u64,
+    /// Its name in the target.
+    #[prost(string, tag = "2")]
+    pub id: String,
+    /// The target.
+    #[prost(string, tag = "3")]
+    pub url: String,
+    /// Tables, as `namespace:name`; none means all, those that are made later included.
+    #[prost(string, repeated, tag = "4")]
+    pub tables: Vec<String>,
+    /// How often changes are written, in milliseconds.
+    #[prost(uint64, tag = "5")]
+    pub every_ms: u64,
+    /// Most bytes of changes that a partition keeps until they are written; then there is a gap.
+    #[prost(uint64, tag = "6")]
+    pub hold_bytes_max: u64,
+    /// When it began, milliseconds since 1970.
+    #[prost(uint64, tag = "7")]
+    pub begun_ms: u64,
+    /// It has ended; partitions that have not heard of it still keep changes for it.
+    #[prost(bool, tag = "8")]
+    pub ended: bool,
 }
 
 /// The survivor of the catalog's own group, which says so as its leader.
@@ -462,6 +502,9 @@ pub struct CatalogState {
     /// Permits in force.
     #[prost(message, repeated, tag = "7")]
     pub permits: Vec<crate::operation::PermitRecord>,
+    /// The archive, if there is one.
+    #[prost(message, optional, tag = "9")]
+    pub archive: Option<ArchiveRecord>,
 }
 
 /// A read of the catalog: the body of a `Read` request to group 0.

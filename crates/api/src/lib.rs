@@ -6,6 +6,7 @@
 //! [`frame`] for the wire. Lengths are checked against `types::limits` before anything is allocated.
 
 pub mod admin;
+pub mod archive;
 pub mod auth;
 pub mod catalog;
 pub mod entry;

@@ -194,7 +194,6 @@ fn archives_and_their_runs_are_found() {
         format: FORMAT,
         id: run().archive,
         cluster: "c".into(),
-        cluster_name: "c".into(),
         begun_ms: 1,
         tables: Vec::new(),
     };

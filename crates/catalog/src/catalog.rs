@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::catalog::{
-    CatalogAnswer, CatalogCommand, CatalogReply, CatalogState, ClusterRecord, NodeRecord, PartitionRecord,
-    SettingRecord, TableRecord,
+    ArchiveRecord, CatalogAnswer, CatalogCommand, CatalogReply, CatalogState, ClusterRecord, NodeRecord,
+    PartitionRecord, SettingRecord, TableRecord,
 };
 use api::operation::{NodeFlags, OperationRecord, PermitRecord};
 use api::peer::Refused;
@@ -26,6 +26,7 @@ use crate::{CatalogError, commands};
 pub struct Catalog {
     /// `None` until the first command of the cluster.
     pub(crate) cluster: Option<ClusterRecord>,
+    pub(crate) archive: Option<ArchiveRecord>,
     pub(crate) nodes: BTreeMap<NodeId, Arc<NodeRecord>>,
     pub(crate) tables: BTreeMap<TableId, Arc<TableRecord>>,
     pub(crate) partitions: BTreeMap<GroupId, Arc<PartitionRecord>>,
@@ -88,6 +89,7 @@ impl Catalog {
 
     fn put(&mut self, record: Record) {
         match record {
+            Record::Archive(archive) => self.archive = Some(archive),
             Record::Cluster(cluster) => self.cluster = Some(cluster),
             Record::Flags(flags) => {
                 self.flags.insert(NodeId(flags.node), flags);
@@ -117,6 +119,7 @@ impl Catalog {
 
     fn remove(&mut self, name: &RecordName) {
         match name {
+            RecordName::Archive => self.archive = None,
             RecordName::Cluster => self.cluster = None,
             RecordName::Flags(id) => {
                 self.flags.remove(id);
@@ -157,6 +160,11 @@ impl Catalog {
     /// 0 before the first command.
     pub fn version(&self) -> CatalogVersion {
         CatalogVersion(self.cluster.map_or(0, |cluster| cluster.version))
+    }
+
+    /// The archive of changes, if there is one.
+    pub fn archive(&self) -> Option<&ArchiveRecord> {
+        self.archive.as_ref()
     }
 
     /// All nodes, in order of id.
@@ -245,7 +253,9 @@ impl Catalog {
     /// All records, in the order of their stored names.
     pub fn records(&self) -> impl Iterator<Item = Record> {
         let cluster = self.cluster.iter().copied().map(Record::Cluster);
-        cluster
+        let archive = self.archive.iter().cloned().map(Record::Archive);
+        archive
+            .chain(cluster)
             .chain(self.flags.values().copied().map(Record::Flags))
             .chain(self.nodes.values().cloned().map(Record::Node))
             .chain(self.operations.values().cloned().map(Record::Operation))
@@ -278,6 +288,7 @@ impl Catalog {
             settings: self.settings.values().cloned().collect(),
             flags: self.flags.values().copied().collect(),
             permits: self.permits.values().cloned().collect(),
+            archive: self.archive.clone(),
         })
     }
 
@@ -296,7 +307,8 @@ impl Catalog {
                 .chain(state.partitions.into_iter().map(|part| Record::Partition(Arc::new(part))))
                 .chain(state.settings.into_iter().map(Record::Setting))
                 .chain(state.flags.into_iter().map(Record::Flags))
-                .chain(state.permits.into_iter().map(Record::Permit)),
+                .chain(state.permits.into_iter().map(Record::Permit))
+                .chain(state.archive.into_iter().map(Record::Archive)),
         )
     }
 
@@ -310,6 +322,7 @@ impl Catalog {
             + self.flags.len()
             + self.permits.len()
             + self.operations.len()
+            + usize::from(self.archive.is_some())
     }
 
     /// How many tables there are by name; as many as by id, unless two have one name.

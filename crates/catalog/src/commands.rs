@@ -3,6 +3,7 @@
 //! A decision is made from the catalog as it is and only *says* what to change; [`Catalog::apply`] then
 //! takes it over. So a refusal cannot leave half a change behind.
 
+mod archive;
 mod edits;
 mod nodes;
 mod operations;
@@ -60,6 +61,7 @@ pub(crate) fn decide(catalog: &Catalog, command: &CatalogCommand) -> Result<Deci
         CatalogOp::Set(set) => set_setting(catalog, cluster, set),
         CatalogOp::Operate(change) => operations::operate(catalog, cluster, change),
         CatalogOp::Permit(change) => permits::permit(catalog, cluster, change),
+        CatalogOp::Archive(change) => archive::change(catalog, cluster, change),
         CatalogOp::RecoverCatalog(recover) => survivor::recover_catalog(catalog, cluster, recover),
     }
 }

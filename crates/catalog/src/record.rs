@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! name                      value
+//! 'a'                       format byte, ArchiveRecord
 //! 'c'                       format byte, ClusterRecord
 //! 'f' node id, u64 BE       format byte, NodeFlags
 //! 'n' node id, u64 BE       format byte, NodeRecord
@@ -16,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use api::DecodeError;
-use api::catalog::{ClusterRecord, NodeRecord, PartitionRecord, SettingRecord, TableRecord};
+use api::catalog::{ArchiveRecord, ClusterRecord, NodeRecord, PartitionRecord, SettingRecord, TableRecord};
 use api::operation::{NodeFlags, OperationRecord, PermitRecord};
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -28,6 +29,8 @@ pub const FORMAT: u8 = 1;
 /// Which object of the catalog.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecordName {
+    /// The archive.
+    Archive,
     /// The cluster itself.
     Cluster,
     /// Flags of a node.
@@ -49,6 +52,8 @@ pub enum RecordName {
 /// One object of the catalog. Large ones are shared between the copies of a catalog.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
+    /// The archive.
+    Archive(ArchiveRecord),
     /// The cluster itself.
     Cluster(ClusterRecord),
     /// Flags of a node.
@@ -81,6 +86,7 @@ impl RecordName {
     pub fn to_bytes(&self) -> Bytes {
         let mut bytes = BytesMut::with_capacity(9);
         match self {
+            RecordName::Archive => bytes.put_u8(b'a'),
             RecordName::Cluster => bytes.put_u8(b'c'),
             RecordName::Flags(id) => put_id(&mut bytes, b'f', id.get()),
             RecordName::Node(id) => put_id(&mut bytes, b'n', id.get()),
@@ -101,6 +107,7 @@ impl Record {
     /// Which object it is.
     pub fn name(&self) -> RecordName {
         match self {
+            Record::Archive(_) => RecordName::Archive,
             Record::Cluster(_) => RecordName::Cluster,
             Record::Flags(flags) => RecordName::Flags(NodeId(flags.node)),
             Record::Node(node) => RecordName::Node(NodeId(node.id)),
@@ -115,6 +122,7 @@ impl Record {
     /// The bytes that are stored under the object's name.
     pub fn to_bytes(&self) -> Bytes {
         match self {
+            Record::Archive(record) => with_format(record),
             Record::Cluster(record) => with_format(record),
             Record::Flags(record) => with_format(record),
             Record::Node(record) => with_format(record.as_ref()),
@@ -134,6 +142,7 @@ impl Record {
     pub fn from_bytes(name: &[u8], value: &Bytes) -> Result<Record, DecodeError> {
         let body = without_format(value)?;
         let record = match name.first() {
+            Some(b'a') => Record::Archive(ArchiveRecord::decode(body)?),
             Some(b'c') => Record::Cluster(ClusterRecord::decode(body)?),
             Some(b'f') => Record::Flags(NodeFlags::decode(body)?),
             Some(b'o') => Record::Operation(Arc::new(OperationRecord::decode(body)?)),
@@ -176,6 +185,7 @@ fn put_id(bytes: &mut BytesMut, kind: u8, id: u64) {
 impl fmt::Display for RecordName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            RecordName::Archive => f.write_str("archive"),
             RecordName::Cluster => f.write_str("cluster"),
             RecordName::Flags(id) => write!(f, "flags {id}"),
             RecordName::Node(id) => write!(f, "node {id}"),
@@ -203,6 +213,12 @@ impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.name())?;
         match self {
+            Record::Archive(archive) => {
+                write!(f, " {} to {} every {} ms", archive.id, archive.url, archive.every_ms)?;
+                write!(f, " hold={}", archive.hold_bytes_max)?;
+                f.write_str(if archive.ended { " ended" } else { "" })?;
+                archive.tables.iter().try_for_each(|table| write!(f, " {table}"))
+            }
             Record::Cluster(cluster) => write!(
                 f,
                 " id={:x} version={} next node={} table={} group={}",

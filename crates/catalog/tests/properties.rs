@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::catalog::{
-    Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, Established, GroupReplica, Label, NewTable,
-    NodeRecord, ObservedMembership, ReplaceReplica, SetSetting, TableName,
+    ArchiveChange, ArchiveRecord, Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, Established,
+    GroupReplica, Label, NewTable, NodeRecord, ObservedMembership, ReplaceReplica, SetSetting, TableName,
 };
 use api::operation::{
     CatalogEdit, Edit, ExpectedPartition, NodeFlags, OnNode, OnPartition, OperationChange, OperationKind,
@@ -83,6 +83,16 @@ fn any_op() -> impl Strategy<Value = CatalogOp> {
             let grant = (node > 0).then(|| PermitRecord { node, until_ms: 7, ..Default::default() });
             let release = if grant.is_some() { 0 } else { release };
             CatalogOp::Permit(PermitChange { grant, seen, release, ..Default::default() })
+        }),
+        1 => proptest::option::of(0..3u64).prop_map(|archive| {
+            let begin = archive.map(|archive| ArchiveRecord {
+                archive,
+                id: format!("a{archive}"),
+                url: "file:///archive".into(),
+                every_ms: 1,
+                ..Default::default()
+            });
+            CatalogOp::Archive(ArchiveChange { begin })
         }),
         4 => group_replica().prop_map(|GroupReplica { group, replica }| {
             CatalogOp::ReplaceReplica(ReplaceReplica { group, replica, reason: "lost".into() })

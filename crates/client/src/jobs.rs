@@ -1,5 +1,6 @@
-//! Backups and restores: the calls of `api::job`.
+//! Backups and restores: the calls of `api::job` and `api::archive`.
 
+use api::archive::{ArchiveReport, ArchiveWish};
 use api::job::{BarrierReport, BarrierWish, JobStatus, JobWish, KeyCount};
 use types::Fault;
 use ureq::http::Method;
@@ -77,6 +78,30 @@ impl Client {
     pub fn import(&self, namespace: &str, table: &str, body: Vec<u8>) -> Result<Vec<u8>, Fault> {
         let path = format!("/v1/tables/{}/{}/contents", escaped(namespace), escaped(table));
         Ok(self.exchange(&Method::POST, &path, CHANGE_TIMEOUT, body)?.unwrap_or_default())
+    }
+
+    /// Begins the archive of changes.
+    ///
+    /// # Errors
+    /// `ArchiveRuns`, `UnknownTable`, `BadArgument`, `BackupTarget`, and as [`Self::keep_holds`].
+    pub fn begin_archive(&self, wish: &ArchiveWish) -> Result<ArchiveReport, Fault> {
+        parsed(self.change(&Method::POST, "/v1/archive", CHANGE_TIMEOUT, Some(wish))?)
+    }
+
+    /// Ends the archive of changes, if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::keep_holds`].
+    pub fn end_archive(&self) -> Result<(), Fault> {
+        done(self.change(&Method::DELETE, "/v1/archive", CHANGE_TIMEOUT, None::<&()>)?)
+    }
+
+    /// How far the archive is, as far as this client's first node writes it.
+    ///
+    /// # Errors
+    /// As [`Self::keep_holds`].
+    pub fn archive(&self) -> Result<ArchiveReport, Fault> {
+        parsed(self.ask("/v1/archive")?)
     }
 
     /// How many keys a table has.

@@ -30,7 +30,7 @@ pub const fn prefix(code: ErrorCode) -> &'static str {
         | UnknownOperation | OperationActive | UnknownPartition | AlreadyThere | NotThere | NodeUnfit
         | NoRoom | TooLate | GaveUp | Unsafe | NoPermit | NeedsConsent | NodeRemoved | UnknownNode
         | NotMeta | UnknownBackup | BackupDamaged | BackupTarget | BackupTargetFull | BackupLost
-        | DrillFailed | TableNotEmpty | KeyExists | Cancelled => "ERR",
+        | DrillFailed | ArchiveRuns | NotCovered | TableNotEmpty | KeyExists | Cancelled => "ERR",
     }
 }
 

@@ -98,6 +98,8 @@ codes! {
     BackupTarget "backup-target" Again "the place of the backup does not answer, or refuses" => "check the URL, that every node reaches it under the same one, and the rights there; then run the same command again";
     BackupTargetFull "backup-target-full" Again "there is no room in the place of the backup" => "free some space there; then go on with '--resume ID'";
     BackupLost "backup-lost" Never "no replica holds the state of this backup's moment any more" => "remove what is there of it with 'skein backup delete', and take another backup";
+    ArchiveRuns "archive-runs" Never "there is an archive already" => "'skein backup archive status' shows it; end it with 'skein backup archive stop' first";
+    NotCovered "not-covered" Never "no backup and archive together tell that time" => "the message says which times can be restored; 'skein backup archive status' shows what the archive tells";
     DrillFailed "drill-failed" Never "what was restored is not what was saved" => "keep the backup and report the message; take another backup, and compare replicas with 'skein digest'";
     TableNotEmpty "table-not-empty" Never "the table that shall be restored into holds keys" => "say what happens to keys that exist with --on-conflict fail, skip or overwrite; or choose another table with --to-table";
     KeyExists "key-exists" Never "a key exists already" => "say --on-conflict skip to keep what is there, or overwrite to replace it";

@@ -161,6 +161,12 @@ pub const LOG_KEEP_BYTES: u64 = 32 * MIB as u64;
 /// Most bytes that a named hold may keep in one group's log; then its holder must start over.
 pub const LOG_HOLD_BYTES_MAX: u64 = 1024 * MIB as u64;
 
+/// Most bytes of changes that a partition keeps for an archive that does not take them, if nothing else is said: as
+/// with holds of the log, its holder must start over then.
+pub const ARCHIVE_HOLD_BYTES_MAX: u64 = 1024 * MIB as u64;
+/// How often changes are written to an archive if nothing else is said: how much at most is lost with a cluster.
+pub const ARCHIVE_EVERY: Duration = Duration::from_secs(10);
+
 /// How long a replica keeps the state of a barrier that nobody asks for: the time in which an interrupted backup can
 /// go on. It costs the space of what is overwritten meanwhile.
 pub const HOLD_IDLE: Duration = Duration::from_secs(300);

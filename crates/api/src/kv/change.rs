@@ -129,7 +129,7 @@ pub struct PageChange {
 }
 
 /// Begins to keep changes, or goes on, or ends it. Reply: [`Recording`].
-#[derive(Clone, PartialEq, Eq, Message)]
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct Record {
     /// Who keeps them: a random number, not 0. Changes are kept for one at a time; another one begins anew.
     #[prost(fixed64, tag = "1")]

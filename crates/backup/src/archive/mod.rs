@@ -51,8 +51,6 @@ pub struct ArchiveBegun {
     pub id: String,
     /// The cluster's id, as hexadecimal text.
     pub cluster: String,
-    /// What people call the cluster.
-    pub cluster_name: String,
     /// When it was begun, milliseconds since 1970.
     pub begun_ms: u64,
     /// Tables that were asked for, as `namespace:name`; none means all, those that are made later included.

@@ -1,6 +1,6 @@
 //! Operations and permits in a script's words.
 
-use api::catalog::GroupReplica;
+use api::catalog::{ArchiveChange, ArchiveRecord, GroupReplica};
 use api::operation::{
     CatalogEdit, Edit, ExpectedPartition, MoveReplica, NodeFlags, OnNode, OnPartition, OperationChange,
     OperationKind, OperationRecord, OperationState, PermitChange, PermitRecord, ReplaceRank, ReplicasWish,
@@ -66,6 +66,20 @@ pub fn permit(words: &Words<'_>) -> PermitChange {
         release: words.value("release").unwrap_or(0),
         ..Default::default()
     }
+}
+
+/// `archive 7 every=1000 tables=default:kv`; without a number it ends.
+pub fn archive(words: &Words<'_>) -> ArchiveChange {
+    let begin = words.arguments().first().map(|number| ArchiveRecord {
+        archive: parse(number),
+        id: format!("a{number}"),
+        url: "file:///archive".into(),
+        tables: words.list("tables").into_iter().map(str::to_owned).collect(),
+        every_ms: words.value("every").unwrap_or(1000),
+        hold_bytes_max: 1 << 30,
+        ..Default::default()
+    });
+    ArchiveChange { begin }
 }
 
 /// `parent`, or the group of an operation on a partition, and `@` another node than 4 that it moves a replica to; or the

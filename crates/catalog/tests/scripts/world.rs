@@ -59,6 +59,7 @@ impl World {
             })),
             "operate" => self.apply(CatalogOp::Operate(operate::change(&words, &self.catalog))),
             "permit" => self.apply(CatalogOp::Permit(operate::permit(&words))),
+            "archive" => self.apply(CatalogOp::Archive(operate::archive(&words))),
             "set" => {
                 let (name, value) = (words.argument(0).into(), words.argument(1).into());
                 self.apply(CatalogOp::Set(SetSetting { name, value, ..Default::default() }))

@@ -1,7 +1,9 @@
-//! Barriers, holds and jobs: what backups and restores ask of nodes, as `api::job` describes it.
+//! Barriers, holds, jobs and the archive: what backups and restores ask of nodes, as `api::job` and `api::archive`
+//! describe it.
 
 use std::sync::Arc;
 
+use api::archive::{ArchiveReport, ArchiveWish};
 use api::job::{BarrierReport, BarrierWish, JobStatus, JobWish, KeyCount};
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
@@ -33,6 +35,12 @@ pub trait Jobs: Send + Sync + 'static {
     fn import(&self, namespace: &str, name: &str, body: Bytes) -> Answer<Bytes>;
     /// How many keys a table has.
     fn count(&self, namespace: &str, name: &str) -> Answer<KeyCount>;
+    /// Begins the archive of changes.
+    fn begin_archive(&self, wish: ArchiveWish) -> Answer<ArchiveReport>;
+    /// Ends it.
+    fn end_archive(&self) -> Answer<()>;
+    /// How far it is, as far as this node writes it.
+    fn archive(&self) -> ArchiveReport;
 }
 
 pub(super) fn routes() -> Router<Shared> {
@@ -44,6 +52,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/jobs/{name}", get(status).delete(end))
         .route("/jobs/{name}/pages/{number}", get(page))
         .route("/tables/{namespace}/{name}/keys", get(count))
+        .route("/archive", get(archive).post(begin_archive).delete(end_archive))
         .route(
             "/tables/{namespace}/{name}/contents",
             post(import).layer(DefaultBodyLimit::max(CONTENTS_BYTES_MAX)),
@@ -93,6 +102,19 @@ async fn end(State(shared): State<Shared>, Path(name): Path<String>) -> Reply<se
 
 async fn count(State(shared): State<Shared>, TablePath { namespace, name }: TablePath) -> Reply<KeyCount> {
     Ok(Json(jobs(&shared)?.count(&namespace, &name).await?))
+}
+
+async fn begin_archive(State(shared): State<Shared>, Body(wish): Body<ArchiveWish>) -> Reply<ArchiveReport> {
+    Ok(Json(jobs(&shared)?.begin_archive(wish).await?))
+}
+
+async fn end_archive(State(shared): State<Shared>) -> Reply<serde_json::Value> {
+    jobs(&shared)?.end_archive().await?;
+    Ok(nothing())
+}
+
+async fn archive(State(shared): State<Shared>) -> Reply<ArchiveReport> {
+    Ok(Json(jobs(&shared)?.archive()))
 }
 
 async fn page(

@@ -9,6 +9,7 @@
 
 mod admin;
 mod announce;
+mod archiver;
 mod identity;
 mod jobs;
 mod metrics;

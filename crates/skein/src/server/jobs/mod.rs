@@ -3,6 +3,7 @@
 //! A job belongs to whoever asks about it. One that nobody has asked about for a while is cancelled, and one that
 //! has ended is forgotten then: a command line that was killed leaves nothing behind.
 
+mod archive;
 mod pages;
 mod restore;
 mod save;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use api::archive::{ArchiveReport, ArchiveWish};
 use api::entry::Barrier;
 use api::job::{BarrierReport, BarrierWish, Job, JobError, JobState, JobStatus, JobSum, JobWish, KeyCount};
 use api::kv::Import;
@@ -23,6 +25,8 @@ use prost::Message;
 use serve::http::{Answer, Jobs};
 use tokio::sync::oneshot;
 use types::{ErrorCode, Fault, GroupId, Hlc};
+
+use super::archiver::Archiver;
 
 /// Jobs that run at once: with more, one partition's reading would only wait for the other's.
 const THREADS: usize = 2;
@@ -39,6 +43,7 @@ const BARRIER_ATTEMPTS: u32 = 8;
 pub struct NodeJobs {
     node: Arc<Node>,
     shared: Arc<Shared>,
+    archiver: Arc<Archiver>,
 }
 
 /// What the threads share.
@@ -93,7 +98,8 @@ impl NodeJobs {
         }
         let tidied = shared.clone();
         spawn("job-tidy".into(), Box::new(move || while tidied.tidy() {}))?;
-        Ok(Arc::new(Self { node, shared }))
+        let archiver = Archiver::start(node.clone())?;
+        Ok(Arc::new(Self { node, shared, archiver }))
     }
 }
 
@@ -212,6 +218,18 @@ impl Jobs for NodeJobs {
             let keys = receiver.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))??;
             Ok(KeyCount { keys })
         })
+    }
+
+    fn begin_archive(&self, wish: ArchiveWish) -> Answer<ArchiveReport> {
+        archive::begin(&self.node, &self.archiver, wish)
+    }
+
+    fn end_archive(&self) -> Answer<()> {
+        archive::end(&self.node)
+    }
+
+    fn archive(&self) -> ArchiveReport {
+        self.archiver.report()
     }
 }
 

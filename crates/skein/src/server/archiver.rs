@@ -1,0 +1,377 @@
+//! The archiver: writes what the partitions that this node leads have changed to the archive's target.
+//!
+//! ```text
+//!   every interval, for each partition that this node leads:
+//!     Record{safe}  ──► an entry with a stamp: everything before it is kept, and what is in safety is forgotten
+//!     Changes       ──► what was kept up to that entry
+//!     files         ──► and the head says: complete up to the entry's stamp
+//! ```
+//!
+//! What has to be remembered is in the partition (what is kept) and in the target (where its files end). So a node
+//! that leads since a moment ago goes on as if it had been there before, and one that wrongly believes to lead can do
+//! no harm: a file is written once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use api::archive::{ArchiveReport, ArchivedPartition};
+use api::catalog::{ArchiveRecord, EngineKind, TableRecord};
+use api::entry::RequestKind;
+use api::kv::{ChangesPage, KvAnswer, KvOp, KvReply, KvRequest, ReadChanges, Record, Recording};
+use api::peer::{Access, ReplicaState};
+use backup::archive::{Run, Writer};
+use backup::{BackupError, Target};
+use catalog::Catalog;
+use node::{Call, Node};
+use prost::Message;
+use types::{ErrorCode, Fault, GroupId, Hlc};
+
+/// How often it is looked at what is due.
+const LOOK: Duration = Duration::from_millis(100);
+/// Partitions that are written at once: the target's time, not this node's, is what they wait for.
+const AT_ONCE: usize = 4;
+/// How long a partition may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of changes that are asked for at once.
+const PAGE_BYTES: u64 = 1024 * 1024;
+
+/// The archiver of a node.
+pub struct Archiver {
+    node: Arc<Node>,
+    served: Mutex<BTreeMap<GroupId, Served>>,
+}
+
+/// A partition that this node leads.
+#[derive(Default)]
+struct Served {
+    /// For which archive.
+    archive: u64,
+    writer: Option<Writer>,
+    due: Option<Instant>,
+    shown: ArchivedPartition,
+}
+
+/// A partition that is to be written now.
+struct Due {
+    group: GroupId,
+    namespace: String,
+    table: String,
+    partition: u32,
+    served: Served,
+}
+
+impl Archiver {
+    /// Begins to look after the archive.
+    ///
+    /// # Errors
+    /// `Internal` if there can be no thread.
+    pub fn start(node: Arc<Node>) -> Result<Arc<Self>, Fault> {
+        let archiver = Arc::new(Self { node, served: Mutex::default() });
+        let weak = Arc::downgrade(&archiver);
+        let run = move || {
+            env::stand_back();
+            let mut stopped = BTreeSet::new();
+            while let Some(archiver) = weak.upgrade() {
+                archiver.look(&mut stopped);
+                drop(archiver);
+                std::thread::sleep(LOOK);
+            }
+        };
+        let spawned = std::thread::Builder::new().name("archiver".into()).spawn(run);
+        spawned.map_err(|error| Fault::new(ErrorCode::Internal, error.to_string()))?;
+        Ok(archiver)
+    }
+
+    /// How far the archive is, as far as this node writes it.
+    pub fn report(&self) -> ArchiveReport {
+        let catalog = self.node.catalog();
+        let Some(archive) = catalog.archive() else { return ArchiveReport::default() };
+        let served = self.served();
+        let mine = served.values().filter(|served| served.archive == archive.archive && !archive.ended);
+        ArchiveReport {
+            id: archive.id.clone(),
+            url: archive.url.clone(),
+            ended: archive.ended,
+            begun_ms: archive.begun_ms,
+            every_ms: archive.every_ms,
+            expected: chosen(&catalog, archive).map(|table| table.groups.len() as u64).sum(),
+            partitions: mine.map(|served| served.shown.clone()).collect(),
+        }
+    }
+
+    fn served(&self) -> MutexGuard<'_, BTreeMap<GroupId, Served>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does what is due.
+    fn look(&self, stopped: &mut BTreeSet<(GroupId, u64)>) {
+        let catalog = self.node.catalog();
+        let Some(archive) = catalog.archive().filter(|_| self.node.is_ready()) else { return };
+        if archive.ended {
+            self.served().clear();
+            self.stop(&catalog, archive, stopped);
+            return;
+        }
+        let due = self.due(&catalog, archive);
+        if due.is_empty() {
+            return;
+        }
+        match backup::open(&archive.url) {
+            Ok(target) => self.write_all(archive, &*target, due),
+            Err(error) => due.into_iter().for_each(|due| self.put_back(archive, due, Err(error.to_fault()))),
+        }
+    }
+
+    /// Partitions that this node leads keep nothing for an archive that has ended.
+    fn stop(&self, catalog: &Catalog, archive: &ArchiveRecord, stopped: &mut BTreeSet<(GroupId, u64)>) {
+        for group in chosen(catalog, archive).flat_map(|table| &table.groups).map(|group| GroupId(*group)) {
+            let key = (group, archive.archive);
+            if !self.leads(group) {
+                // Whoever leads next may not have heard of it.
+                stopped.remove(&key);
+            } else if !stopped.contains(&key) {
+                let record = Record { archive: archive.archive, stop: true, ..Default::default() };
+                if self.record(group, record).is_ok() {
+                    stopped.insert(key);
+                }
+            }
+        }
+    }
+
+    /// The partitions that are to be written now, taken out of those that are served.
+    fn due(&self, catalog: &Catalog, archive: &ArchiveRecord) -> Vec<Due> {
+        let mut served = self.served();
+        let now = Instant::now();
+        let mut due = Vec::new();
+        let mut known = BTreeSet::new();
+        for table in chosen(catalog, archive) {
+            for (partition, group) in (0..).zip(&table.groups) {
+                let group = GroupId(*group);
+                if !self.leads(group) {
+                    continue;
+                }
+                known.insert(group);
+                let one = served.entry(group).or_default();
+                if one.archive != archive.archive {
+                    *one = Served { archive: archive.archive, ..Default::default() };
+                }
+                if one.due.is_none_or(|due| due <= now) {
+                    due.push(Due {
+                        group,
+                        namespace: table.namespace.clone(),
+                        table: table.name.clone(),
+                        partition,
+                        served: std::mem::take(one),
+                    });
+                }
+            }
+        }
+        // What another node leads now is that node's, and what is known of it here is old.
+        served.retain(|group, _| known.contains(group));
+        due
+    }
+
+    fn write_all(&self, archive: &ArchiveRecord, target: &dyn Target, due: Vec<Due>) {
+        let waiting = Mutex::new(due);
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                scope.spawn(|| {
+                    while let Some(mut due) = next() {
+                        let written = self.write(archive, target, &mut due);
+                        self.put_back(archive, due, written);
+                    }
+                });
+            }
+        });
+    }
+
+    /// Notes what has come of a turn.
+    fn put_back(&self, archive: &ArchiveRecord, mut due: Due, written: Result<(), Fault>) {
+        let every = Duration::from_millis(archive.every_ms);
+        due.served.archive = archive.archive;
+        due.served.due = Some(Instant::now() + every);
+        let shown = &mut due.served.shown;
+        (shown.namespace, shown.table) = (due.namespace, due.table);
+        (shown.partition, shown.group) = (due.partition, due.group.get());
+        if let Some(writer) = &due.served.writer {
+            let head = writer.head();
+            (shown.since, shown.complete_ms, shown.files) =
+                (writer.run().since, head.complete_ms, head.files);
+        }
+        shown.problem = match written {
+            Ok(()) => String::new(),
+            Err(fault) => {
+                tracing::warn!(group = due.group.get(), %fault, "the archive does not go on");
+                fault.to_string()
+            }
+        };
+        self.served().insert(due.group, due.served);
+    }
+
+    /// Writes what a partition has changed since the last time.
+    fn write(&self, archive: &ArchiveRecord, target: &dyn Target, due: &mut Due) -> Result<(), Fault> {
+        let mark = Record {
+            archive: archive.archive,
+            safe: due.served.writer.as_ref().map_or(0, Writer::safe),
+            bytes_max: archive.hold_bytes_max,
+            stop: false,
+        };
+        let mut recording = self.record(due.group, mark)?;
+        due.served.shown.kept_bytes = recording.bytes;
+        if due.served.writer.as_ref().is_none_or(|writer| writer.run().since != recording.since) {
+            let had = due.served.writer.take();
+            if had.is_some() {
+                due.served.shown.gap =
+                    format!("more than {} bytes of changes waited to be written", archive.hold_bytes_max);
+            }
+            let opened = open(archive, target, due, &recording);
+            // A file that does not fit, or files that are gone: what is kept no longer follows them.
+            let follows = |writer: &Writer| recording.safe < writer.next().0;
+            due.served.writer = match opened {
+                Ok(writer) if follows(&writer) => Some(writer),
+                Ok(_) | Err(BackupError::Damaged { .. }) => {
+                    due.served.shown.gap = "files of the archive are missing or damaged".into();
+                    self.record(due.group, Record { stop: true, ..mark })?;
+                    recording = self.record(due.group, Record { safe: 0, ..mark })?;
+                    Some(open(archive, target, due, &recording).map_err(|error| error.to_fault())?)
+                }
+                Err(error) => return Err(error.to_fault()),
+            };
+        }
+        let Some(mut writer) = due.served.writer.take() else { return Err(ErrorCode::Internal.into()) };
+        match self.tell(archive, target, due.group, &mut writer, &recording) {
+            // Another node has led meanwhile: what it wrote is known now.
+            Err(Told::Elsewhere) | Ok(()) => {
+                due.served.writer = Some(writer);
+                Ok(())
+            }
+            Err(Told::Failed(fault)) => Err(fault),
+        }
+    }
+
+    /// Tells everything that was changed up to the entry of a mark.
+    fn tell(
+        &self,
+        archive: &ArchiveRecord,
+        target: &dyn Target,
+        group: GroupId,
+        writer: &mut Writer,
+        recording: &Recording,
+    ) -> Result<(), Told> {
+        let (mut from, mut piece) = writer.next();
+        while from <= recording.index {
+            let page = self.page(
+                group,
+                ReadChanges {
+                    archive: archive.archive,
+                    since: recording.since,
+                    from,
+                    piece,
+                    to: recording.index,
+                    bytes_max: PAGE_BYTES,
+                },
+            )?;
+            if page.lost {
+                let detail = "the partition keeps these changes no longer";
+                return Err(Told::Failed(Fault::new(ErrorCode::BackupLost, detail)));
+            }
+            if let Some(last) = page.changes.last() {
+                (from, piece) = (last.index, last.piece + 1);
+            }
+            for change in page.changes {
+                writer.add(target, change)?;
+            }
+            if page.end {
+                break;
+            }
+        }
+        Ok(writer.complete(target, recording.index, Hlc(recording.hlc).millis())?)
+    }
+
+    fn page(&self, group: GroupId, ask: ReadChanges) -> Result<ChangesPage, Fault> {
+        match self.ask(group, Access::Read, KvOp::Changes(ask))? {
+            KvAnswer::Changes(page) => Ok(page),
+            _ => Err(ErrorCode::VersionUnsupported.into()),
+        }
+    }
+
+    fn record(&self, group: GroupId, record: Record) -> Result<Recording, Fault> {
+        match self.ask(group, Access::Write, KvOp::Record(record))? {
+            KvAnswer::Recording(recording) => Ok(recording),
+            _ => Err(ErrorCode::VersionUnsupported.into()),
+        }
+    }
+
+    fn ask(&self, group: GroupId, access: Access, op: KvOp) -> Result<KvAnswer, Fault> {
+        let body = KvRequest::new(op).encode_to_vec().into();
+        let (sender, receiver) = channel();
+        let call = Call { group, access, kind: RequestKind::Data, body };
+        self.node.submit(call, Box::new(move |reply| drop(sender.send(reply))));
+        let reply = receiver.recv_timeout(PATIENCE).map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))??;
+        let answer = KvReply::decode(reply).ok().and_then(|reply| reply.answer);
+        answer.ok_or_else(|| ErrorCode::VersionUnsupported.into())
+    }
+
+    fn leads(&self, group: GroupId) -> bool {
+        let shared = self.node.store().and_then(|store| store.shared(group));
+        shared.is_some_and(|shared| shared.report().state == ReplicaState::Leader as i32)
+    }
+}
+
+/// Why changes were not told.
+enum Told {
+    /// Another node was faster.
+    Elsewhere,
+    /// Something failed.
+    Failed(Fault),
+}
+
+impl From<BackupError> for Told {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Exists(_) => Told::Elsewhere,
+            error => Told::Failed(error.to_fault()),
+        }
+    }
+}
+
+impl From<Fault> for Told {
+    fn from(fault: Fault) -> Self {
+        Told::Failed(fault)
+    }
+}
+
+/// Opens the run of a partition that a mark tells of.
+fn open(
+    archive: &ArchiveRecord,
+    target: &dyn Target,
+    due: &Due,
+    recording: &Recording,
+) -> Result<Writer, BackupError> {
+    let run = Run {
+        archive: archive.id.clone(),
+        namespace: due.namespace.clone(),
+        table: due.table.clone(),
+        partition: due.partition,
+        group: due.group.get(),
+        since: recording.since,
+    };
+    // One that was begun by somebody who did not get to write is complete up to nothing yet.
+    let since_ms = if recording.since == recording.index { Hlc(recording.hlc).millis() } else { 0 };
+    Writer::open(target, run, since_ms)
+}
+
+/// The tables that are in an archive.
+fn chosen<'a>(
+    catalog: &'a Catalog,
+    archive: &'a ArchiveRecord,
+) -> impl Iterator<Item = &'a TableRecord> + 'a {
+    let is_chosen = |table: &&TableRecord| {
+        let title = format!("{}:{}", table.namespace, table.name);
+        table.engine() == EngineKind::Kv && (archive.tables.is_empty() || archive.tables.contains(&title))
+    };
+    catalog.tables().filter(is_chosen)
+}
