@@ -291,9 +291,35 @@ pub fn civil(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
+/// The day since 1970 of a date; `None` if there is none of the kind, or it is before 1970. The other way round of
+/// [`civil`].
+pub fn days_of(year: u64, month: u64, day: u64) -> Option<u64> {
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let shifted = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (shifted / 400, shifted % 400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = (era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year) - 719_468;
+    // The 30th of February is another day.
+    (civil(days) == (year, month, day)).then_some(days)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_go_both_ways() {
+        for days in [0, 1, 58, 59, 60, 364, 365, 789, 11_016, 11_017, 20_783, 2_932_896] {
+            let (year, month, day) = civil(days);
+            assert_eq!(days_of(year, month, day), Some(days));
+        }
+        for (year, month, day) in [(1969, 12, 31), (2026, 2, 29), (2026, 4, 31), (2026, 13, 1), (2026, 0, 1)]
+        {
+            assert_eq!(days_of(year, month, day), None);
+        }
+    }
 
     #[test]
     fn names_tell_the_time() {

@@ -31,7 +31,7 @@ pub mod verify;
 pub mod write;
 pub mod zankv;
 
-pub use backups::{Listed, State, begin, begun, civil, delete, finish, id, list, load, prove, show};
+pub use backups::{Listed, State, begin, begun, civil, days_of, delete, finish, id, list, load, prove, show};
 pub use block::{BlockReader, BlockWriter, FileHead, FileSum};
 pub use error::BackupError;
 pub use manifest::{

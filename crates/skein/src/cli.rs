@@ -2,6 +2,7 @@
 //!
 //! Parser, `--help`, shell completions and `docs/cli.md` come from here.
 
+mod archive;
 mod backup;
 mod import;
 mod label;
@@ -16,6 +17,7 @@ use api::admin::OperationRequest;
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use client::Lookup;
 
+pub use archive::{ArchiveCommand, ArchiveStart, ArchiveStatus, ArchiveStop};
 pub use backup::{BackupCommand, BackupCreate, BackupList, BackupNamed, BackupVerify, Restore, Speed, Which};
 pub use import::{ImportCommand, ImportRdb, ImportResp, ImportTarget, OnConflict as ImportConflict};
 pub use label::Label;

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::archive::{ArchiveCommand, moment};
 use super::{Find, Output};
 
 /// Commands about backups.
@@ -24,6 +25,9 @@ pub enum BackupCommand {
     Verify(BackupVerify),
     /// Remove a backup, complete or not
     Delete(BackupNamed),
+    /// Write what changes, continuously, so that every later time can be restored
+    #[command(subcommand)]
+    Archive(ArchiveCommand),
 }
 
 /// How fast it may go.
@@ -123,6 +127,10 @@ pub struct Restore {
     /// The backup [default: the latest complete one]
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
+    /// As of this time, 2026-11-27T02:15:00Z or milliseconds since 1970: every write up to that millisecond and none
+    /// after, by the newest backup before it and the archive at the same URL
+    #[arg(long, value_name = "TIME", conflicts_with = "id", value_parser = moment)]
+    pub at: Option<u64>,
     #[command(flatten)]
     pub which: Which,
     /// Restore the one table that is chosen under this name, NAME or NAMESPACE:NAME
@@ -167,6 +175,7 @@ impl BackupCommand {
             Self::List(list) => list.output,
             Self::Show(named) | Self::Delete(named) => named.output,
             Self::Verify(verify) => verify.output,
+            Self::Archive(archive) => archive.output(),
         }
     }
 }
@@ -198,7 +207,12 @@ impl Which {
 
 /// `50MiB/s`, `50MiB` or `52428800`.
 fn rate(text: &str) -> Result<u64, String> {
-    let amount = text.strip_suffix("/s").unwrap_or(text);
+    let rate = bytes(text.strip_suffix("/s").unwrap_or(text));
+    rate.map_err(|_| "a rate is 50MiB/s, 500KiB/s or bytes per second".to_owned())
+}
+
+/// `1GiB`, `50MiB` or `52428800`.
+pub fn bytes(amount: &str) -> Result<u64, String> {
     let digits = amount.find(|c: char| !c.is_ascii_digit()).unwrap_or(amount.len());
     let (number, unit) = amount.split_at(digits);
     let factor = match unit {
@@ -209,7 +223,7 @@ fn rate(text: &str) -> Result<u64, String> {
         _ => None,
     };
     let rate = factor.and_then(|factor: u64| number.parse::<u64>().ok()?.checked_mul(factor));
-    rate.filter(|rate| *rate > 0).ok_or_else(|| "a rate is 50MiB/s, 500KiB/s or bytes per second".to_owned())
+    rate.filter(|rate| *rate > 0).ok_or_else(|| "an amount is 1GiB, 50MiB, 500KiB or bytes".to_owned())
 }
 
 #[cfg(test)]

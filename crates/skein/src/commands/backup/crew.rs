@@ -85,6 +85,11 @@ impl Crew {
         self.nodes.keys().copied().collect()
     }
 
+    /// Each node.
+    pub fn each(&self) -> impl Iterator<Item = (u64, &Client)> {
+        self.nodes.iter().map(|(node, client)| (*node, client))
+    }
+
     /// Does all of the work.
     ///
     /// # Errors

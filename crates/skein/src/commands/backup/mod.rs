@@ -1,5 +1,6 @@
 //! `backup` and `restore`.
 
+mod archive;
 mod create;
 mod crew;
 mod drill;
@@ -24,6 +25,7 @@ pub fn run(command: &BackupCommand) -> Result<Exit, Fault> {
         BackupCommand::Show(arguments) => show_one(arguments),
         BackupCommand::Verify(arguments) => verify(arguments),
         BackupCommand::Delete(arguments) => delete(arguments),
+        BackupCommand::Archive(command) => archive::run(command),
     }
 }
 
