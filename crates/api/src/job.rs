@@ -97,6 +97,8 @@ pub enum Job {
     Stream(HeldPartition),
     /// Write the contents of a file of a backup into a table.
     Restore(RestoreFile),
+    /// Write what a partition held at a time into a table: what a backup has of it, and what an archive tells since.
+    RestoreAt(RestorePartition),
 }
 
 /// A partition's state at a barrier.
@@ -170,6 +172,20 @@ pub struct RestoreFile {
     /// Deadlines are stored this many milliseconds later.
     #[serde(default)]
     pub expiry_shift_ms: u64,
+}
+
+/// A partition as of a time to be written into a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestorePartition {
+    /// What and where to; its file's number has no meaning.
+    pub of: RestoreFile,
+    /// The archive.
+    pub archive: String,
+    /// The run of the archive that tells the partition: the log index after which it does.
+    pub since: u64,
+    /// The last millisecond: writes with a later stamp are left out.
+    pub to_ms: u64,
 }
 
 /// How far a job is.

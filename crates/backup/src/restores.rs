@@ -29,7 +29,10 @@ pub struct RestoreRecord {
     pub made: bool,
     /// Kinds of keys, by name; none means all.
     pub kinds: Vec<String>,
-    /// Files that are done, by path.
+    /// The time that is restored; 0 for the backup's own.
+    #[serde(default)]
+    pub at_ms: u64,
+    /// Files that are done, by path; partitions, if it is a time.
     pub done: Vec<String>,
 }
 

@@ -79,8 +79,7 @@ fn by_archive(
         found.push(of_table);
     }
     let from_ms = manifest.begun.at_ms;
-    // Everything below the backup's moment is in the backup itself.
-    let covered = Covered { archive: id.to_owned(), from_ms, to_ms: to_ms.max(from_ms - 1), runs: found };
+    let covered = Covered { archive: id.to_owned(), from_ms, to_ms, runs: found };
     Ok((to_ms != u64::MAX && to_ms >= from_ms).then_some(covered))
 }
 

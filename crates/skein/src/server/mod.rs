@@ -93,7 +93,7 @@ pub fn run(file: &NodeFile, place: &NodePlace) -> Result<(), Fault> {
     let face = ports.open(&node, &room, password.as_deref(), absolute(&data))?;
     let names = (file.cluster.clone(), file.name.clone());
     let admin = admin::NodeAdmin::new(node.clone(), wires, face.clone(), log, names, secret.clone())
-        .with_jobs(jobs::NodeJobs::start(node.clone())?);
+        .with_jobs(jobs::NodeJobs::start(node.clone(), &data.join("scratch"))?);
     let http = {
         let _inside = runtime.enter();
         serve::http::HttpServer::start(http, secret, Arc::new(admin), HttpLimits::default())?

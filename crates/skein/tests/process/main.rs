@@ -1,6 +1,7 @@
 //! Process tests: the real binary, real clients, real signals.
 
 mod agent;
+mod archive;
 mod backup;
 mod blocking;
 mod commands;

@@ -28,7 +28,7 @@ pub fn run(target: &dyn Target, manifest: &Manifest, arguments: &BackupVerify) -
     let (mut partitions, mut sums) = (Vec::new(), Vec::new());
     for (table, number) in manifest.begun.tables.iter().zip(0..) {
         let scratch = Scratch::make(&client, manifest, table, number, arguments.partitions)?;
-        let one = One { target, client: &client, crew: &crew, manifest, table, to: &scratch.name };
+        let one = One { target, client: &client, crew: &crew, manifest, table, to: &scratch.name, at: None };
         let copied = copy(&one, &scratch, arguments.speed).and_then(|()| measure(&client, &crew, &scratch));
         // The answer to the drill counts more than that to the clean-up.
         let dropped = client.drop_table(catalog::DEFAULT_NAMESPACE, &scratch.name);
@@ -99,6 +99,7 @@ fn copy(one: &One<'_>, scratch: &Scratch, speed: Speed) -> Result<(), Fault> {
         on_conflict: "fail".into(),
         made: true,
         kinds: Vec::new(),
+        at_ms: 0,
         done: Vec::new(),
     };
     let manner = Manner { speed, expiry_shift_ms: EXPIRY_SHIFT_MS, again: false, keeps_record: false };

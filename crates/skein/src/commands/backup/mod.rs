@@ -1,6 +1,7 @@
 //! `backup` and `restore`.
 
 mod archive;
+mod at_time;
 mod create;
 mod crew;
 mod drill;

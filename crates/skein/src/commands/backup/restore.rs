@@ -8,6 +8,7 @@ use client::Client;
 use serde::Serialize;
 use types::{ErrorCode, Fault, Hlc};
 
+use super::at_time::{self, AtTime};
 use super::create::barrier;
 use super::crew::{Crew, Totals, Work};
 use super::{split_title, title};
@@ -32,11 +33,17 @@ pub fn run(arguments: &Restore) -> Result<Exit, Fault> {
     let form = arguments.output.form();
     let client = arguments.find.lookup().client()?;
     let target = backup::open(&arguments.from).map_err(|error| error.to_fault())?;
-    let id = match &arguments.id {
-        Some(id) => id.clone(),
-        None => latest(&*target)?,
+    let (manifest, at) = match arguments.at {
+        Some(at_ms) => {
+            let (manifest, at) = at_time::find(&*target, &arguments.which, at_ms)?;
+            (manifest, Some(at))
+        }
+        None => {
+            let id = arguments.id.clone().map_or_else(|| latest(&*target), Ok)?;
+            (backup::load(&*target, &id).map_err(|error| error.to_fault())?, None)
+        }
     };
-    let manifest = backup::load(&*target, &id).map_err(|error| error.to_fault())?;
+    let id = manifest.begun.id.clone();
     let kinds = arguments.which.kinds()?;
     let tables = chosen(&manifest, &arguments.which)?;
     if arguments.to_table.is_some() && tables.len() != 1 {
@@ -48,7 +55,15 @@ pub fn run(arguments: &Restore) -> Result<Exit, Fault> {
     for table in tables {
         let begun = std::time::Instant::now();
         let to = arguments.to_table.clone().unwrap_or_else(|| table.title());
-        let one = One { target: &*target, client: &client, crew: &crew, manifest: &manifest, table, to: &to };
+        let one = One {
+            target: &*target,
+            client: &client,
+            crew: &crew,
+            manifest: &manifest,
+            table,
+            to: &to,
+            at: at.as_ref(),
+        };
         let totals = one.restore(arguments, &kinds)?;
         let restored = Restored {
             backup: id.clone(),
@@ -95,7 +110,7 @@ fn latest(target: &dyn Target) -> Result<String, Fault> {
 }
 
 /// The tables of a backup that were chosen.
-fn chosen<'a>(manifest: &'a Manifest, which: &Which) -> Result<Vec<&'a TableRecord>, Fault> {
+pub(super) fn chosen<'a>(manifest: &'a Manifest, which: &Which) -> Result<Vec<&'a TableRecord>, Fault> {
     let is_chosen = |table: &&TableRecord| {
         let everything = which.table.is_empty() && which.namespace.is_empty();
         everything || which.table.contains(&table.title()) || which.namespace.contains(&table.namespace)
@@ -131,6 +146,8 @@ pub struct One<'a> {
     pub table: &'a TableRecord,
     /// The title of the table that is written to.
     pub to: &'a str,
+    /// The time that is restored, if it is not the backup's own.
+    pub at: Option<&'a AtTime>,
 }
 
 impl One<'_> {
@@ -151,7 +168,7 @@ impl One<'_> {
                 "{}: {} of {} files are restored; the same command goes on from there",
                 self.to,
                 record.done.len(),
-                files(self.table).count()
+                self.pieces().len()
             )),
         }
         restored
@@ -196,6 +213,7 @@ impl One<'_> {
             record.tid == table.tid
                 && record.from == self.table.directory()
                 && record.kinds == kinds
+                && record.at_ms == self.at.map_or(0, |at| at.to_ms)
                 && conflict.is_none_or(|conflict| conflict == record.on_conflict)
         };
         if let Some(record) = known.filter(|record| is_same(record) && !arguments.restart) {
@@ -221,6 +239,7 @@ impl One<'_> {
             on_conflict: conflict.unwrap_or("fail").to_owned(),
             made,
             kinds: kinds.to_vec(),
+            at_ms: self.at.map_or(0, |at| at.to_ms),
             done: Vec::new(),
         };
         record.store(self.target).map_err(|error| error.to_fault())?;
@@ -241,13 +260,13 @@ impl One<'_> {
     pub fn write(&self, record: &mut RestoreRecord, manner: Manner) -> Result<Totals, Fault> {
         let Manner { speed, expiry_shift_ms, again, keeps_record } = manner;
         let (to_namespace, to_table) = split_title(self.to);
-        let files: Vec<(u32, u32, String)> = files(self.table).collect();
+        let files = self.pieces();
         let done: Vec<usize> =
             (0..files.len()).filter(|piece| record.done.contains(&files[*piece].2)).collect();
         let (since, on_conflict, kinds) = (record.since, record.on_conflict.clone(), record.kinds.clone());
         let job = |piece: usize, repeated: bool| {
             let (partition, file, _) = &files[piece];
-            Job::Restore(RestoreFile {
+            let of = RestoreFile {
                 url: self.target.url().to_owned(),
                 backup: self.manifest.begun.id.clone(),
                 namespace: self.table.namespace.clone(),
@@ -261,7 +280,11 @@ impl One<'_> {
                 again: repeated || again,
                 kinds: kinds.clone(),
                 expiry_shift_ms,
-            })
+            };
+            match self.at.and_then(|at| at.job(self.table, &of)) {
+                Some(job) => job,
+                None => Job::Restore(of),
+            }
         };
         let ids = self.crew.ids();
         let name = format!("restore-{}-{}-{since:x}", self.manifest.begun.id, record.to);
@@ -283,6 +306,19 @@ impl One<'_> {
             bytes: self.table.sum().bytes,
             hold: None,
         })
+    }
+}
+
+impl One<'_> {
+    /// What is restored on its own: the files of a table, or its partitions if it is as of a time.
+    fn pieces(&self) -> Vec<(u32, u32, String)> {
+        let partition = |partition: &backup::PartitionRecord| {
+            (partition.partition, 0, format!("{}/{:04}", self.table.directory(), partition.partition))
+        };
+        match self.at {
+            Some(_) => self.table.partitions.iter().map(partition).collect(),
+            None => files(self.table).collect(),
+        }
     }
 }
 

@@ -6,9 +6,11 @@
 mod archive;
 mod pages;
 mod restore;
+mod restore_at;
 mod save;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -82,11 +84,11 @@ enum Stage {
 }
 
 impl NodeJobs {
-    /// Begins to do jobs.
+    /// Begins to do jobs; what a job needs disk for, and is of no use after it, lies under `scratch`.
     ///
     /// # Errors
     /// `Internal` if there can be no threads.
-    pub fn start(node: Arc<Node>) -> Result<Arc<Self>, Fault> {
+    pub fn start(node: Arc<Node>, scratch: &Path) -> Result<Arc<Self>, Fault> {
         let shared = Arc::<Shared>::default();
         let spawn = |name: String, run: Box<dyn FnOnce() + Send>| {
             let spawned = std::thread::Builder::new().name(name).spawn(run);
@@ -94,7 +96,8 @@ impl NodeJobs {
         };
         for place in 0..THREADS {
             let (node, shared) = (node.clone(), shared.clone());
-            spawn(format!("job-{place}"), Box::new(move || run_jobs(&node, &shared)))?;
+            let scratch = scratch.join(place.to_string());
+            spawn(format!("job-{place}"), Box::new(move || run_jobs(&node, &scratch, &shared)))?;
         }
         let tidied = shared.clone();
         spawn("job-tidy".into(), Box::new(move || while tidied.tidy() {}))?;
@@ -319,13 +322,13 @@ impl Running {
     }
 }
 
-fn run_jobs(node: &Arc<Node>, shared: &Shared) {
+fn run_jobs(node: &Arc<Node>, scratch: &Path, shared: &Shared) {
     // Clients go first: a backup has time.
     env::stand_back();
     while let Some(job) = shared.next() {
         *lock(&job.stage) = Stage::Running;
         // A bug in one job must not cost the others their thread.
-        let run = std::panic::AssertUnwindSafe(|| run(node, &job));
+        let run = std::panic::AssertUnwindSafe(|| run(node, scratch, &job));
         let ended = std::panic::catch_unwind(run)
             .unwrap_or_else(|_| Err(Fault::new(ErrorCode::Internal, "the job panicked")));
         if let Err(fault) = &ended {
@@ -335,12 +338,13 @@ fn run_jobs(node: &Arc<Node>, shared: &Shared) {
     }
 }
 
-fn run(node: &Arc<Node>, job: &Running) -> Result<Option<JobSum>, Fault> {
+fn run(node: &Arc<Node>, scratch: &Path, job: &Running) -> Result<Option<JobSum>, Fault> {
     match &job.wish.what {
         Job::Save(wish) => save::partition(node, wish, job).map(|()| None),
         Job::Measure(wish) => save::measure(node, wish, job).map(Some),
         Job::Stream(wish) => save::stream(node, wish, job).map(|()| None),
         Job::Restore(wish) => restore::file(node, wish, job).map(|()| None),
+        Job::RestoreAt(wish) => restore_at::partition(node, scratch, wish, job).map(|()| None),
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) fn file(node: &Arc<Node>, wish: &RestoreFile, job: &Running) -> Resul
 }
 
 /// A table being written to.
-struct Restoring<'a> {
+pub(super) struct Restoring<'a> {
     node: &'a Arc<Node>,
     wish: &'a RestoreFile,
     job: &'a Running,
@@ -108,7 +108,11 @@ struct Open {
 }
 
 impl<'a> Restoring<'a> {
-    fn new(node: &'a Arc<Node>, wish: &'a RestoreFile, job: &'a Running) -> Result<Self, Fault> {
+    /// Begins to write.
+    ///
+    /// # Errors
+    /// `UnknownTable`.
+    pub(super) fn new(node: &'a Arc<Node>, wish: &'a RestoreFile, job: &'a Running) -> Result<Self, Fault> {
         let unknown =
             || Fault::new(ErrorCode::UnknownTable, format!("{}:{}", wish.to_namespace, wish.to_table));
         let route = node.table(&wish.to_namespace, &wish.to_table).ok_or_else(unknown)?;
@@ -135,7 +139,7 @@ impl<'a> Restoring<'a> {
     }
 
     /// Takes a piece on its way.
-    fn take(&mut self, mut piece: Piece) -> Result<(), Fault> {
+    pub(super) fn take(&mut self, mut piece: Piece) -> Result<(), Fault> {
         piece.key = self.rename.apply(piece.key)?;
         if piece.first == 0 {
             self.left_out.clear();
@@ -162,7 +166,7 @@ impl<'a> Restoring<'a> {
     }
 
     /// Sends what waits, and waits for all replies.
-    fn finish(mut self) -> Result<(), Fault> {
+    pub(super) fn finish(mut self) -> Result<(), Fault> {
         let groups: Vec<GroupId> = self.batches.keys().copied().collect();
         groups.into_iter().try_for_each(|group| self.send(group))?;
         self.wait_below(0)

@@ -1,0 +1,63 @@
+//! A time to be restored: which backup and which archive tell it.
+
+use api::job::{Job, RestoreFile, RestorePartition};
+use backup::archive::{self, Covered};
+use backup::{Manifest, TableRecord, Target};
+use types::{ErrorCode, Fault};
+
+use super::archive::{Stretch, stretches};
+use super::restore::chosen;
+use crate::cli::Which;
+
+/// A time, and what tells it over a backup.
+pub struct AtTime {
+    /// The last millisecond: writes with a later stamp are left out.
+    pub to_ms: u64,
+    covered: Covered,
+    /// The places of the backup's tables, by directory.
+    tables: Vec<String>,
+}
+
+impl AtTime {
+    /// The job that restores a partition.
+    pub fn job(&self, table: &TableRecord, of: &RestoreFile) -> Option<Job> {
+        let place = self.tables.iter().position(|directory| *directory == table.directory())?;
+        let run = self.covered.runs.get(place)?.get(of.partition as usize)?;
+        Some(Job::RestoreAt(RestorePartition {
+            of: of.clone(),
+            archive: run.archive.clone(),
+            since: run.since,
+            to_ms: self.to_ms,
+        }))
+    }
+}
+
+/// The newest backup of the tables that were chosen from which a time can be reached.
+///
+/// # Errors
+/// `NotCovered`, naming the times that can be restored; what the target says.
+pub fn find(target: &dyn Target, which: &Which, to_ms: u64) -> Result<(Manifest, AtTime), Fault> {
+    let fault = |error: backup::BackupError| error.to_fault();
+    let mut known = Vec::new();
+    for listed in backup::list(target).map_err(fault)?.into_iter().rev() {
+        let Some(manifest) = listed.manifest else { continue };
+        // One without the tables is none for this purpose.
+        let Ok(tables) = chosen(&manifest, which) else { continue };
+        let titles: Vec<String> = tables.iter().map(|table| table.title()).collect();
+        let is_wanted = |place: usize| titles.contains(&manifest.begun.tables[place].title());
+        let Some(covered) = archive::covered(target, &manifest, &is_wanted).map_err(fault)? else { continue };
+        if (covered.from_ms..=covered.to_ms).contains(&to_ms) {
+            let tables = manifest.begun.tables.iter().map(TableRecord::directory).collect();
+            return Ok((manifest, AtTime { to_ms, covered, tables }));
+        }
+        known.push(Stretch { backup: listed.id, from_ms: covered.from_ms, to_ms: covered.to_ms });
+    }
+    known.reverse();
+    let times = match known.is_empty() {
+        true => "none can".to_owned(),
+        false => format!("these can:\n{}", stretches(&known)),
+    };
+    let detail =
+        format!("{} ({to_ms}) cannot be restored from {}; {times}", super::time(to_ms), target.url());
+    Err(Fault::new(ErrorCode::NotCovered, detail))
+}
