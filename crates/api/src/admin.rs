@@ -412,6 +412,7 @@ const ELSEWHERE: &str = "the catalog is led at ";
 /// | `balance` | replicas and leaders to be evened out (neither: both) |
 /// | `set-replicas` | table, count |
 /// | `optimize` | namespace, table (neither: everything) |
+/// | `backup`, `drill` | backup |
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OperationRequest {
@@ -444,6 +445,9 @@ pub struct OperationRequest {
     /// Even leaders out, or give them back.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub leaders: bool,
+    /// Which backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<crate::saving::BackupRequest>,
 }
 
 /// A wish to start an operation.
@@ -548,6 +552,9 @@ pub struct Operation {
     pub events: Vec<OperationEvent>,
     /// What it measured to prove its outcome.
     pub evidence: Vec<DigestReport>,
+    /// What it has saved or proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<crate::saving::Saved>,
     /// In the answer to a wish: it went on already when the same was asked for once more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joined: bool,

@@ -11,7 +11,7 @@ use crate::peer::Membership;
 #[derive(Clone, PartialEq, Message)]
 pub struct CatalogCommand {
     /// What to do; `None` is a command of a newer release.
-    #[prost(oneof = "CatalogOp", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13")]
+    #[prost(oneof = "CatalogOp", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 20")]
     pub op: Option<CatalogOp>,
 }
 
@@ -54,6 +54,9 @@ pub enum CatalogOp {
     /// Begin or end the archive of changes. Reply: `Ok`.
     #[prost(message, tag = "13")]
     Archive(ArchiveChange),
+    /// Set or remove a schedule of backups. Reply: `Ok`.
+    #[prost(message, tag = "20")]
+    Schedule(crate::saving::ScheduleChange),
 }
 
 /// Begins or ends the archive.
@@ -198,6 +201,9 @@ pub struct NewTable {
     /// See [`TableRecord::options`].
     #[prost(message, repeated, tag = "7")]
     pub options: Vec<Label>,
+    /// See [`TableRecord::scratch_of`].
+    #[prost(uint64, tag = "8")]
+    pub scratch_of: u64,
 }
 
 /// A table's name.
@@ -263,6 +269,9 @@ pub struct TableRecord {
     /// What was said when it was made, for tools that ask for it again; it decides nothing. Sorted by name.
     #[prost(message, repeated, tag = "9")]
     pub options: Vec<Label>,
+    /// The operation that needs it for a while, or 0: it is dropped when that one does not go on any more.
+    #[prost(uint64, tag = "10")]
+    pub scratch_of: u64,
 }
 
 /// A partition as the catalog knows it.

@@ -16,6 +16,7 @@ pub mod kv;
 pub mod operation;
 pub mod peer;
 pub mod recovery;
+pub mod saving;
 pub mod zankv;
 
 /// Bytes that are not what their format says.

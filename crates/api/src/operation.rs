@@ -7,6 +7,8 @@
 
 use prost::{Message, Oneof};
 
+use crate::saving::{BackupWish, DrillWish, SavedRecord, ScheduleNews};
+
 /// An operation.
 #[derive(Clone, PartialEq, Message)]
 pub struct OperationRecord {
@@ -22,7 +24,7 @@ pub struct OperationRecord {
     /// What was asked, with every choice made.
     #[prost(
         oneof = "OperationKind",
-        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 33, 40, 41"
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 33, 40, 41, 50, 51"
     )]
     pub kind: Option<OperationKind>,
     /// How it is.
@@ -70,6 +72,9 @@ pub struct OperationRecord {
     /// The leader of record before the operation named another one, or 0.
     #[prost(uint64, tag = "34")]
     pub led_before: u64,
+    /// What it has saved or proved.
+    #[prost(message, optional, tag = "52")]
+    pub saved: Option<SavedRecord>,
 }
 
 /// How an operation is.
@@ -153,6 +158,12 @@ pub enum OperationKind {
     /// The replicas give back the space of what was removed, one after another. One partition.
     #[prost(message, tag = "41")]
     Compact(OnPartition),
+    /// Tables are saved as of one point in time. Without parts.
+    #[prost(message, tag = "50")]
+    Backup(BackupWish),
+    /// A backup is restored into scratch tables, and compared with its source. Without parts.
+    #[prost(message, tag = "51")]
+    Drill(DrillWish),
 }
 
 /// What shall be compacted.
@@ -317,7 +328,7 @@ pub struct ExpectedPartition {
 #[derive(Clone, PartialEq, Message)]
 pub struct CatalogEdit {
     /// Which; `None` is one of a newer release.
-    #[prost(oneof = "Edit", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "Edit", tags = "1, 2, 3, 4, 5, 6, 7, 8, 20")]
     pub edit: Option<Edit>,
 }
 
@@ -353,6 +364,9 @@ pub enum Edit {
     /// the operation that is updated with it.
     #[prost(message, tag = "8")]
     TakeOver(TakeOver),
+    /// Something came of a schedule of backups.
+    #[prost(message, tag = "20")]
+    Schedule(ScheduleNews),
 }
 
 /// See [`Edit::TakeOver`].

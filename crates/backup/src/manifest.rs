@@ -38,6 +38,9 @@ pub struct Begun {
     pub at_ms: u64,
     /// Kinds of keys that were asked for, by name; none means all.
     pub kinds: Vec<String>,
+    /// The schedule that it was taken for; empty if somebody asked for it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub schedule: String,
     /// The tables, without what they hold.
     pub tables: Vec<TableRecord>,
 }

@@ -61,6 +61,15 @@ impl Plan {
         self.pieces[piece].state = State::Done;
     }
 
+    /// A node is at a piece already, because somebody else asked it to be.
+    pub fn take_over(&mut self, piece: usize, node: u64) {
+        let found = &mut self.pieces[piece];
+        if found.state == State::Waiting {
+            found.state = State::Running(node);
+            found.attempts += 1;
+        }
+    }
+
     /// Pieces to be started now, each at a node.
     pub fn due(&mut self) -> Vec<(usize, u64)> {
         if self.fault.is_some() {
@@ -194,6 +203,17 @@ mod tests {
         assert!(!plan.is_done());
         plan.heard(0, 2, Heard::Failed(ErrorCode::Overloaded.into()));
         assert_eq!(plan.due(), [(0, 1)]);
+    }
+
+    #[test]
+    fn what_somebody_else_began_is_not_begun_again() {
+        let mut plan = Plan::new(vec![vec![1, 2], vec![1, 2]], 1);
+        plan.take_over(0, 2);
+        assert_eq!(plan.due(), [(1, 1)]);
+        assert_eq!(plan.running(), [(0, 2), (1, 1)]);
+        plan.heard(0, 2, Heard::Lost);
+        assert_eq!(plan.due(), [(0, 2)], "node 1 has enough to do");
+        assert!(plan.is_repeated(0));
     }
 
     #[test]

@@ -142,6 +142,7 @@ fn begun() -> Begun {
         begun_ms: 1,
         at_ms: 2,
         kinds: Vec::new(),
+        schedule: String::new(),
         tables: vec![TableRecord {
             namespace: "default".into(),
             name: "kv".into(),

@@ -9,6 +9,7 @@ use api::catalog::{
 };
 use api::operation::{NodeFlags, OperationRecord, PermitRecord};
 use api::peer::Refused;
+use api::saving::ScheduleRecord;
 use bytes::Bytes;
 use engine::ApplyContext;
 use prost::Message;
@@ -36,6 +37,8 @@ pub struct Catalog {
     pub(crate) permits: BTreeMap<NodeId, PermitRecord>,
     /// Only where the catalog is replicated; copies come without.
     pub(crate) operations: BTreeMap<OperationId, Arc<OperationRecord>>,
+    /// As `operations`.
+    pub(crate) schedules: BTreeMap<String, Arc<ScheduleRecord>>,
     /// Namespace, then name: follows from `tables`.
     names: BTreeMap<String, BTreeMap<String, TableId>>,
 }
@@ -91,6 +94,9 @@ impl Catalog {
         match record {
             Record::Archive(archive) => self.archive = Some(archive),
             Record::Cluster(cluster) => self.cluster = Some(cluster),
+            Record::Schedule(schedule) => {
+                self.schedules.insert(schedule.name.clone(), schedule);
+            }
             Record::Flags(flags) => {
                 self.flags.insert(NodeId(flags.node), flags);
             }
@@ -121,6 +127,9 @@ impl Catalog {
         match name {
             RecordName::Archive => self.archive = None,
             RecordName::Cluster => self.cluster = None,
+            RecordName::Schedule(name) => {
+                self.schedules.remove(name);
+            }
             RecordName::Flags(id) => {
                 self.flags.remove(id);
             }
@@ -198,6 +207,16 @@ impl Catalog {
         self.permits.get(&node)
     }
 
+    /// All schedules of backups, by name. Empty on nodes that do not replicate the catalog.
+    pub fn schedules(&self) -> impl Iterator<Item = &ScheduleRecord> {
+        self.schedules.values().map(Arc::as_ref)
+    }
+
+    /// A schedule of backups.
+    pub fn schedule(&self, name: &str) -> Option<&ScheduleRecord> {
+        self.schedules.get(name).map(Arc::as_ref)
+    }
+
     /// All operations in order of id: those that have not ended, and the last of those that have. Empty on
     /// a node that does not replicate the catalog.
     pub fn operations(&self) -> impl Iterator<Item = &OperationRecord> {
@@ -256,6 +275,7 @@ impl Catalog {
         let archive = self.archive.iter().cloned().map(Record::Archive);
         archive
             .chain(cluster)
+            .chain(self.schedules.values().cloned().map(Record::Schedule))
             .chain(self.flags.values().copied().map(Record::Flags))
             .chain(self.nodes.values().cloned().map(Record::Node))
             .chain(self.operations.values().cloned().map(Record::Operation))
@@ -323,6 +343,7 @@ impl Catalog {
             + self.permits.len()
             + self.operations.len()
             + usize::from(self.archive.is_some())
+            + self.schedules.len()
     }
 
     /// How many tables there are by name; as many as by id, unless two have one name.

@@ -9,6 +9,7 @@ mod nodes;
 mod operations;
 mod permits;
 mod replicas;
+mod schedules;
 mod survivor;
 mod tables;
 
@@ -62,6 +63,7 @@ pub(crate) fn decide(catalog: &Catalog, command: &CatalogCommand) -> Result<Deci
         CatalogOp::Operate(change) => operations::operate(catalog, cluster, change),
         CatalogOp::Permit(change) => permits::permit(catalog, cluster, change),
         CatalogOp::Archive(change) => archive::change(catalog, cluster, change),
+        CatalogOp::Schedule(change) => schedules::change(catalog, cluster, change),
         CatalogOp::RecoverCatalog(recover) => survivor::recover_catalog(catalog, cluster, recover),
     }
 }

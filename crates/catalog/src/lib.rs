@@ -66,6 +66,7 @@ pub mod alike;
 mod catalog;
 mod check;
 mod commands;
+pub mod cron;
 mod error;
 mod machine;
 mod mending;

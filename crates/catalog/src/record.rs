@@ -4,6 +4,7 @@
 //! name                      value
 //! 'a'                       format byte, ArchiveRecord
 //! 'c'                       format byte, ClusterRecord
+//! 'd' name                  format byte, ScheduleRecord
 //! 'f' node id, u64 BE       format byte, NodeFlags
 //! 'n' node id, u64 BE       format byte, NodeRecord
 //! 'o' operation id, u64 BE  format byte, OperationRecord
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use api::DecodeError;
 use api::catalog::{ArchiveRecord, ClusterRecord, NodeRecord, PartitionRecord, SettingRecord, TableRecord};
 use api::operation::{NodeFlags, OperationRecord, PermitRecord};
+use api::saving::ScheduleRecord;
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use types::{GroupId, NodeId, OperationId, TableId};
@@ -33,6 +35,8 @@ pub enum RecordName {
     Archive,
     /// The cluster itself.
     Cluster,
+    /// A schedule of backups.
+    Schedule(String),
     /// Flags of a node.
     Flags(NodeId),
     /// A node.
@@ -56,6 +60,8 @@ pub enum Record {
     Archive(ArchiveRecord),
     /// The cluster itself.
     Cluster(ClusterRecord),
+    /// A schedule of backups.
+    Schedule(Arc<ScheduleRecord>),
     /// Flags of a node.
     Flags(NodeFlags),
     /// A node.
@@ -88,6 +94,10 @@ impl RecordName {
         match self {
             RecordName::Archive => bytes.put_u8(b'a'),
             RecordName::Cluster => bytes.put_u8(b'c'),
+            RecordName::Schedule(name) => {
+                bytes.put_u8(b'd');
+                bytes.put_slice(name.as_bytes());
+            }
             RecordName::Flags(id) => put_id(&mut bytes, b'f', id.get()),
             RecordName::Node(id) => put_id(&mut bytes, b'n', id.get()),
             RecordName::Operation(id) => put_id(&mut bytes, b'o', id.get()),
@@ -109,6 +119,7 @@ impl Record {
         match self {
             Record::Archive(_) => RecordName::Archive,
             Record::Cluster(_) => RecordName::Cluster,
+            Record::Schedule(schedule) => RecordName::Schedule(schedule.name.clone()),
             Record::Flags(flags) => RecordName::Flags(NodeId(flags.node)),
             Record::Node(node) => RecordName::Node(NodeId(node.id)),
             Record::Operation(operation) => RecordName::Operation(OperationId(operation.id)),
@@ -124,6 +135,7 @@ impl Record {
         match self {
             Record::Archive(record) => with_format(record),
             Record::Cluster(record) => with_format(record),
+            Record::Schedule(record) => with_format(record.as_ref()),
             Record::Flags(record) => with_format(record),
             Record::Node(record) => with_format(record.as_ref()),
             Record::Operation(record) => with_format(record.as_ref()),
@@ -144,6 +156,7 @@ impl Record {
         let record = match name.first() {
             Some(b'a') => Record::Archive(ArchiveRecord::decode(body)?),
             Some(b'c') => Record::Cluster(ClusterRecord::decode(body)?),
+            Some(b'd') => Record::Schedule(Arc::new(ScheduleRecord::decode(body)?)),
             Some(b'f') => Record::Flags(NodeFlags::decode(body)?),
             Some(b'o') => Record::Operation(Arc::new(OperationRecord::decode(body)?)),
             Some(b'q') => Record::Permit(PermitRecord::decode(body)?),
@@ -187,6 +200,7 @@ impl fmt::Display for RecordName {
         match self {
             RecordName::Archive => f.write_str("archive"),
             RecordName::Cluster => f.write_str("cluster"),
+            RecordName::Schedule(name) => write!(f, "schedule {name}"),
             RecordName::Flags(id) => write!(f, "flags {id}"),
             RecordName::Node(id) => write!(f, "node {id}"),
             RecordName::Operation(id) => write!(f, "operation {id}"),
@@ -233,6 +247,7 @@ impl fmt::Display for Record {
             }
             Record::Partition(partition) => display_partition(partition, f),
             Record::Setting(setting) => write!(f, " {}", setting.value),
+            Record::Schedule(schedule) => display_schedule(schedule, f),
             Record::Flags(flags) => {
                 for (set, name) in
                     [(flags.drained, "drained"), (flags.leaving, "leaving"), (flags.offline, "offline")]
@@ -249,10 +264,28 @@ impl fmt::Display for Record {
                 write!(f, " {}:{} engine={:?}", table.namespace, table.name, table.engine())?;
                 write!(f, " hash={:?} replicas={}", table.hash(), table.replicas)?;
                 write!(f, " generation={} groups={}", table.generation, ranges(&table.groups))?;
+                if table.scratch_of != 0 {
+                    write!(f, " scratch of={}", table.scratch_of)?;
+                }
                 table.options.iter().try_for_each(|option| write!(f, " {}={}", option.name, option.value))
             }
         }
     }
+}
+
+fn display_schedule(schedule: &ScheduleRecord, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, " '{}' to {} keep={} drill={}", schedule.cron, schedule.url, schedule.keep, schedule.drill)?;
+    schedule.tables.iter().try_for_each(|table| write!(f, " {table}"))?;
+    let so_far = schedule.so_far();
+    write!(f, " due={}", so_far.due_ms)?;
+    for (word, backup) in
+        [("complete", so_far.complete), ("proven", so_far.proven), ("drilled", so_far.drilled)]
+    {
+        if !backup.is_empty() {
+            write!(f, " {word}={backup}")?;
+        }
+    }
+    Ok(())
 }
 
 fn display_operation(operation: &OperationRecord, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -91,6 +91,7 @@ fn table(id: u64, groups: Vec<u64>) -> TableRecord {
         generation: 1,
         groups,
         options: (0..TABLE_OPTIONS_MAX).map(longest_option).collect(),
+        scratch_of: 0,
     }
 }
 

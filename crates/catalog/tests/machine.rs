@@ -62,6 +62,7 @@ fn create(name: &str, partitions: u32) -> Vec<u8> {
         partitions,
         replicas: 3,
         options: vec![],
+        scratch_of: 0,
     }))
 }
 

@@ -60,6 +60,7 @@ fn any_op() -> impl Strategy<Value = CatalogOp> {
                     partitions,
                     replicas,
                     options,
+                    scratch_of: 0,
                 })
             }
         ),

@@ -28,6 +28,7 @@ fn good() -> Vec<Record> {
             partitions: 2,
             replicas: 3,
             options: vec![],
+            scratch_of: 0,
         }],
     };
     let context = ApplyContext {

@@ -26,9 +26,12 @@ mod recovery;
 mod routes;
 mod saving;
 pub mod sweep;
+mod tasks;
 mod upkeep;
 
 pub use gateway::{Call, Gateway, GatewayCounters, GatewayEffect, GroupRoute, Routes};
 pub use node::{DiskRoom, Done, Node, NodeConfig, Origin, Transport};
 pub use operations::set_command;
+pub use ops::{TaskReport, TaskResult, UNDO, Wanted};
 pub use routes::RouteTable;
+pub use tasks::{Task, Tasks};

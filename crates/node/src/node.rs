@@ -25,6 +25,7 @@ use crate::heard::{self, Heard};
 use crate::line::{self, Elements, Line};
 use crate::operate::Operator;
 use crate::routes::RouteTable;
+use crate::tasks::Tasks;
 use crate::upkeep::Upkeep;
 
 /// One run of a node, as its connection proved it.
@@ -113,6 +114,8 @@ pub struct Node {
     pub(crate) disk: DiskRoom,
     /// Shared with the answers that it waits for.
     pub(crate) operator: Arc<Mutex<Operator>>,
+    /// Who carries out tasks of operations.
+    pub(crate) tasks: OnceLock<Arc<dyn Tasks>>,
     pub(crate) ready: AtomicBool,
     reads_by_lease: AtomicU64,
     pub(crate) keys_expired: Arc<AtomicU64>,
@@ -166,6 +169,7 @@ impl Node {
             may_found: config.may_found,
             disk: config.disk,
             operator: Arc::default(),
+            tasks: OnceLock::new(),
             ready: AtomicBool::new(false),
             reads_by_lease: AtomicU64::new(0),
             keys_expired: Arc::default(),

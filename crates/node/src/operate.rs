@@ -14,7 +14,7 @@ use api::admin::OperationRequest;
 use api::catalog::CatalogOp;
 use api::peer::{CompactState, CutLog, TransferLeader};
 use catalog::Catalog;
-use ops::{Directive, Executor, Observed, Planned};
+use ops::{Directive, Executor, Observed, Planned, TaskReport};
 use types::{GroupId, LogIndex, NodeId, OperationId};
 
 /// Plans that are remembered, so that one that was agreed to can be started as it was shown.
@@ -53,6 +53,8 @@ pub enum Word {
     /// The group shall take a digest for an operation, through the gateway; [`Operator::digest_ended`] is to be
     /// called.
     Digest(GroupId, OperationId),
+    /// This node shall carry out a step of an operation; [`Operator::task_told`] is to be called.
+    Task(OperationId, &'static str),
 }
 
 impl Operator {
@@ -93,6 +95,7 @@ impl Operator {
                 let compact = CompactState { group: group.get(), operation: operation.get() };
                 out.push(Word::Compact(node, compact));
             }
+            Directive::Task { operation, step } => out.push(Word::Task(operation, step)),
             Directive::CutLog { group } => {
                 let replicas =
                     observed.groups.get(&group).into_iter().flat_map(|seen| seen.replicas.values());
@@ -113,6 +116,11 @@ impl Operator {
         if let (Some(executor), Some(index)) = (&mut self.executor, index) {
             executor.digest_began(operation, index);
         }
+    }
+
+    /// How far a task is; whether it shall go on.
+    pub fn task_told(&mut self, operation: OperationId, step: &str, report: TaskReport) -> bool {
+        self.executor.as_mut().is_some_and(|executor| executor.task_told(operation, step, report))
     }
 
     /// Looks at what the executor remembers; one that remembers nothing stands in while this node does not lead.

@@ -219,6 +219,7 @@ impl Node {
                 store.compact(GroupId(compact.group), compact.operation);
             }
             Word::Compact(node, compact) => self.transport.send_bulk(node, Frame::Compact(compact)),
+            Word::Task(operation, step) => self.begin_task(operation, step),
             Word::Digest(group, operation) => {
                 let (operator, upkeep) = (self.operator.clone(), self.upkeep.clone());
                 self.begin_digest(group, move |index| {

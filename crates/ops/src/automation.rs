@@ -23,6 +23,7 @@ use crate::operations::{balance, optimize};
 use crate::permits;
 use crate::plan::Draft;
 use crate::plan::target::Ledger;
+use crate::schedules;
 use crate::sight::{Sight, replica_on};
 
 /// Who asked for the replacement of a dead node's replicas.
@@ -47,6 +48,7 @@ pub(crate) fn step(sight: &Sight<'_>, memory: &mut Memory, work: &mut Work) {
     end_permits(sight, work);
     move_unwanted_leaders(sight, memory, work);
     spare_returned_nodes(sight, work);
+    schedules::step(sight, work);
     if sight.catalog.setting(&AUTO_FAILOVER) == 0 || too_many_look_dead(sight) {
         return;
     }

@@ -29,7 +29,7 @@ use crate::sight::Sight;
 use crate::steps::{self, Doing, Outcome, Stop, Wait};
 use crate::{Observed, automation, show};
 pub use cancel::{cancel, forget};
-use memory::Memory;
+use memory::{Memory, TaskReport};
 use queue::Queue;
 
 /// What to do now.
@@ -72,6 +72,14 @@ pub enum Directive {
         /// The operation.
         operation: OperationId,
     },
+    /// The node that leads the catalog carries out a step of an operation itself, if it is not at it already; what
+    /// comes of it is told by [`Executor::task_told`].
+    Task {
+        /// The operation.
+        operation: OperationId,
+        /// The step, or [`crate::UNDO`].
+        step: &'static str,
+    },
 }
 
 /// What a meta leader remembers between two looks. Losing it costs time, nothing else: a new one goes on from
@@ -90,6 +98,7 @@ impl Executor {
         self.now_ms = observed.wall_ms;
         let family = Family::of(catalog);
         self.memory.tidy(|id| family.active.contains_key(&id), self.now_ms);
+        self.memory.tidy_tasks(|id, step| is_wanted(&family, id, step));
         let mut queue = Queue::new(&sight, &family);
         let mut work = Work::default();
         for operation in family.active.values() {
@@ -107,6 +116,11 @@ impl Executor {
     /// A digest that was asked for is at this place of its group's log.
     pub fn digest_began(&mut self, operation: OperationId, index: LogIndex) {
         self.memory.digest_began(operation, index, self.now_ms);
+    }
+
+    /// How far a task is; whether it shall go on.
+    pub fn task_told(&mut self, operation: OperationId, step: &str, report: TaskReport) -> bool {
+        self.memory.task_told(operation.get(), step, report)
     }
 
     /// An operation as people see it.
@@ -196,6 +210,12 @@ pub(crate) fn waits_for(
     operation: &OperationRecord,
 ) -> Option<Wait> {
     let doing = family.doing(sight, memory, operation)?;
+    if operation.state().has_ended() {
+        return None;
+    }
+    if operation.cancelling && kind::has_tasks(doing.kind) {
+        return cancel::undo_task(memory, operation).err();
+    }
     if operation.cancelling && !kind::is_past_return(operation) {
         let partition = doing.partition();
         let down = partition.and_then(|known| known.replicas.iter().find(|one| !sight.is_up(one.node)));
@@ -219,6 +239,14 @@ pub(crate) fn waits_for(
         },
         _ => None,
     }
+}
+
+/// Whether a task of an operation is what it is at.
+fn is_wanted(family: &Family<'_>, id: u64, step: &str) -> bool {
+    family.active.get(&id).is_some_and(|operation| {
+        let at = Step::of(operation).map_or("", Step::as_str);
+        if operation.cancelling { step == steps::task::UNDO } else { step == at }
+    })
 }
 
 fn stopped_by(entered: Result<Vec<Edit>, Stop>) -> Option<Wait> {

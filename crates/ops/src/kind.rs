@@ -5,6 +5,9 @@ pub(crate) use catalog::alike::{about_node, target_node};
 
 use crate::sight::Sight;
 
+/// Tables that are called by name where an operation says what it does.
+const TITLES_SHOWN_MAX: usize = 4;
+
 /// A step. Its name is what is stored and shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
@@ -36,10 +39,26 @@ pub(crate) enum Step {
     Parts,
     /// A node leaves the cluster.
     Leave,
+    /// A point in time is chosen, and the backup begun.
+    Barrier,
+    /// Every partition is written.
+    Save,
+    /// The manifest makes the backup exist.
+    Finish,
+    /// A backup is written into scratch tables.
+    Restore,
+    /// What they hold is compared with the source.
+    Compare,
+    /// The scratch tables go.
+    Drop,
+    /// The proof is written beside the backup.
+    Prove,
+    /// The schedule hears of it, and older backups go.
+    Keep,
 }
 
 impl Step {
-    const ALL: [(Step, &'static str); 14] = [
+    const ALL: [(Step, &'static str); 22] = [
         (Step::HandOver, "hand-over"),
         (Step::Settled, "settled"),
         (Step::Add, "add"),
@@ -54,6 +73,14 @@ impl Step {
         (Step::Compact, "compact"),
         (Step::Parts, "parts"),
         (Step::Leave, "leave"),
+        (Step::Barrier, "barrier"),
+        (Step::Save, "save"),
+        (Step::Finish, "finish"),
+        (Step::Restore, "restore"),
+        (Step::Compare, "compare"),
+        (Step::Drop, "drop"),
+        (Step::Prove, "prove"),
+        (Step::Keep, "keep"),
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -88,6 +115,8 @@ pub(crate) fn name(kind: &OperationKind) -> &'static str {
         OperationKind::RecoverQuorum(_) => "recover-quorum",
         OperationKind::Optimize(_) => "optimize",
         OperationKind::Compact(_) => "compact",
+        OperationKind::Backup(_) => "backup",
+        OperationKind::Drill(_) => "drill",
     }
 }
 
@@ -112,12 +141,22 @@ pub(crate) fn partition_steps(kind: &OperationKind, of_offline_node: bool) -> &'
     }
 }
 
-/// The steps of an operation with parts.
+/// The steps of an operation that is about no single partition.
 pub(crate) fn parent_steps(kind: &OperationKind) -> &'static [Step] {
+    use Step::{Barrier, Compare, Drop, Finish, Keep, Prove, Restore, Save};
     match kind {
+        OperationKind::Backup(wish) if wish.schedule.is_empty() => &[Barrier, Save, Finish],
+        OperationKind::Backup(_) => &[Barrier, Save, Finish, Keep],
+        OperationKind::Drill(wish) if wish.schedule.is_empty() => &[Restore, Compare, Drop, Prove],
+        OperationKind::Drill(_) => &[Restore, Compare, Drop, Prove, Keep],
         OperationKind::Decommission(_) => &[Step::Parts, Step::Leave],
         _ => &[Step::Parts],
     }
+}
+
+/// Whether an operation has no parts and is about no single partition: the node that leads the catalog does it.
+pub(crate) fn has_tasks(kind: &OperationKind) -> bool {
+    matches!(kind, OperationKind::Backup(_) | OperationKind::Drill(_))
 }
 
 /// Whether an operation can no longer be undone.
@@ -125,7 +164,9 @@ pub(crate) fn is_past_return(operation: &OperationRecord) -> bool {
     let mut begun = operation.steps.iter().take(operation.step as usize + 1);
     operation.state() == OperationState::Running
         && begun.any(|step| {
-            [Step::Remove, Step::Leave, Step::TakeOver].iter().any(|last| step.name == last.as_str())
+            [Step::Remove, Step::Leave, Step::TakeOver, Step::Keep]
+                .iter()
+                .any(|last| step.name == last.as_str())
         })
 }
 
@@ -217,6 +258,19 @@ pub(crate) fn what(sight: &Sight<'_>, kind: &OperationKind, single: bool) -> Str
                 (None, namespace) => format!("namespace {namespace}"),
             };
             format!("the replicas of {what} are compacted, one after another")
+        }
+        OperationKind::Backup(wish) => {
+            let what = match wish.tables.as_slice() {
+                [] if wish.resumes => format!("backup {} is gone on with", wish.backup),
+                [] => "all tables are saved".into(),
+                [table] => format!("{table} is saved"),
+                tables if tables.len() <= TITLES_SHOWN_MAX => format!("{} are saved", tables.join(", ")),
+                tables => format!("{} tables are saved", tables.len()),
+            };
+            format!("{what} at {}", wish.url)
+        }
+        OperationKind::Drill(wish) => {
+            format!("backup {} at {} is restored into scratch tables and compared", wish.backup, wish.url)
         }
         OperationKind::SetReplicas(wish) => {
             let table = sight.catalog.table(wish.table.into()).map(catalog::display_name);

@@ -55,14 +55,17 @@ mod operations;
 mod permits;
 mod plan;
 mod safety;
+mod schedules;
 mod show;
 mod sight;
 mod stable;
 mod steps;
 
+pub use executor::memory::{TaskReport, TaskResult, Wanted};
 pub use executor::{Directive, Executor, Work, cancel, forget};
 pub use explain::{explain_node, explain_partition};
 pub use observed::Observed;
 pub use permits::may_stop;
 pub use plan::{Planned, plan};
 pub use stable::is_stable;
+pub use steps::task::UNDO;

@@ -3,6 +3,7 @@
 //! The steps that carry it out are shared, see `steps`; `kind` says which operation has which.
 
 mod add_replica;
+pub(crate) mod backup;
 pub(crate) mod balance;
 mod change_leader;
 mod decommission;
@@ -26,7 +27,7 @@ use crate::sight::Sight;
 /// A kind's name in a request, and how it is planned.
 type Planner = fn(&Sight<'_>, &OperationRequest) -> Result<Draft, Fault>;
 
-const PLANNERS: [(&str, Planner); 16] = [
+const PLANNERS: [(&str, Planner); 18] = [
     ("change-leader", change_leader::plan),
     ("add-replica", add_replica::plan),
     ("remove-replica", remove_replica::plan),
@@ -43,6 +44,8 @@ const PLANNERS: [(&str, Planner); 16] = [
     ("balance", balance::plan),
     ("set-replicas", set_replicas::plan),
     ("optimize", optimize::plan),
+    ("backup", backup::plan),
+    ("drill", backup::plan_drill),
 ];
 
 /// Plans whatever a request asks for.

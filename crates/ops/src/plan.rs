@@ -68,6 +68,8 @@ pub(crate) struct Draft {
     pub(crate) edits: Vec<Edit>,
     /// Warnings, and what it would have to wait for.
     pub(crate) notes: Vec<String>,
+    /// What it consists of although that is no operation of its own.
+    pub(crate) shown: Vec<PlannedPart>,
     /// The operation that does all of it already, if one goes on.
     pub(crate) joins: Option<u64>,
 }
@@ -83,7 +85,10 @@ impl Draft {
 
     /// The plan, and the command that starts it.
     pub(crate) fn finish(mut self, sight: &Sight<'_>, by: &str) -> Planned {
-        let cost = cost::of(sight, &self.parts, self.parent.as_ref());
+        let mut cost = cost::of(sight, &self.parts, self.parent.as_ref());
+        if !self.shown.is_empty() {
+            (cost.bytes, cost.seconds) = cost::of_saving(&self.shown, self.parent.as_ref());
+        }
         let of_offline = matches!(self.parent, Some(OperationKind::OfflineNode(_)));
         let planned_part = |kind: &OperationKind| PlannedPart {
             kind: kind::name(kind).into(),
@@ -93,12 +98,14 @@ impl Draft {
             steps: step_names(kind::partition_steps(kind, of_offline)),
             bytes: cost::bytes(sight, kind),
         };
-        let parts: Vec<PlannedPart> = self.parts.iter().map(planned_part).collect();
+        let shown = self.shown.iter().cloned();
+        let parts: Vec<PlannedPart> = self.parts.iter().map(planned_part).chain(shown).collect();
         self.note_what_is_busy(sight);
         let head = self.parent.as_ref().or(self.parts.first());
         let single = self.parent.is_none() || self.idle_on.is_some();
         let what = head.map_or_else(String::new, |kind| kind::what(sight, kind, single));
-        let nothing = self.parts.is_empty() && self.edits.is_empty();
+        let is_work = self.parent.as_ref().is_some_and(kind::has_tasks);
+        let nothing = self.parts.is_empty() && self.edits.is_empty() && !is_work;
         let summary = match self.joins {
             Some(id) => joined::summary(sight, id),
             None if nothing => format!("{what}: nothing to do"),
@@ -125,7 +132,10 @@ impl Draft {
         let mut start = Vec::with_capacity(self.parts.len() + 1);
         if let Some(parent) = &self.parent {
             let mut record = new_record(parent.clone(), self.idle_on, kind::parent_steps(parent), by, now);
-            begin(&mut record, now, self.parts.is_empty());
+            // One that has tasks waits for its turn, as one on a partition does.
+            if !kind::has_tasks(parent) {
+                begin(&mut record, now, self.parts.is_empty());
+            }
             start.push(record);
         }
         let of_offline = matches!(self.parent, Some(OperationKind::OfflineNode(_)));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use api::admin::{DigestReport, ErrorBody, Operation, OperationEvent, OperationStep, ReplicaDigest};
 use api::operation::{EvidenceRecord, OperationRecord, OperationState};
+use api::saving::Saved;
 use types::{ErrorCode, Fault};
 
 use crate::executor::memory::Memory;
@@ -35,7 +36,9 @@ fn shown(
 ) -> Operation {
     let partition = operation.group.and_then(|group| sight.partition(group));
     let parts = family.parts(operation.id);
-    let (bytes_done, bytes_total) = if operation.group.is_some() {
+    let (bytes_done, bytes_total) = if operation.kind.as_ref().is_some_and(kind::has_tasks) {
+        of_task(memory, operation)
+    } else if operation.group.is_some() {
         copied(sight, operation)
     } else {
         let copied = parts.iter().map(|part| copied(sight, part));
@@ -66,6 +69,7 @@ fn shown(
         error: fault(operation).as_ref().map(ErrorBody::from),
         events: operation.events.iter().map(event).collect(),
         evidence: operation.evidence.iter().map(evidence).collect(),
+        saved: operation.saved.as_ref().map(Saved::from),
         joined: false,
     }
 }
@@ -95,6 +99,15 @@ pub(crate) fn fault(operation: &OperationRecord) -> Option<Fault> {
     }
     let code = operation.fault_code.parse().unwrap_or(ErrorCode::Internal);
     Some(Fault::new(code, operation.fault_detail.clone()))
+}
+
+/// Bytes that the task of an operation has done, and all.
+fn of_task(memory: &Memory, operation: &OperationRecord) -> (u64, u64) {
+    match (memory.task(operation.id, at_step(operation)), &operation.saved) {
+        (Some(report), _) => (report.bytes_done, report.bytes_total),
+        (None, Some(saved)) if operation.state() == OperationState::Done => (saved.bytes, saved.bytes),
+        (None, _) => (0, 0),
+    }
 }
 
 /// Bytes that have arrived, and bytes that are to.

@@ -18,9 +18,11 @@ mod evidence;
 mod hand_over;
 mod replica;
 mod take_over;
+pub mod task;
 
 use api::catalog::{CatalogOp, PartitionRecord};
 use api::operation::{Edit, EvidenceRecord, OnNode, OperationKind, OperationRecord, OperationState};
+use api::saving::SavedRecord;
 use types::limits::{OPERATION_PATIENCE, OPERATION_STALL};
 use types::{ErrorCode, Fault, NodeId};
 
@@ -54,7 +56,9 @@ pub(crate) struct Look {
     /// Commands that need no change of the operation.
     pub(crate) commands: Vec<CatalogOp>,
     pub(crate) evidence: Option<EvidenceRecord>,
-    /// What is to be remembered once the step is done, a sentence each.
+    /// What was saved or proved so far.
+    pub(crate) saved: Option<SavedRecord>,
+    /// What is to be remembered once the step is done or has failed, a sentence each.
     pub(crate) notes: Vec<String>,
 }
 
@@ -151,6 +155,9 @@ pub(crate) fn enter(doing: &Doing<'_>, step: Step) -> Result<Vec<Edit>, Stop> {
     if step == Step::Leave {
         return enter_leave(doing);
     }
+    if step == Step::Keep {
+        return Ok(task::enter_keep(doing));
+    }
     if doing.operation.group.is_none() {
         return Ok(Vec::new());
     }
@@ -170,6 +177,16 @@ pub(crate) fn look(doing: &Doing<'_>, step: Step) -> Look {
     match step {
         Step::Parts => return look_at_parts(doing),
         Step::Leave => return look_at_leave(doing),
+        Step::Barrier
+        | Step::Save
+        | Step::Finish
+        | Step::Restore
+        | Step::Compare
+        | Step::Prove
+        | Step::Keep => {
+            return task::look(doing, step);
+        }
+        Step::Drop => return task::look_at_drop(doing),
         _ => {}
     }
     let Some(partition) = doing.partition() else {
@@ -187,7 +204,7 @@ pub(crate) fn look(doing: &Doing<'_>, step: Step) -> Look {
         Step::Cut => look_at_cut(doing, partition),
         Step::Compact => compact::look(doing, partition),
         // What they change was changed on entry.
-        Step::Remove | Step::Offline | Step::Parts | Step::Leave => Look::done(),
+        _ => Look::done(),
     }
 }
 

@@ -164,6 +164,7 @@ mod tests {
             error: None,
             events: Vec::new(),
             evidence: Vec::new(),
+            saved: None,
             joined: false,
         }
     }

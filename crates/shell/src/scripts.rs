@@ -317,6 +317,7 @@ fn operation(words: &[&str]) -> Operation {
         error: None,
         events: Vec::new(),
         evidence: Vec::new(),
+        saved: None,
         joined: false,
     };
     for word in words.iter().skip(5) {

@@ -440,6 +440,7 @@ fn bootstrap(plan: &Plan) -> Bootstrap {
         partitions: plan.partitions,
         replicas: plan.replicas,
         options: Vec::new(),
+        scratch_of: 0,
     };
     Bootstrap {
         cluster: plan.seed + 1,

@@ -1,6 +1,7 @@
 //! The `skein` binary: the command line, the server and the agent.
 
 mod agent;
+mod backups;
 mod bench;
 mod cli;
 mod commands;

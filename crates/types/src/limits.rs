@@ -92,6 +92,12 @@ pub const ADDRESS_BYTES_MAX: usize = 260;
 pub const OPERATIONS_AT_ONCE_MAX: usize = 4096;
 /// Ended operations that are remembered; beyond it the oldest go, failed ones last.
 pub const OPERATIONS_KEPT_MAX: usize = 4096;
+/// Most schedules of backups.
+pub const SCHEDULES_MAX: usize = 64;
+/// Most tables that one of them names.
+pub const SCHEDULE_TABLES_MAX: usize = 256;
+/// Longest URL of a place for backups.
+pub const BACKUP_URL_BYTES_MAX: usize = 1024;
 /// Events that an operation remembers.
 pub const OPERATION_EVENTS_MAX: usize = 64;
 /// How long an operation waits for something that stands in its way (a node that is down, a group without a

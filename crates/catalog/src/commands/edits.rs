@@ -54,6 +54,10 @@ impl Draft<'_> {
             Edit::SetNode(flags) => self.set_node(*flags),
             Edit::RemoveNode(on) => self.remove_node(NodeId(on.node)),
             Edit::SetReplicas(wish) => self.set_replicas(*wish),
+            Edit::Schedule(news) => {
+                self.note_schedule(news);
+                Ok(())
+            }
             Edit::TakeOver(wish) => {
                 let made = self.take_over(*wish)?;
                 for record in updated.iter_mut().filter(|record| record.group == Some(wish.group)) {

@@ -7,12 +7,13 @@ use api::catalog::{
     CatalogAnswer, ClusterRecord, EngineKind, HashBy, Label, NewTable, NodeRecord, PartitionRecord,
     ReplicaRecord, TableName, TableRecord,
 };
+use api::operation::OperationState;
 use api::peer::{Member, Membership};
 use types::limits::{
     GROUPS_MAX, NAME_BYTES_MAX, PARTITIONS_MAX, REPLICAS_MAX, TABLE_OPTIONS_BYTES_MAX, TABLE_OPTIONS_MAX,
     TABLES_MAX,
 };
-use types::{ErrorCode, Fault, GroupId, NodeId, TableId};
+use types::{ErrorCode, Fault, GroupId, NodeId, OperationId, TableId};
 
 use super::{Decision, bad_argument, operations, put_partition, shown};
 use crate::place::{self, Candidate, Problem};
@@ -39,6 +40,7 @@ pub(super) fn create(
     }
     check_not_inside(catalog, namespace)?;
     check_room(catalog, wish.partitions)?;
+    check_needed(catalog, wish.scratch_of)?;
     let options = options(wish)?;
     let engine = table_engine(wish)?;
     let hash = hash_rule(wish, namespace)?;
@@ -58,6 +60,7 @@ pub(super) fn create(
         generation: FIRST,
         groups: (first_group..first_group + u64::from(wish.partitions)).collect(),
         options,
+        scratch_of: wish.scratch_of,
     };
     cluster.next_table += 1;
     cluster.next_group += u64::from(wish.partitions);
@@ -68,6 +71,21 @@ pub(super) fn create(
         changes.push(put_partition(new_partition(&table, index, nodes)));
     }
     Ok(Decision { answer: CatalogAnswer::Table(table), changes, cluster })
+}
+
+/// A table that an operation needs for a while is made only as long as that one goes on: later nobody would drop it.
+fn check_needed(catalog: &Catalog, scratch_of: u64) -> Result<(), Fault> {
+    let goes_on = || {
+        let owner = catalog.operation(OperationId(scratch_of));
+        owner.is_some_and(|owner| owner.state() == OperationState::Running && !owner.cancelling)
+    };
+    match scratch_of == 0 || goes_on() {
+        true => Ok(()),
+        false => Err(Fault::new(
+            ErrorCode::PlanOutdated,
+            format!("operation {scratch_of} does not go on any more"),
+        )),
+    }
 }
 
 /// Drops a table. Nodes delete its replicas because the catalog no longer wishes them.
@@ -115,6 +133,7 @@ pub(super) fn catalog_table(birth: Membership) -> (TableRecord, PartitionRecord)
         generation: FIRST,
         groups: vec![GroupId::CATALOG.get()],
         options: Vec::new(),
+        scratch_of: 0,
     };
     let partition = born_partition(&table, 0, birth);
     (table, partition)

@@ -180,6 +180,7 @@ fn bootstrap(words: &Words<'_>) -> Bootstrap {
             partitions: parse(parts[1]),
             replicas: parts.get(2).map_or(0, |text| parse(text)),
             options: vec![],
+            scratch_of: 0,
         }
     };
     Bootstrap {
@@ -228,6 +229,7 @@ fn new_table(words: &Words<'_>) -> NewTable {
         partitions: words.value("partitions").unwrap_or(1),
         replicas: words.value("replicas").unwrap_or(0),
         options: words.list("options").into_iter().map(label).collect(),
+        scratch_of: 0,
     }
 }
 

@@ -6,7 +6,7 @@ use types::{ErrorCode, Fault};
 
 use super::memory::InVain;
 use super::queue::Queue;
-use super::{Executor, Family, Work, cancel, change};
+use super::{Directive, Executor, Family, Work, cancel, change};
 use crate::kind::{self, Step};
 use crate::operations::recover_quorum::bound;
 use crate::show;
@@ -95,7 +95,10 @@ impl Executor {
             }
             let mut next = course.record.clone();
             next.evidence.extend(look.evidence);
-            if matches!(look.outcome, Outcome::Done) {
+            if look.saved.is_some() {
+                next.saved = look.saved;
+            }
+            if !matches!(look.outcome, Outcome::Waits(_)) {
                 look.notes.iter().for_each(|text| note(&mut next, sight.observed.wall_ms, text));
             }
             match look.outcome {
@@ -197,6 +200,9 @@ impl Executor {
             self.memory.waits(operation, &Wait::queued(format!("{left} parts have to end")), now);
             return;
         }
+        if operation.kind.as_ref().is_some_and(kind::has_tasks) {
+            return self.wind_up_tasks(sight, operation, work);
+        }
         let undo = match self.undo(sight, operation) {
             Err(wait) if !self.memory.waits_for_undo(operation, &wait, now) => return,
             undo => undo,
@@ -223,6 +229,36 @@ impl Executor {
             }
         };
         work.commands.push(change(record, edits));
+    }
+
+    /// Ends an operation that has tasks, once what it left is removed or was found to be harmless.
+    fn wind_up_tasks(&mut self, sight: &Sight<'_>, operation: &OperationRecord, work: &mut Work) {
+        let now = sight.observed.wall_ms;
+        let notes = match cancel::undo_task(&self.memory, operation) {
+            Ok(notes) => notes,
+            Err(wait) => {
+                let id = operation.id.into();
+                let directive = Directive::Task { operation: id, step: steps::task::UNDO };
+                if self.memory.tell(&directive, operation.id, now) {
+                    work.directives.push(directive);
+                }
+                if !self.memory.waits_for_undo(operation, &wait, now) {
+                    return;
+                }
+                vec![format!("what it left was not removed in time: {}", wait.why)]
+            }
+        };
+        let mut record = operation.clone();
+        notes.iter().for_each(|text| note(&mut record, now, text));
+        match show::fault(operation) {
+            Some(fault) => end_failed(&mut record, &fault, now),
+            None => {
+                record.set_state(OperationState::Cancelled);
+                record.ended_ms = now;
+                note(&mut record, now, "cancelled, and undone");
+            }
+        }
+        work.commands.push(change(record, Vec::new()));
     }
 
     /// What undoes an operation, or what stands in the way.
@@ -322,7 +358,7 @@ fn described(sight: &Sight<'_>, edit: &Edit) -> Option<String> {
         // What is given up stays with the record.
         Edit::TakeOver(wish) => bound(sight, wish.group)?,
         Edit::RemoveNode(on) => format!("node {} leaves the cluster", on.node),
-        Edit::SetNode(_) | Edit::SetReplicas(_) => return None,
+        Edit::SetNode(_) | Edit::SetReplicas(_) | Edit::Schedule(_) => return None,
     })
 }
 

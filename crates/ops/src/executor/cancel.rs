@@ -9,10 +9,13 @@ use types::{ErrorCode, Fault, NodeId, OperationId};
 
 use super::Family;
 use super::advance::note;
+use super::memory::Memory;
 use crate::kind::{self, Step};
 use crate::safety::may_lose_vote;
 use crate::show::state_name;
 use crate::sight::{Sight, replica_of, replica_on};
+use crate::steps::task::UNDO;
+use crate::steps::{Pace, Wait};
 
 /// The command that cancels an operation, with its parts. Parts that are past their point of no return go on
 /// to their end; the operation ends after them.
@@ -139,6 +142,21 @@ fn may_lose_vote_or_never_had(
     replica: u64,
 ) -> Result<(), String> {
     if sight.votes(partition, replica) { may_lose_vote(sight, partition, replica) } else { Ok(()) }
+}
+
+/// What came of taking back what the tasks of an operation have left, a sentence each; the error says that it goes on.
+pub(super) fn undo_task(memory: &Memory, operation: &OperationRecord) -> Result<Vec<String>, Wait> {
+    let report = memory.task(operation.id, UNDO);
+    let wait =
+        |pace: u64| Wait { why: "what it left is removed".into(), node: None, pace: Pace::Working(pace) };
+    match report.map(|report| (report, &report.outcome)) {
+        None => Err(wait(0)),
+        Some((report, None)) => Err(wait(report.progress())),
+        Some((_, Some(Ok(result)))) => Ok(result.notes.clone()),
+        Some((_, Some(Err(fault)))) => {
+            Ok(vec![format!("what it left stays, as an incomplete backup: {fault}")])
+        }
+    }
 }
 
 fn undo_flags(sight: &Sight<'_>, kind: &OperationKind) -> Vec<Edit> {

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use api::operation::OperationRecord;
+use api::saving::SavedRecord;
 use types::limits::OPERATION_PATIENCE;
-use types::{LogIndex, OperationId};
+use types::{Fault, LogIndex, OperationId};
 
 use super::Directive;
 use crate::steps::{Pace, Wait};
@@ -32,8 +33,52 @@ pub(crate) struct Memory {
     written: BTreeMap<u64, Written>,
     /// Logs that were cut, by operation: when they were told to.
     cut: BTreeMap<u64, u64>,
+    /// Tasks that were begun, by operation and step, and what was told of them.
+    tasks: BTreeMap<(u64, String), TaskReport>,
     /// When something was last evened out by itself.
     pub(crate) balanced_ms: Option<u64>,
+}
+
+/// How far a task is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskReport {
+    /// What it is at, in a sentence without an end.
+    pub doing: String,
+    /// Bytes of contents that are done.
+    pub bytes_done: u64,
+    /// Bytes of contents in all; 0 while that is not known.
+    pub bytes_total: u64,
+    /// Pieces that are done.
+    pub pieces_done: u64,
+    /// What came of it, once it has ended.
+    pub outcome: Option<Result<TaskResult, Fault>>,
+}
+
+/// What came of a task.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskResult {
+    /// What was saved or proved.
+    pub saved: Option<SavedRecord>,
+    /// What is to be remembered, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Whether a task shall go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Yes.
+    Yes,
+    /// Its operation has ended, or is to be cancelled.
+    No,
+    /// Another node leads the catalog, and goes on with it.
+    Elsewhere,
+}
+
+impl TaskReport {
+    /// A number that changes as long as something is done.
+    pub(crate) fn progress(&self) -> u64 {
+        self.bytes_done.wrapping_add(self.pieces_done)
+    }
 }
 
 /// A digest of an operation.
@@ -83,10 +128,34 @@ impl Memory {
             return false;
         }
         self.told.insert(directive.clone(), now);
+        if let Directive::Task { operation, step } = directive {
+            self.tasks.entry((operation.get(), (*step).to_owned())).or_default();
+        }
         if matches!(directive, Directive::CutLog { .. }) {
             self.cut.entry(operation).or_insert(now);
         }
         true
+    }
+
+    /// Notes how far a task is. Whether it shall go on.
+    pub(crate) fn task_told(&mut self, operation: u64, step: &str, report: TaskReport) -> bool {
+        match self.tasks.get_mut(&(operation, step.to_owned())) {
+            Some(known) => {
+                *known = report;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// What was told of a task, if it was begun.
+    pub(crate) fn task(&self, operation: u64, step: &str) -> Option<&TaskReport> {
+        self.tasks.get(&(operation, step.to_owned()))
+    }
+
+    /// Forgets tasks that are not wanted any more.
+    pub(crate) fn tidy_tasks(&mut self, is_wanted: impl Fn(u64, &str) -> bool) {
+        self.tasks.retain(|(operation, step), _| is_wanted(*operation, step));
     }
 
     /// Whether an operation's log was cut, a while ago.

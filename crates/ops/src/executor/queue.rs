@@ -22,6 +22,9 @@ pub(crate) struct Queue {
     /// The compaction that runs: there is one at a time in the whole cluster, so that one node at a time has the
     /// work.
     compacts: Option<u64>,
+    /// The backup that runs, and the drill: one of each at a time, so that they get done one after the other instead of
+    /// all together much later.
+    saves: BTreeMap<&'static str, u64>,
 }
 
 impl Queue {
@@ -31,9 +34,13 @@ impl Queue {
             copies: BTreeMap::new(),
             copies_max: sight.catalog.setting(&MOVES_PER_NODE),
             compacts: None,
+            saves: BTreeMap::new(),
         };
         for operation in family.active.values() {
             let running = operation.state() == OperationState::Running;
+            if let Some(kind) = saves(operation).filter(|_| running) {
+                queue.saves.insert(kind, operation.id);
+            }
             let Some(group) = operation.group else { continue };
             if running {
                 queue.first.insert(group, operation.id);
@@ -60,6 +67,9 @@ impl Queue {
             if !runs {
                 return Err(Wait::queued(format!("operation {} has to run", operation.parent)));
             }
+        }
+        if let Some((kind, other)) = saves(operation).and_then(|kind| Some((kind, self.saves.get(kind)?))) {
+            return Err(Wait::queued(format!("operation {other} has to end first: one {kind} at a time")));
         }
         let Some(group) = operation.group else { return Ok(()) };
         let first =
@@ -88,6 +98,9 @@ impl Queue {
     /// It has begun.
     pub(crate) fn note_begun(&mut self, sight: &Sight<'_>, operation: &OperationRecord) {
         self.note_copy(sight, operation);
+        if let Some(kind) = saves(operation) {
+            self.saves.insert(kind, operation.id);
+        }
         if compacts(operation) {
             self.compacts = Some(operation.id);
         }
@@ -107,6 +120,11 @@ impl Queue {
         nodes.dedup();
         nodes
     }
+}
+
+/// The kind of an operation that has tasks.
+fn saves(operation: &OperationRecord) -> Option<&'static str> {
+    operation.kind.as_ref().filter(|kind| kind::has_tasks(kind)).map(kind::name)
 }
 
 /// Whether an operation compacts replicas.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::admin::PlannedPart;
 use api::operation::OperationKind;
 use types::settings::{MOVE_BYTES_PER_SECOND, MOVES_PER_NODE};
 
@@ -25,6 +26,16 @@ pub(super) fn of(sight: &Sight<'_>, parts: &[OperationKind], parent: Option<&Ope
         seconds: seconds(sight, parts),
         lowest_fault_tolerance: lowest_fault_tolerance(sight, parts, parent),
     }
+}
+
+/// Bytes that a backup writes, and how long that takes: all nodes write at once, and a limit is for all of them.
+pub(super) fn of_saving(shown: &[PlannedPart], parent: Option<&OperationKind>) -> (u64, u64) {
+    let bytes = shown.iter().map(|part| part.bytes).sum();
+    let limit = match parent {
+        Some(OperationKind::Backup(wish)) if wish.bytes_per_second > 0 => wish.bytes_per_second,
+        _ => UNLIMITED_BYTES_PER_SECOND,
+    };
+    (bytes, u64::div_ceil(bytes, limit).max(1))
 }
 
 /// Bytes that an operation on a partition sends.

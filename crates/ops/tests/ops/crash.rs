@@ -7,6 +7,7 @@ use api::catalog::CatalogOp;
 use api::operation::OperationState;
 use types::{GroupId, NodeId, OperationId};
 
+use crate::groups::Group;
 use crate::model::Cluster;
 use crate::scenarios::{self, Scenario};
 
@@ -34,8 +35,20 @@ fn run(scenario: &Scenario, mut disturb: impl FnMut(&mut Cluster, usize)) -> Clu
     cluster
 }
 
+/// The groups of tables that stay.
+fn lasting(cluster: &Cluster) -> impl Iterator<Item = (&GroupId, &Group)> {
+    let stays = |group: &GroupId| {
+        let table = cluster
+            .catalog
+            .partition(*group)
+            .and_then(|partition| cluster.catalog.table(types::TableId(partition.table)));
+        table.is_some_and(|table| table.scratch_of == 0)
+    };
+    cluster.groups.iter().filter(move |(group, _)| stays(group))
+}
+
 fn served(cluster: &Cluster) -> BTreeSet<GroupId> {
-    let groups = cluster.groups.iter().filter(|(_, state)| state.is_served(cluster));
+    let groups = lasting(cluster).filter(|(_, state)| state.is_served(cluster));
     groups.map(|(group, _)| *group).collect()
 }
 
@@ -51,7 +64,7 @@ fn first_id(scenario: &Scenario) -> u64 {
 
 /// What holds at any moment.
 fn check(scenario: &Scenario, cluster: &Cluster) {
-    for (group, state) in &cluster.groups {
+    for (group, state) in lasting(cluster) {
         let holders = state.membership.members.iter().filter(|member| {
             !member.learner && state.replicas.get(&member.replica).is_some_and(|replica| replica.has_data)
         });
@@ -131,7 +144,7 @@ fn a_new_executor_goes_on_from_the_record_at_every_look() {
         for at in 0..LOOKS_MAX / 2 {
             let cluster = run(&scenario, |cluster, look| {
                 if look == at {
-                    cluster.executor = Default::default();
+                    cluster.crash();
                 }
             });
             assert_eq!(state(&cluster, id), OperationState::Done, "{} at {at}", scenario.name);
@@ -139,7 +152,7 @@ fn a_new_executor_goes_on_from_the_record_at_every_look() {
         // A digest is asked for and told within two looks; no more is needed between two crashes.
         let cluster = run(&scenario, |cluster, look| {
             if look % 3 == 0 {
-                cluster.executor = Default::default();
+                cluster.crash();
             }
         });
         assert_eq!(state(&cluster, id), OperationState::Done, "{}", scenario.name);

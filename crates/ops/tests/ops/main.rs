@@ -8,4 +8,5 @@ mod model;
 mod random;
 mod scenarios;
 mod script;
+mod tasks;
 mod words;

@@ -21,6 +21,7 @@ use ops::{Directive, Executor, Observed, Planned, Work};
 use types::{Fault, GroupId, Hlc, LogIndex, NodeId};
 
 use crate::groups::Group;
+use crate::tasks::{self, Tasks};
 
 /// Time between two ticks.
 pub const TICK_MS: u64 = 500;
@@ -43,6 +44,7 @@ pub struct Cluster {
     pub repeats: bool,
     /// Edits that the catalog refuses, whatever they are about: `add`, `remove`.
     pub refuses: BTreeSet<String>,
+    pub tasks: Tasks,
 }
 
 /// What came of a command.
@@ -166,6 +168,13 @@ impl Cluster {
                 let _ = self.apply(word);
             }
         }
+        tasks::tick(self);
+    }
+
+    /// The node that leads the catalog is another one now.
+    pub fn crash(&mut self) {
+        self.executor = Executor::default();
+        self.tasks.crash();
     }
 
     /// What the meta leader sees.
@@ -224,6 +233,7 @@ impl Cluster {
         let group = match directive {
             Directive::MoveLeader { group, .. } | Directive::CutLog { group } => *group,
             Directive::Digest { group, .. } | Directive::Compact { group, .. } => *group,
+            Directive::Task { operation, step } => return self.tasks.begin(*operation, step),
         };
         let Some(mut state) = self.groups.remove(&group) else { return };
         match directive {
@@ -233,7 +243,7 @@ impl Cluster {
                     self.executor.digest_began(*operation, index);
                 }
             }
-            Directive::CutLog { .. } => {}
+            Directive::CutLog { .. } | Directive::Task { .. } => {}
             Directive::Compact { node, operation, .. } => state.compact(self, *node, *operation),
         }
         self.groups.insert(group, state);

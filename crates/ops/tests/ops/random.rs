@@ -9,7 +9,7 @@ use crate::model::Cluster;
 
 #[derive(Clone, Debug)]
 enum Act {
-    Start(OperationRequest),
+    Start(Box<OperationRequest>),
     Cancel(u64),
     Kill(u64),
     ReviveAll,
@@ -24,7 +24,7 @@ enum Act {
 
 fn acts() -> impl Strategy<Value = Act> {
     prop_oneof![
-        8 => requests().prop_map(Act::Start),
+        8 => requests().prop_map(|request| Act::Start(Box::new(request))),
         1 => (1..20u64).prop_map(Act::Cancel),
         2 => (1..6u64).prop_map(Act::Kill),
         2 => Just(Act::ReviveAll),
@@ -95,7 +95,7 @@ fn act(cluster: &mut Cluster, act: &Act) {
         Act::Stall(node) => {
             cluster.stalled = [NodeId(*node)].into();
         }
-        Act::Crash => cluster.executor = Default::default(),
+        Act::Crash => cluster.crash(),
         Act::LoseWords => {
             let _ = cluster.look();
         }

@@ -1,6 +1,7 @@
 //! Every operation, on a cluster where it has something to do.
 
 use api::admin::OperationRequest;
+use api::saving::BackupRequest;
 use types::NodeId;
 
 use crate::model::Cluster;
@@ -74,6 +75,15 @@ fn of_table(name: &str, partitions: &[u64]) -> OperationRequest {
     OperationRequest { table: Some("flow".into()), partitions: partitions.to_vec(), ..kind(name) }
 }
 
+fn of_backup(name: &str, backup: Option<&str>) -> OperationRequest {
+    let backup = BackupRequest {
+        url: "file:///backups".into(),
+        backup: backup.map(String::from),
+        ..BackupRequest::default()
+    };
+    OperationRequest { backup: Some(backup), ..kind(name) }
+}
+
 /// All of them.
 pub fn all() -> Vec<Scenario> {
     let scenario = |name, cluster: fn() -> Cluster, request| Scenario { name, cluster, request };
@@ -117,6 +127,8 @@ pub fn all() -> Vec<Scenario> {
             OperationRequest { node: Some(3), ..kind("decommission") },
         ),
         scenario("balance", uneven, kind("balance")),
+        scenario("backup", four, of_backup("backup", None)),
+        scenario("drill", four, of_backup("drill", Some("20261126T000000Z-000001"))),
         scenario(
             "set-replicas up",
             five,

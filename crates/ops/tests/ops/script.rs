@@ -9,6 +9,7 @@ use std::path::Path;
 use api::admin::{Explanation, OperationRequest, PermitRequest};
 use api::catalog::{CatalogOp, ReplicaRecord, TableName};
 use api::operation::PermitChange;
+use api::saving::{BackupRequest, ScheduleChange, ScheduleProgress, ScheduleRecord};
 use catalog::RecordChange;
 use types::{GroupId, NodeId, OperationId};
 
@@ -83,9 +84,10 @@ impl World {
             }
             "go" => self.go(words.value("looks").unwrap_or(40)),
             "crash" => {
-                cluster.executor = Default::default();
+                cluster.crash();
                 String::new()
             }
+            "schedule" => self.apply(CatalogOp::Schedule(schedule(&words, self.cluster.wall_ms))),
             "later" => {
                 cluster.wall_ms += words.number(0);
                 String::new()
@@ -115,6 +117,8 @@ impl World {
             "free" => drop(cluster.free.insert(node(), words.number(1) << 20)),
             "set" => cluster.set(words.argument(0), words.argument(1)),
             "refuse" => cluster.refuses = words.list("edits").into_iter().map(String::from).collect(),
+            "fail" => cluster.tasks.faults = words.list("steps").into_iter().map(String::from).collect(),
+            "hang" => cluster.tasks.hang = words.list("steps").into_iter().map(String::from).collect(),
             "corrupt" => replicas(cluster, |replica| replica.is_corrupt = true),
             "large" => replicas(cluster, |replica| replica.is_large = true),
             "behind" => replicas(cluster, |replica| replica.is_behind = true),
@@ -187,6 +191,9 @@ impl World {
             writeln!(out, "  waits: {}", operation.waits_for).unwrap();
         }
         operation.events.iter().for_each(|event| writeln!(out, "  - {}", event.text).unwrap());
+        if let Some(saved) = &operation.saved {
+            writeln!(out, "  saved: {} keys={} proven={}", saved.backup, saved.keys, saved.proven).unwrap();
+        }
         for report in operation.evidence {
             let hashes: Vec<String> = report
                 .replicas
@@ -326,7 +333,34 @@ pub fn request(words: &Words<'_>) -> OperationRequest {
         count: words.value("count"),
         replicas: words.text("what") == Some("replicas"),
         leaders: words.text("what") == Some("leaders"),
+        backup: words.text("at").map(|url| BackupRequest {
+            url: url.into(),
+            backup: words.text("backup").map(String::from),
+            tables: words.list("tables").into_iter().map(String::from).collect(),
+            namespaces: words.list("namespaces").into_iter().map(String::from).collect(),
+            kinds: words.list("kinds").into_iter().map(String::from).collect(),
+            bytes_per_second: words.value("rate"),
+            ..BackupRequest::default()
+        }),
     }
+}
+
+/// `NAME cron=0_3_*_*_* at=URL keep=2 drill=yes`, or `NAME` to remove it.
+fn schedule(words: &Words<'_>, now: u64) -> ScheduleChange {
+    let name = words.argument(0).to_owned();
+    let Some(cron) = words.text("cron") else { return ScheduleChange { set: None, remove: name } };
+    let set = ScheduleRecord {
+        name,
+        cron: cron.replace('_', " "),
+        url: words.text("at").unwrap_or("file:///b").into(),
+        tables: words.list("tables").into_iter().map(String::from).collect(),
+        keep: words.value("keep").unwrap_or(0),
+        drill: words.text("drill").is_some(),
+        set_ms: now,
+        progress: Some(ScheduleProgress { due_ms: now, ..Default::default() }),
+        ..Default::default()
+    };
+    ScheduleChange { set: Some(set), remove: String::new() }
 }
 
 /// A tick is half a second: scripts count in looks.

@@ -97,7 +97,7 @@ fn edited(transition: &Transition<'_>, change: &OperationChange) -> Result<(), S
             Edit::SetOffline(set) => Some(set.group),
             Edit::SetLeader(leader) => Some(leader.group),
             Edit::TakeOver(wish) => Some(wish.group),
-            Edit::SetNode(_) | Edit::RemoveNode(_) | Edit::SetReplicas(_) => None,
+            Edit::SetNode(_) | Edit::RemoveNode(_) | Edit::SetReplicas(_) | Edit::Schedule(_) => None,
         };
         let comes_with = records().any(|record| group.is_none() || record.group == group);
         if !comes_with {

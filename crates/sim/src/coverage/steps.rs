@@ -131,5 +131,7 @@ pub fn kind_name(record: &OperationRecord) -> &'static str {
         Some(OperationKind::RecoverQuorum(_)) => "recover-quorum",
         Some(OperationKind::Optimize(_)) => "optimize",
         Some(OperationKind::Compact(_)) => "compact",
+        Some(OperationKind::Backup(_)) => "backup",
+        Some(OperationKind::Drill(_)) => "drill",
     }
 }

@@ -137,6 +137,8 @@ impl Process {
             Word::Compact(node, compact) => {
                 out.send(self.place, node, Channel::Bulk, Packet::Compact(compact));
             }
+            // There is no place of backups here, and nobody asks for any.
+            Word::Task(..) => {}
             Word::Digest(group, operation) => {
                 let (access, kind) = (Access::Write, RequestKind::Digest);
                 let call = Call { group, access, kind, body: Bytes::new() };

@@ -10,9 +10,11 @@ use super::{Find, Output};
 pub enum BackupCommand {
     /// Save tables as of one point in time, while clients go on
     ///
+    /// It is an operation of the cluster: it goes on whatever becomes of this command or of any node, and 'skein op
+    /// list', 'watch', 'explain' and 'cancel' know it.
+    ///
     /// Nodes write to the URL themselves, so that every node must reach it: file:///path is a directory that all of
-    /// them have, s3://bucket/prefix a bucket, with AWS_... variables in the environment of the nodes and of this
-    /// command.
+    /// them have, s3://bucket/prefix a bucket, with AWS_... variables in the environment of the nodes.
     Create(BackupCreate),
     /// List the backups at a URL, and when each was last restored to prove it
     List(BackupList),
@@ -20,8 +22,8 @@ pub enum BackupCommand {
     Show(BackupNamed),
     /// Read a whole backup and compare it with what was written
     ///
-    /// With --drill it is also restored into a scratch table with another number of partitions and compared with its
-    /// source; that is what makes it a proven one.
+    /// With --drill the cluster restores it into scratch tables with another number of partitions and compares them with
+    /// their sources; that is what makes it a proven one. It is an operation, as taking a backup is.
     Verify(BackupVerify),
     /// Remove a backup, complete or not
     Delete(BackupNamed),
@@ -68,6 +70,14 @@ pub struct BackupCreate {
     /// Go on with a backup that was interrupted
     #[arg(long, value_name = "ID", conflicts_with_all = ["table", "namespace", "kind"])]
     pub resume: Option<String>,
+    /// Show what would be saved by whom, and stop
+    #[arg(long)]
+    pub plan: bool,
+    /// Return when it has ended; with --wait=false once it has begun
+    ///
+    /// Ctrl-C ends the waiting, not the operation.
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub wait: bool,
     #[command(flatten)]
     pub find: Find,
     #[command(flatten)]
@@ -104,12 +114,15 @@ pub struct BackupVerify {
     /// Where the backups are
     #[arg(long, value_name = "URL")]
     pub at: String,
-    /// Restore it into a scratch table and compare
+    /// Restore it into scratch tables and compare
     #[arg(long)]
     pub drill: bool,
     /// Partitions of the scratch tables [default: one less than the source, or 2]
     #[arg(long, value_name = "N", requires = "drill", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub partitions: Option<u32>,
+    /// Return when the drill has ended; with --wait=false once it has begun
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub wait: bool,
     #[command(flatten)]
     pub speed: Speed,
     #[command(flatten)]

@@ -1,10 +1,12 @@
 //! `skein op`: what was asked of the cluster, how far it is, what it showed.
 
 use api::admin::{DigestReport, Operation};
+use api::saving::Saved;
 use serde::Serialize;
 use types::Fault;
 
 use super::{explain, follow};
+use crate::backups::time;
 use crate::cli::{OpCancel, OpCommand, OpList, OpNamed};
 use crate::exit::{self, Exit};
 use crate::say::{self, Form};
@@ -106,7 +108,22 @@ pub fn ending(operation: &Operation) -> String {
         text.push_str("; ");
         text.push_str(&compared(evidence));
     }
+    if let Some(saved) = &operation.saved {
+        text.push_str("; ");
+        text.push_str(&held(saved));
+    }
     text
+}
+
+/// `backup 2026…-5c1d9a: 250 keys, 3.1 KiB in 1.2 KiB of files, digest 5f0c…`.
+fn held(saved: &Saved) -> String {
+    let Saved { backup, keys, bytes, file_bytes, digest, proven, .. } = saved;
+    let keys = say::count(*keys, "key");
+    if *proven {
+        return format!("backup {backup} is proven: {keys} restored, and all digests are equal ({digest})");
+    }
+    let (bytes, files) = (say::bytes(*bytes), say::bytes(*file_bytes));
+    format!("backup {backup}: {keys}, {bytes} in {files} of files, digest {digest}")
 }
 
 fn compared(evidence: &DigestReport) -> String {
@@ -149,7 +166,9 @@ fn details(operation: &Operation, parts: &[Operation], now_ms: u64) -> String {
     }
     if operation.bytes_total > 0 {
         let (done, total) = (say::bytes(operation.bytes_done), say::bytes(operation.bytes_total));
-        text.push_str(&format!(", {done} of {total} have arrived"));
+        let verb =
+            if operation.partition.is_none() && operation.parts == 0 { "are done" } else { "have arrived" };
+        text.push_str(&format!(", {done} of {total} {verb}"));
     }
     if !operation.waits_for.is_empty() {
         text.push_str(&format!("\n{}", operation.waits_for));
@@ -171,6 +190,10 @@ fn details(operation: &Operation, parts: &[Operation], now_ms: u64) -> String {
             operation.events.iter().map(|event| vec![after(operation, event.at_ms), event.text.clone()]);
         text.push_str("\n\n");
         text.push_str(&say::table(&["AFTER", "EVENT"], rows));
+    }
+    if let Some(saved) = &operation.saved {
+        text.push_str(&format!("\n\n{}", held(saved)));
+        text.push_str(&format!("\nevery write before {}, at {}", time(saved.at_ms), saved.url));
     }
     for evidence in &operation.evidence {
         let rows = evidence.replicas.iter().map(|replica| {
@@ -243,6 +266,7 @@ pub mod tests {
             error: None,
             events: vec![OperationEvent { at_ms: 1_400, text: "replica 4 was made on node 4".into() }],
             evidence: Vec::new(),
+            saved: None,
             joined: false,
         }
     }

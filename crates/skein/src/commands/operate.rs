@@ -39,7 +39,14 @@ pub fn run(request: &OperationRequest, change: &Change) -> Result<Exit, Fault> {
     start(&client, &wish, change.wait, &change.find, form)
 }
 
-fn start(client: &Client, wish: &StartOperation, wait: bool, find: &Find, form: Form) -> Result<Exit, Fault> {
+/// Starts an operation, and follows it if that is wanted.
+pub(super) fn start(
+    client: &Client,
+    wish: &StartOperation,
+    wait: bool,
+    find: &Find,
+    form: Form,
+) -> Result<Exit, Fault> {
     let operation = client.start_operation(wish)?;
     if wait {
         return follow::until_ended(client, operation, find, form);
@@ -135,7 +142,8 @@ fn ask(question: &str) -> String {
     answer.trim().to_owned()
 }
 
-fn show_plan(plan: &Plan, does_something: bool, form: Form) {
+/// A plan, and how it is carried out.
+pub(super) fn show_plan(plan: &Plan, does_something: bool, form: Form) {
     match form {
         Form::Json => say::json(plan),
         Form::Text => {
@@ -152,6 +160,12 @@ fn plan_text(plan: &Plan) -> String {
     let mut text = plan.summary.clone();
     match plan.parts.as_slice() {
         [] => {}
+        parts if parts.iter().all(|part| part.steps.is_empty()) => {
+            let rows = parts.iter().map(|part| vec![part.what.clone(), say::bytes(part.bytes)]);
+            let (bytes, seconds) = (say::bytes(plan.bytes), say::duration_s(plan.seconds));
+            let table = say::table(&["WHAT", "ABOUT"], rows);
+            text.push_str(&format!("\n\n{table}\n\nwrites about {bytes} in about {seconds}"));
+        }
         [part] => {
             text.push_str(&format!("\nsteps: {}\n{}", part.steps.join(", "), cost(plan)));
         }

@@ -269,6 +269,7 @@ fn new_table(wish: CreateTable) -> Result<NewTable, Fault> {
         partitions,
         replicas: wish.replicas.unwrap_or(0),
         options: Vec::new(),
+        scratch_of: 0,
     })
 }
 

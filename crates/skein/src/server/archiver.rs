@@ -371,7 +371,9 @@ fn chosen<'a>(
 ) -> impl Iterator<Item = &'a TableRecord> + 'a {
     let is_chosen = |table: &&TableRecord| {
         let title = format!("{}:{}", table.namespace, table.name);
-        table.engine() == EngineKind::Kv && (archive.tables.is_empty() || archive.tables.contains(&title))
+        // What is only there for a while is in no backup either.
+        let stays = table.engine() == EngineKind::Kv && table.scratch_of == 0;
+        stays && (archive.tables.is_empty() || archive.tables.contains(&title))
     };
     catalog.tables().filter(is_chosen)
 }

@@ -18,6 +18,7 @@ mod operations;
 mod redis;
 mod room;
 mod table_counts;
+mod tasks;
 mod transport;
 mod zankv;
 
@@ -92,6 +93,7 @@ pub fn run(file: &NodeFile, place: &NodePlace) -> Result<(), Fault> {
     announce::until_known(&node, &me, announce::others(file, &secret), end)?;
     let face = ports.open(&node, &room, password.as_deref(), absolute(&data))?;
     let names = (file.cluster.clone(), file.name.clone());
+    node.set_tasks(tasks::NodeTasks::new(&node, secret.clone(), names.clone()));
     let admin = admin::NodeAdmin::new(node.clone(), wires, face.clone(), log, names, secret.clone())
         .with_jobs(jobs::NodeJobs::start(node.clone(), &data.join("scratch"))?);
     let http = {

@@ -240,26 +240,119 @@ fn damage(path: &Path) {
     std::fs::write(path, bytes).expect("written");
 }
 
+/// The operations of a kind, oldest first.
+fn operations(cluster: &Cluster, kind: &str) -> Vec<serde_json::Value> {
+    let listed = json(cluster, &["op", "list"]);
+    let all = listed.as_array().expect("a list").iter();
+    all.filter(|operation| operation["kind"] == kind).cloned().collect()
+}
+
+/// Waits until the last operation of a kind is in a state.
+fn until_last(cluster: &Cluster, kind: &str, state: &str) -> serde_json::Value {
+    until(&format!("a {kind} that is {state}"), || {
+        let output = cluster.run(["op", "list", "--json"]);
+        let listed: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+        let of_kind = listed.as_array()?.iter().rev().find(|operation| operation["kind"] == kind)?.clone();
+        (of_kind["state"] == state).then_some(of_kind)
+    })
+}
+
+/// The node that leads the catalog.
+fn meta_leader(cluster: &Cluster) -> u64 {
+    until("a leader of the catalog", || {
+        let output = cluster.run(["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+        let partitions = status["partitions"].as_array()?;
+        partitions.iter().find(|partition| partition["group"] == 0)?["leader"].as_u64()
+    })
+}
+
 #[test]
-fn a_backup_that_was_interrupted_is_none_until_it_is_resumed() {
+fn a_backup_and_its_drill_survive_the_command_and_every_meta_leader() {
     let _alone = alone();
     let cluster = Cluster::start(SKEIN, Shape { partitions: 4, ..Shape::default() });
     fill(&cluster);
     let place = Place::new();
     let url = place.url();
+    let plan = succeed(&cluster, &["backup", "create", "--to", &url, "--plan"]);
+    assert!(plan.contains("default/3") && plan.contains("writes about"), "{plan}");
+    assert!(place.files("").is_empty(), "a plan writes nothing");
+
+    // The command dies, then the node that leads the catalog, and comes back.
     let mut saving = cluster.command(["backup", "create", "--to", &url, "--rate", "100KiB/s"]);
     let mut saving = saving.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program");
     until("a backup that was begun", || (!place.files("begun.json").is_empty()).then_some(()));
     saving.kill().expect("killed");
     saving.wait().expect("its end");
     let id = only(&cluster, &place)["id"].as_str().expect("an id").to_owned();
-    assert_eq!(only(&cluster, &place)["state"], "begun");
     refused(&cluster, &["restore", "--from", &url, "--id", &id], "unknown-backup");
     refused(&cluster, &["backup", "verify", &id, "--at", &url], "unknown-backup");
-
+    until_last(&cluster, "backup", "running");
+    let first = meta_leader(&cluster);
+    cluster.kill(first);
     // What is written meanwhile is not part of it.
-    let mut connection = cluster.redis(1);
+    let other = cluster.nodes().into_iter().find(|node| *node != first).expect("another node");
+    let mut connection = cluster.redis(other);
     until("a write", || redis::cmd("SET").arg("later").arg("x").query::<()>(&mut connection).ok());
+    let done = until_last(&cluster, "backup", "done");
+    assert_eq!(done["saved"]["backup"], id.as_str());
+    assert_eq!((&done["saved"]["keys"], &done["step"]), (&300.into(), &"".into()));
+    assert_eq!(operations(&cluster, "backup").len(), 1);
+    let listed = only(&cluster, &place);
+    assert_eq!((&listed["state"], &listed["manifest"]["sum"]["keys"]), (&"complete".into(), &300.into()));
+    cluster.start_node(first);
+
+    // The same of the drill.
+    let wish = ["backup", "verify", &id, "--at", &url, "--drill", "--rate", "100KiB/s", "--wait=false"];
+    succeed(&cluster, &wish);
+    until("a scratch table", || succeed(&cluster, &["table", "list"]).contains("drill_").then_some(()));
+    let second = meta_leader(&cluster);
+    cluster.kill(second);
+    let done = until_last(&cluster, "drill", "done");
+    assert_eq!((&done["saved"]["proven"], &done["saved"]["keys"]), (&true.into(), &300.into()));
+    let listed = only(&cluster, &place);
+    assert_eq!(listed["state"], "proven");
+    assert_eq!(listed["proof"]["sum"], listed["manifest"]["sum"]);
+    assert!(!succeed(&cluster, &["table", "list"]).contains("drill"));
+    let restores = |path: &PathBuf| path.to_string_lossy().contains("/restores/");
+    assert!(!place.files("").iter().any(restores), "{:?}", place.files(""));
+}
+
+#[test]
+fn a_backup_that_is_cancelled_leaves_nothing_and_one_that_fails_is_resumed() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { partitions: 4, ..Shape::default() });
+    fill(&cluster);
+    let place = Place::new();
+    let url = place.url();
+    succeed(&cluster, &["backup", "create", "--to", &url, "--rate", "50KiB/s", "--wait=false"]);
+    until("some file", || {
+        (!place.files(".skb").is_empty() || !place.files(".unfinished").is_empty()).then_some(())
+    });
+    let running = until_last(&cluster, "backup", "running");
+    let operation = running["id"].to_string();
+    let explained = succeed(&cluster, &["op", "explain", &operation]);
+    assert!(explained.contains("partitions are saved"), "{explained}");
+    succeed(&cluster, &["op", "cancel", &operation, "--wait"]);
+    assert_eq!(until_last(&cluster, "backup", "cancelled")["id"], running["id"]);
+    assert!(place.files("").is_empty(), "{:?}", place.files(""));
+    assert_eq!(json(&cluster, &["backup", "list", "--at", &url]).as_array().map(Vec::len), Some(0));
+
+    // A place that refuses ends the operation; what is complete stays, and is gone on with.
+    succeed(&cluster, &["backup", "create", "--to", &url, "--rate", "50KiB/s", "--wait=false"]);
+    until("a complete partition", || {
+        let complete = place.files("/0000.json").into_iter().chain(place.files("/0001.json")).next();
+        complete.or_else(|| place.files("/0002.json").pop()).or_else(|| place.files("/0003.json").pop())
+    });
+    let id = only(&cluster, &place)["id"].as_str().expect("an id").to_owned();
+    let begun = place.files("begun.json").remove(0);
+    let aside = place.0.path().join("aside");
+    std::fs::rename(begun.parent().expect("a directory"), &aside).expect("moved away");
+    let failed = until_last(&cluster, "backup", "failed");
+    assert!(failed["events"].to_string().contains("--resume"), "{failed}");
+    let back = place.0.path().join(&id);
+    let _ = std::fs::remove_dir_all(&back);
+    std::fs::rename(&aside, &back).expect("moved back");
     succeed(&cluster, &["backup", "create", "--to", &url, "--resume", &id]);
     assert_eq!(only(&cluster, &place)["manifest"]["sum"]["keys"], 300);
     succeed(&cluster, &["backup", "verify", &id, "--at", &url, "--drill"]);
@@ -320,10 +413,8 @@ fn tools_of_zankv_write_and_read_its_files() {
     }
     let other = Place::new();
     let check = |table: &str| {
-        let said = succeed(&cluster, &["backup", "create", "--to", &other.url(), "--table", table]);
-        let digest =
-            said.lines().find(|line| line.starts_with(table)).and_then(|line| line.split_whitespace().last());
-        digest.expect("a digest").to_owned()
+        let taken = json(&cluster, &["backup", "create", "--to", &other.url(), "--table", table]);
+        taken["saved"]["digest"].as_str().expect("a digest").to_owned()
     };
     let mut connection = cluster.redis(1);
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).expect("keys");

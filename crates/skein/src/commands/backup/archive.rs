@@ -10,8 +10,9 @@ use client::Client;
 use serde::Serialize;
 use types::{ErrorCode, Fault};
 
-use super::crew::Crew;
-use super::{create, now_ms, time, title};
+use super::create;
+use crate::backups::crew::Crew;
+use crate::backups::{now_ms, time, title};
 use crate::cli::{ArchiveCommand, ArchiveStart, ArchiveStatus, ArchiveStop, BackupCreate, Which};
 use crate::exit::{self, Exit};
 use crate::say::{self, Form};
@@ -90,6 +91,8 @@ fn start(arguments: &ArchiveStart) -> Result<Exit, Fault> {
         which: Which { table: arguments.table.clone(), ..Which::default() },
         speed: arguments.speed,
         resume: None,
+        plan: false,
+        wait: true,
         find: arguments.find.clone(),
         output: arguments.output,
     })

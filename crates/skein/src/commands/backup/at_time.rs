@@ -1,36 +1,14 @@
 //! A time to be restored: which backup and which archive tell it.
 
-use api::job::{Job, RestoreFile, RestorePartition};
-use backup::archive::{self, Covered};
+use backup::archive;
 use backup::{Manifest, TableRecord, Target};
 use types::{ErrorCode, Fault};
 
 use super::archive::{Stretch, stretches};
 use super::restore::chosen;
+use crate::backups::at_time::AtTime;
+use crate::backups::time;
 use crate::cli::Which;
-
-/// A time, and what tells it over a backup.
-pub struct AtTime {
-    /// The last millisecond: writes with a later stamp are left out.
-    pub to_ms: u64,
-    covered: Covered,
-    /// The places of the backup's tables, by directory.
-    tables: Vec<String>,
-}
-
-impl AtTime {
-    /// The job that restores a partition.
-    pub fn job(&self, table: &TableRecord, of: &RestoreFile) -> Option<Job> {
-        let place = self.tables.iter().position(|directory| *directory == table.directory())?;
-        let run = self.covered.runs.get(place)?.get(of.partition as usize)?;
-        Some(Job::RestoreAt(RestorePartition {
-            of: of.clone(),
-            archive: run.archive.clone(),
-            since: run.since,
-            to_ms: self.to_ms,
-        }))
-    }
-}
 
 /// The newest backup of the tables that were chosen from which a time can be reached.
 ///
@@ -57,7 +35,6 @@ pub fn find(target: &dyn Target, which: &Which, to_ms: u64) -> Result<(Manifest,
         true => "none can".to_owned(),
         false => format!("these can:\n{}", stretches(&known)),
     };
-    let detail =
-        format!("{} ({to_ms}) cannot be restored from {}; {times}", super::time(to_ms), target.url());
+    let detail = format!("{} ({to_ms}) cannot be restored from {}; {times}", time(to_ms), target.url());
     Err(Fault::new(ErrorCode::NotCovered, detail))
 }

@@ -3,19 +3,18 @@
 mod archive;
 mod at_time;
 mod create;
-mod crew;
-mod drill;
+mod line;
 mod restore;
 
 use backup::write::{Limits, Progress};
 use backup::{Listed, State, verify};
 use types::{ErrorCode, Fault};
 
+use crate::backups::time;
 use crate::cli::{BackupCommand, BackupList, BackupNamed, BackupVerify};
 use crate::exit::{self, Exit};
 use crate::say::{self, Form};
 
-pub use create::{barrier, hold_of, now_ms};
 pub use restore::run as restore;
 
 /// Carries out a command about backups.
@@ -125,6 +124,9 @@ fn show(listed: &Listed, form: Form) {
 }
 
 fn verify(arguments: &BackupVerify) -> Result<Exit, Fault> {
+    if arguments.drill {
+        return create::drill(arguments);
+    }
     let target = backup::open(&arguments.at).map_err(|error| error.to_fault())?;
     let manifest = backup::load(&*target, &arguments.id).map_err(|error| error.to_fault())?;
     let limits = Limits {
@@ -141,9 +143,6 @@ fn verify(arguments: &BackupVerify) -> Result<Exit, Fault> {
         let (files, bytes) = (say::count(found.files, "file"), say::bytes(found.bytes));
         say::note(format_args!("{files} of {bytes} are what was written"));
     }
-    if arguments.drill {
-        drill::run(&*target, &manifest, arguments)?;
-    }
     let listed = backup::show(&*target, &arguments.id).map_err(|error| error.to_fault())?;
     show(&listed, form);
     Ok(exit::OK)
@@ -157,28 +156,4 @@ fn delete(arguments: &BackupNamed) -> Result<Exit, Fault> {
         Form::Text => say::note(format_args!("removed {}, {}", arguments.id, say::count(files, "file"))),
     }
     Ok(exit::OK)
-}
-
-/// `namespace:name`, or just the name in the default namespace.
-fn title(namespace: &str, name: &str) -> String {
-    match namespace {
-        catalog::DEFAULT_NAMESPACE => name.to_owned(),
-        namespace => format!("{namespace}:{name}"),
-    }
-}
-
-/// A title's namespace and name.
-fn split_title(title: &str) -> (String, String) {
-    match title.split_once(':') {
-        Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
-        None => (catalog::DEFAULT_NAMESPACE.to_owned(), title.to_owned()),
-    }
-}
-
-/// A moment as `2026-11-26 23:15:02 UTC`.
-fn time(millis: u64) -> String {
-    let (year, month, day) = backup::civil(millis / 86_400_000);
-    let seconds = millis / 1000 % 86_400;
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }

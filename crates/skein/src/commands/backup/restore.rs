@@ -1,18 +1,17 @@
 //! `restore`: tables out of a backup into this cluster, file by file, by all nodes.
 
 use api::admin::{CreateTable, Table};
-use api::job::{Job, RestoreFile};
 use backup::restores::{RestoreRecord, under_way};
 use backup::{Manifest, TableRecord, Target};
-use client::Client;
 use serde::Serialize;
-use types::{ErrorCode, Fault, Hlc};
+use types::{ErrorCode, Fault};
 
-use super::at_time::{self, AtTime};
-use super::create::barrier;
-use super::crew::{Crew, Totals, Work};
-use super::{split_title, title};
-use crate::cli::{Restore, Speed, Which};
+use super::at_time;
+use super::line::Line;
+use crate::backups::crew::{Crew, Totals};
+use crate::backups::restoring::{Manner, One};
+use crate::backups::split_title;
+use crate::cli::{Restore, Which};
 use crate::exit::{self, Exit};
 use crate::say::{self, Form};
 
@@ -124,38 +123,14 @@ pub(super) fn chosen<'a>(manifest: &'a Manifest, which: &Which) -> Result<Vec<&'
     }
 }
 
-/// In which way files are written.
-#[derive(Clone, Copy, Debug)]
-pub struct Manner {
-    /// How fast.
-    pub speed: Speed,
-    /// Deadlines are stored so many milliseconds later.
-    pub expiry_shift_ms: u64,
-    /// An earlier restore may have written something.
-    pub again: bool,
-    /// Files that are done are recorded, so that a later restore goes on.
-    pub keeps_record: bool,
-}
-
-/// One table on its way.
-pub struct One<'a> {
-    pub target: &'a dyn Target,
-    pub client: &'a Client,
-    pub crew: &'a Crew,
-    pub manifest: &'a Manifest,
-    pub table: &'a TableRecord,
-    /// The title of the table that is written to.
-    pub to: &'a str,
-    /// The time that is restored, if it is not the backup's own.
-    pub at: Option<&'a AtTime>,
-}
-
 impl One<'_> {
     fn restore(&self, arguments: &Restore, kinds: &[String]) -> Result<Totals, Fault> {
         let (table, made) = self.find_or_make(arguments)?;
         let (mut record, again) = self.record(&table, made, arguments, kinds)?;
-        let manner = Manner { speed: arguments.speed, expiry_shift_ms: 0, again, keeps_record: true };
-        let restored = self.write(&mut record, manner);
+        let manner = Manner { speed: arguments.speed, expiry_shift_ms: 0, again };
+        let mut line = Line::new("restored", self.table.sum().bytes);
+        let restored = self.write(&mut record, manner, &mut |seen| line.show(seen));
+        drop(line);
         match &restored {
             Ok(_) => record.remove(self.target).map_err(|error| error.to_fault())?,
             Err(fault) if record.made && fault.code == ErrorCode::BackupDamaged => {
@@ -245,87 +220,4 @@ impl One<'_> {
         record.store(self.target).map_err(|error| error.to_fault())?;
         Ok((record, false))
     }
-
-    /// A stamp that no write of the table has reached yet, and every later one will have.
-    pub fn stamp(&self) -> Result<u64, Fault> {
-        let mut chance = [0; 8];
-        getrandom::fill(&mut chance).map_err(|error| Fault::new(ErrorCode::Internal, error.to_string()))?;
-        let hold = format!("{:016x}", u64::from_le_bytes(chance));
-        let (namespace, name) = split_title(self.to);
-        let report = barrier(self.client, vec![title(&namespace, &name)], &hold)?;
-        Ok(Hlc::from_millis(report.at_ms).0)
-    }
-
-    /// Writes all files that are not done.
-    pub fn write(&self, record: &mut RestoreRecord, manner: Manner) -> Result<Totals, Fault> {
-        let Manner { speed, expiry_shift_ms, again, keeps_record } = manner;
-        let (to_namespace, to_table) = split_title(self.to);
-        let files = self.pieces();
-        let done: Vec<usize> =
-            (0..files.len()).filter(|piece| record.done.contains(&files[*piece].2)).collect();
-        let (since, on_conflict, kinds) = (record.since, record.on_conflict.clone(), record.kinds.clone());
-        let job = |piece: usize, repeated: bool| {
-            let (partition, file, _) = &files[piece];
-            let of = RestoreFile {
-                url: self.target.url().to_owned(),
-                backup: self.manifest.begun.id.clone(),
-                namespace: self.table.namespace.clone(),
-                table: self.table.name.clone(),
-                partition: *partition,
-                file: *file,
-                to_namespace: to_namespace.clone(),
-                to_table: to_table.clone(),
-                on_conflict: on_conflict.clone(),
-                ours_since: since,
-                again: repeated || again,
-                kinds: kinds.clone(),
-                expiry_shift_ms,
-            };
-            match self.at.and_then(|at| at.job(self.table, &of)) {
-                Some(job) => job,
-                None => Job::Restore(of),
-            }
-        };
-        let ids = self.crew.ids();
-        let name = format!("restore-{}-{}-{since:x}", self.manifest.begun.id, record.to);
-        let mut ended = |piece: usize, _: &api::job::JobStatus| {
-            record.done.push(files[piece].2.clone());
-            match keeps_record {
-                true => record.store(self.target).map_err(|error| error.to_fault()),
-                false => Ok(()),
-            }
-        };
-        self.crew.run(Work {
-            verb: "restored",
-            name,
-            pieces: files.iter().map(|_| ids.clone()).collect(),
-            done,
-            job: &job,
-            ended: &mut ended,
-            speed,
-            bytes: self.table.sum().bytes,
-            hold: None,
-        })
-    }
-}
-
-impl One<'_> {
-    /// What is restored on its own: the files of a table, or its partitions if it is as of a time.
-    fn pieces(&self) -> Vec<(u32, u32, String)> {
-        let partition = |partition: &backup::PartitionRecord| {
-            (partition.partition, 0, format!("{}/{:04}", self.table.directory(), partition.partition))
-        };
-        match self.at {
-            Some(_) => self.table.partitions.iter().map(partition).collect(),
-            None => files(self.table).collect(),
-        }
-    }
-}
-
-/// The files of a table: partition, number, path.
-fn files(table: &TableRecord) -> impl Iterator<Item = (u32, u32, String)> {
-    table.partitions.iter().flat_map(|partition| {
-        let files = partition.files.iter().zip(0..);
-        files.map(|(file, number)| (partition.partition, number, file.path.clone()))
-    })
 }

@@ -16,8 +16,8 @@ use client::Client;
 use prost::Message;
 use types::{ErrorCode, Fault};
 
-use super::super::backup::{barrier, hold_of, now_ms};
 use super::{Flags, Place, missing};
+use crate::backups::{barrier, hold_of, now_ms};
 use crate::exit::{self, Exit};
 use crate::say;
 

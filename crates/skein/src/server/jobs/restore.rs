@@ -40,6 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often a job that waits for replies looks whether it is cancelled.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long a node may take to hear of a table.
+const HEAR_MAX: Duration = Duration::from_secs(5);
 
 /// Writes the contents of a file into a table.
 pub(super) fn file(node: &Arc<Node>, wish: &RestoreFile, job: &Running) -> Result<(), Fault> {
@@ -107,15 +109,28 @@ struct Open {
     begun: Instant,
 }
 
+/// The table that is written to. One that was made a moment ago may not have been heard of here yet.
+fn known_table(node: &Node, wish: &RestoreFile, job: &Running) -> Result<Arc<TableRoute>, Fault> {
+    let begun = Instant::now();
+    loop {
+        if let Some(route) = node.table(&wish.to_namespace, &wish.to_table) {
+            return Ok(route);
+        }
+        if begun.elapsed() > HEAR_MAX {
+            let detail = format!("{}:{}", wish.to_namespace, wish.to_table);
+            return Err(Fault::new(ErrorCode::UnknownTable, detail));
+        }
+        job.progress.sleep(LOOK).map_err(|error| error.to_fault())?;
+    }
+}
+
 impl<'a> Restoring<'a> {
     /// Begins to write.
     ///
     /// # Errors
     /// `UnknownTable`.
     pub(super) fn new(node: &'a Arc<Node>, wish: &'a RestoreFile, job: &'a Running) -> Result<Self, Fault> {
-        let unknown =
-            || Fault::new(ErrorCode::UnknownTable, format!("{}:{}", wish.to_namespace, wish.to_table));
-        let route = node.table(&wish.to_namespace, &wish.to_table).ok_or_else(unknown)?;
+        let route = known_table(node, wish, job)?;
         let (reply_to, replies) = channel();
         let rename = Rename::new(
             (&wish.namespace, &wish.table),

@@ -1,7 +1,9 @@
 //! Nodes at work: runs a `backup::plan` over the admin API, and tells how far it is.
+//!
+//! A job's name follows from the work and the piece. So whoever takes the work over from somebody who is gone finds
+//! the jobs that still run, and two that do the same work for a moment do not do a piece twice at one node.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use api::job::{Job, JobState, JobStatus, JobWish};
@@ -10,7 +12,6 @@ use client::Client;
 use types::{ErrorCode, Fault};
 
 use crate::cli::Speed;
-use crate::say;
 
 /// How often nodes are asked.
 const LOOK: Duration = Duration::from_millis(100);
@@ -28,9 +29,7 @@ pub struct Crew {
 
 /// Work for a crew.
 pub struct Work<'a> {
-    /// What is done, in a word for people.
-    pub verb: &'static str,
-    /// What the names of its jobs begin with; nobody else uses it.
+    /// What the names of its jobs begin with; nobody does anything else under it.
     pub name: String,
     /// Nodes that can do each piece, the best first.
     pub pieces: Vec<Vec<u64>>,
@@ -42,10 +41,34 @@ pub struct Work<'a> {
     pub ended: &'a mut dyn FnMut(usize, &JobStatus) -> Result<(), Fault>,
     /// How fast all of it may go.
     pub speed: Speed,
-    /// About how many bytes it is about; 0 if that is not known.
-    pub bytes: u64,
     /// The barrier whose states are needed.
     pub hold: Option<String>,
+    /// Somebody else may have been at it, and jobs may still run.
+    pub takes_over: bool,
+    /// Told how far it is, several times a second; says whether to go on.
+    pub watch: &'a mut dyn FnMut(&Seen) -> Go,
+}
+
+/// How far work is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// Pieces that are done.
+    pub done: usize,
+    /// All pieces.
+    pub of: usize,
+    /// What the jobs have come to so far.
+    pub totals: Totals,
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Go {
+    /// Yes.
+    On,
+    /// No: what was begun is ended.
+    Stop,
+    /// No, but somebody else goes on: what was begun is left to them.
+    Leave,
 }
 
 /// What the jobs came to.
@@ -55,6 +78,8 @@ pub struct Totals {
     pub keys: u64,
     /// Bytes of contents.
     pub bytes: u64,
+    /// Bytes of files.
+    pub file_bytes: u64,
     /// Keys that existed, and stayed.
     pub existed: u64,
     /// Keys whose time was over.
@@ -65,6 +90,7 @@ impl Totals {
     fn add(&mut self, status: &JobStatus) {
         self.keys += status.keys;
         self.bytes += status.bytes;
+        self.file_bytes += status.file_bytes;
         self.existed += status.existed;
         self.expired += status.expired;
     }
@@ -77,7 +103,12 @@ impl Crew {
     /// What the cluster says.
     pub fn of(client: &Client) -> Result<Self, Fault> {
         let nodes = client.nodes()?;
-        Ok(Self { nodes: nodes.iter().map(|node| (node.id, client.only(&node.http))).collect() })
+        Ok(Self::new(nodes.iter().map(|node| (node.id, client.only(&node.http))).collect()))
+    }
+
+    /// These nodes, each with a client that asks nobody else.
+    pub fn new(nodes: BTreeMap<u64, Client>) -> Self {
+        Self { nodes }
     }
 
     /// The nodes' ids.
@@ -99,31 +130,46 @@ impl Crew {
             crew: self,
             plan: Plan::new(work.pieces.clone(), AT_ONCE),
             heard: BTreeMap::new(),
-            attempt: 0,
-            names: BTreeMap::new(),
             statuses: BTreeMap::new(),
             totals: Totals::default(),
-            begun: Instant::now(),
             kept: Instant::now(),
-            shown: 0,
             work,
         };
         for piece in running.work.done.clone() {
             running.plan.skip(piece);
         }
+        if running.work.takes_over {
+            running.find_jobs();
+        }
         let ended = running.run();
-        running.clear_line();
-        if ended.is_err() {
+        let goes_on = matches!(&ended, Err(Ended::Left));
+        if ended.is_err() && !goes_on {
             running.give_up();
         }
-        if let Some(hold) = &running.work.hold {
+        if let Some(hold) = running.work.hold.as_ref().filter(|_| ended.is_ok()) {
             self.release(hold);
         }
-        ended.map(|()| running.totals)
+        match ended {
+            Ok(()) => Ok(running.totals),
+            Err(Ended::Left) => Err(ErrorCode::Cancelled.into()),
+            Err(Ended::Failed(fault)) => Err(fault),
+        }
+    }
+
+    /// Ends the jobs of some work that nobody does any more, wherever they run.
+    pub fn end(&self, name: &str, pieces: usize) {
+        for node in self.nodes.values() {
+            for piece in 0..pieces {
+                // One that does not answer ends its jobs by itself, because nobody asks about them.
+                if node.end_job(&job_name(name, piece)).is_err() {
+                    break;
+                }
+            }
+        }
     }
 
     /// States at a barrier are not needed any more; a node that does not hear it lets them go by itself.
-    fn release(&self, hold: &str) {
+    pub fn release(&self, hold: &str) {
         self.nodes.values().for_each(|node| drop(node.release_holds(hold)));
     }
 }
@@ -135,22 +181,29 @@ struct Running<'a> {
     plan: Plan,
     /// When each piece was heard of last.
     heard: BTreeMap<usize, Instant>,
-    /// Jobs begun so far, for their names.
-    attempt: u64,
-    names: BTreeMap<usize, String>,
     statuses: BTreeMap<usize, JobStatus>,
     totals: Totals,
-    begun: Instant,
     kept: Instant,
-    /// Characters of the line on the terminal.
-    shown: usize,
+}
+
+/// Why work ended before it was done.
+enum Ended {
+    Failed(Fault),
+    /// Somebody else goes on.
+    Left,
+}
+
+impl From<Fault> for Ended {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
+    }
 }
 
 impl Running<'_> {
-    fn run(&mut self) -> Result<(), Fault> {
+    fn run(&mut self) -> Result<(), Ended> {
         while !self.plan.is_done() {
             if let Some(fault) = self.plan.fault() {
-                return Err(fault.clone());
+                return Err(fault.clone().into());
             }
             for (piece, node) in self.plan.due() {
                 self.start(piece, node);
@@ -159,7 +212,12 @@ impl Running<'_> {
                 self.look(piece, node)?;
             }
             self.keep();
-            self.show();
+            let seen = self.seen();
+            match (self.work.watch)(&seen) {
+                Go::On => {}
+                Go::Stop => return Err(Fault::from(ErrorCode::Cancelled).into()),
+                Go::Leave => return Err(Ended::Left),
+            }
             if !self.plan.is_done() {
                 std::thread::sleep(LOOK);
             }
@@ -167,14 +225,35 @@ impl Running<'_> {
         Ok(())
     }
 
+    /// Takes over the jobs that somebody else has begun.
+    fn find_jobs(&mut self) {
+        let mut silent = std::collections::BTreeSet::new();
+        for (piece, nodes) in self.work.pieces.iter().enumerate() {
+            for node in nodes.iter().filter(|node| self.crew.nodes.contains_key(node)) {
+                if silent.contains(node) {
+                    continue;
+                }
+                match self.crew.nodes[node].job(&job_name(&self.work.name, piece)) {
+                    Ok(status) if status.state == JobState::Unknown => {}
+                    Ok(_) => {
+                        self.plan.take_over(piece, *node);
+                        self.heard.insert(piece, Instant::now());
+                        break;
+                    }
+                    Err(_) => {
+                        silent.insert(*node);
+                    }
+                }
+            }
+        }
+    }
+
     fn start(&mut self, piece: usize, node: u64) {
-        self.attempt += 1;
-        let name = format!("{}-{piece}-{}", self.work.name, self.attempt);
         // Each job gets its share: together they keep to what was asked for.
         let shares = (self.crew.nodes.len() * AT_ONCE).min(self.work.pieces.len()).max(1) as u64;
         let share = |rate: Option<u64>| rate.map_or(0, |rate| (rate / shares).max(1));
         let wish = JobWish {
-            name: name.clone(),
+            name: job_name(&self.work.name, piece),
             what: (self.work.job)(piece, self.plan.is_repeated(piece)),
             bytes_per_second: share(self.work.speed.rate),
             keys_per_second: share(self.work.speed.qps),
@@ -183,7 +262,6 @@ impl Running<'_> {
             Some(client) => client.start_job(&wish),
             None => Err(ErrorCode::Unreachable.into()),
         };
-        self.names.insert(piece, name);
         self.heard.insert(piece, Instant::now());
         match started {
             Ok(_) => {}
@@ -195,10 +273,9 @@ impl Running<'_> {
     }
 
     fn look(&mut self, piece: usize, node: u64) -> Result<(), Fault> {
-        let (Some(client), Some(name)) = (self.crew.nodes.get(&node), self.names.get(&piece)) else {
-            return Ok(());
-        };
-        let status = match client.job(name) {
+        let Some(client) = self.crew.nodes.get(&node) else { return Ok(()) };
+        let name = job_name(&self.work.name, piece);
+        let status = match client.job(&name) {
             Ok(status) => status,
             Err(_) if self.heard.get(&piece).is_some_and(|heard| heard.elapsed() < GONE) => return Ok(()),
             Err(_) => {
@@ -221,12 +298,12 @@ impl Running<'_> {
                 let fault = status.error.as_ref().map(|error| error.to_fault());
                 let mut fault = fault.unwrap_or_else(|| ErrorCode::Internal.into());
                 fault.detail = format!("{} (node {node})", fault.detail);
-                let _ = client.end_job(name);
+                let _ = client.end_job(&name);
                 self.plan.heard(piece, node, Heard::Failed(fault));
             }
             JobState::Done => {
                 self.statuses.remove(&piece);
-                let _ = client.end_job(name);
+                let _ = client.end_job(&name);
                 self.totals.add(&status);
                 (self.work.ended)(piece, &status)?;
                 self.plan.heard(piece, node, Heard::Done);
@@ -246,66 +323,20 @@ impl Running<'_> {
     /// Ends what was begun.
     fn give_up(&self) {
         for (piece, node) in self.plan.running() {
-            if let (Some(client), Some(name)) = (self.crew.nodes.get(&node), self.names.get(&piece)) {
-                let _ = client.end_job(name);
+            if let Some(client) = self.crew.nodes.get(&node) {
+                let _ = client.end_job(&job_name(&self.work.name, piece));
             }
         }
     }
 
-    /// One line for people, if there are any.
-    fn show(&mut self) {
-        if !std::io::stderr().is_terminal() {
-            return;
-        }
-        let mut so_far = self.totals;
-        self.statuses.values().for_each(|status| so_far.add(status));
-        let line =
-            progress_line(self.work.verb, self.plan.done(), so_far, self.work.bytes, self.begun.elapsed());
-        let width = line.chars().count();
-        let _ = write!(std::io::stderr(), "\r{line}{}", " ".repeat(self.shown.saturating_sub(width)));
-        self.shown = width;
-    }
-
-    fn clear_line(&mut self) {
-        if self.shown > 0 {
-            let _ = write!(std::io::stderr(), "\r{}\r", " ".repeat(self.shown));
-        }
+    fn seen(&self) -> Seen {
+        let mut totals = self.totals;
+        self.statuses.values().for_each(|status| totals.add(status));
+        let (done, of) = self.plan.done();
+        Seen { done, of, totals }
     }
 }
 
-/// `saved 1.2 GiB of about 2.0 GiB, 5/8 done, 160.3 MiB/s, about 5 s left`.
-fn progress_line(
-    verb: &str,
-    (done, of): (usize, usize),
-    so_far: Totals,
-    bytes: u64,
-    took: Duration,
-) -> String {
-    let speed = so_far.bytes as f64 / took.as_secs_f64().max(0.001);
-    let mut line = format!("{verb} {}", say::bytes(so_far.bytes));
-    if bytes > 0 {
-        line.push_str(&format!(" of about {}", say::bytes(bytes)));
-    }
-    line.push_str(&format!(", {done}/{of} done, {}/s", say::bytes(speed as u64)));
-    if bytes > so_far.bytes && speed >= 1.0 {
-        let left = (bytes - so_far.bytes) as f64 / speed;
-        line.push_str(&format!(", about {} left", say::duration_s(left as u64)));
-    }
-    line
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn progress_tells_bytes_speed_and_time_left() {
-        let so_far = Totals { bytes: 100 << 20, ..Default::default() };
-        let line = |bytes| progress_line("saved", (1, 8), so_far, bytes, Duration::from_secs(10));
-        assert_eq!(
-            line(200 << 20),
-            "saved 100.0 MiB of about 200.0 MiB, 1/8 done, 10.0 MiB/s, about 10 s left"
-        );
-        assert_eq!(line(0), "saved 100.0 MiB, 1/8 done, 10.0 MiB/s");
-    }
+fn job_name(work: &str, piece: usize) -> String {
+    format!("{work}-{piece}")
 }

@@ -1,0 +1,84 @@
+//! Tasks: steps that the node that leads the catalog carries out itself, because they touch what no law may touch.
+//!
+//! ```text
+//!   look: what was told of the task? ── nothing, or that it runs ──► directive: begin it, if it does not run
+//!                                    ── done ──► the step is done, with what was measured
+//!                                    ── failed ──► the operation fails
+//! ```
+//!
+//! A task is begun anew by every node that comes to lead, and finds what was done before: in the catalog, at the place
+//! of the backup, and in the jobs of nodes that go on. So it may be told to begin any number of times.
+
+use api::operation::{Edit, OperationKind};
+use api::saving::{ScheduleNews, ScheduleProgress};
+
+use super::{Doing, Look, Outcome, Pace, Wait};
+use crate::executor::Directive;
+use crate::executor::memory::TaskReport;
+use crate::kind::Step;
+
+/// The task that takes back what an operation has done so far.
+pub const UNDO: &str = "undo";
+
+pub(super) fn look(doing: &Doing<'_>, step: Step) -> Look {
+    let report = doing.memory.task(doing.operation.id, step.as_str());
+    let directives = vec![Directive::Task { operation: doing.operation.id.into(), step: step.as_str() }];
+    let running = |report: &TaskReport| {
+        let why = match report.doing.is_empty() {
+            true => "its work is begun".to_owned(),
+            false => report.doing.clone(),
+        };
+        let pace = Pace::Working(report.progress());
+        Look { directives: directives.clone(), ..Look::waits(Wait { why, node: None, pace }) }
+    };
+    let Some(report) = report else { return running(&TaskReport::default()) };
+    match &report.outcome {
+        None => running(report),
+        Some(Ok(result)) => Look { saved: result.saved.clone(), notes: result.notes.clone(), ..Look::done() },
+        // What cannot be tidied up is no reason to call a backup bad.
+        Some(Err(fault)) if step == Step::Keep => {
+            let note = format!("older backups could not be removed: {fault}");
+            Look { notes: vec![note], ..Look::done() }
+        }
+        Some(Err(fault)) => {
+            let mut notes = Vec::new();
+            if let OperationKind::Backup(wish) = doing.kind
+                && matches!(step, Step::Save | Step::Finish)
+            {
+                notes.push(format!(
+                    "{} is left as an incomplete backup; 'skein backup create --to {} --resume {}' goes on with it \
+                     for some minutes",
+                    wish.backup, wish.url, wish.backup
+                ));
+            }
+            Look { outcome: Outcome::Failed(fault.clone()), notes, ..Look::default() }
+        }
+    }
+}
+
+/// The schedule hears of a complete or proven backup in the command that enters the step after it.
+pub(super) fn enter_keep(doing: &Doing<'_>) -> Vec<Edit> {
+    let now = doing.sight.observed.wall_ms;
+    let (name, progress) = match doing.kind {
+        OperationKind::Backup(wish) => {
+            let complete = wish.backup.clone();
+            (&wish.schedule, ScheduleProgress { complete, complete_ms: now, ..Default::default() })
+        }
+        OperationKind::Drill(wish) => {
+            let proven = wish.backup.clone();
+            (&wish.schedule, ScheduleProgress { proven, proven_ms: now, ..Default::default() })
+        }
+        _ => return Vec::new(),
+    };
+    vec![Edit::Schedule(ScheduleNews { name: name.clone(), progress: Some(progress) })]
+}
+
+/// The scratch tables of a drill are dropped by the catalog: whoever leads it sees which there are.
+pub(super) fn look_at_drop(doing: &Doing<'_>) -> Look {
+    let commands = crate::schedules::drop_scratch_tables(doing.sight, |owner| owner == doing.operation.id);
+    if commands.is_empty() {
+        return Look::done();
+    }
+    let why = "scratch tables are dropped".to_owned();
+    Look { commands, ..Look::waits(Wait { why, node: None, pace: Pace::Working(0) }) }
+}
