@@ -520,7 +520,7 @@ pub struct CatalogState {
 #[derive(Clone, PartialEq, Message)]
 pub struct CatalogRead {
     /// What to read; `None` is a read of a newer release.
-    #[prost(oneof = "CatalogQuery", tags = "1, 2")]
+    #[prost(oneof = "CatalogQuery", tags = "1, 2, 3")]
     pub query: Option<CatalogQuery>,
 }
 
@@ -533,13 +533,16 @@ pub enum CatalogQuery {
     /// A whole copy if it is newer than this version. Reply: `Copy` or `Unchanged`.
     #[prost(uint64, tag = "2")]
     NewerThan(u64),
+    /// Every record, operations included, to be kept outside of the cluster. Reply: `Records`.
+    #[prost(message, tag = "3")]
+    Records(crate::kv::Nothing),
 }
 
 /// The answer to a read.
 #[derive(Clone, PartialEq, Message)]
 pub struct CatalogReadReply {
     /// The answer; `None` is one of a newer release.
-    #[prost(oneof = "CatalogFound", tags = "1, 2, 3")]
+    #[prost(oneof = "CatalogFound", tags = "1, 2, 3, 4")]
     pub found: Option<CatalogFound>,
 }
 
@@ -555,6 +558,31 @@ pub enum CatalogFound {
     /// Not a read that this release knows.
     #[prost(message, tag = "3")]
     Refused(crate::peer::Refused),
+    /// Every record.
+    #[prost(message, tag = "4")]
+    Records(CatalogRecords),
+}
+
+/// Every record of a catalog, as they are stored.
+#[derive(Clone, PartialEq, Message)]
+pub struct CatalogRecords {
+    /// The catalog's version, of which all of them are.
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    /// The records, in order of their names.
+    #[prost(message, repeated, tag = "2")]
+    pub records: Vec<StoredRecord>,
+}
+
+/// A record as it is stored.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct StoredRecord {
+    /// Its name.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub name: bytes::Bytes,
+    /// Its bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: bytes::Bytes,
 }
 
 /// The answer to a command.

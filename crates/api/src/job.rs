@@ -11,6 +11,7 @@
 //! | `POST /v1/holds/{id}/keep` | | `{}`: the states of a barrier are needed for another while |
 //! | `DELETE /v1/holds/{id}` | | `{}`: they are not |
 //! | `GET /v1/tables/{namespace}/{name}/keys` | | [`KeyCount`] |
+//! | `GET /v1/catalog/records` | | all of the catalog as a file, see `catalog::saved` |
 //!
 //! A job that nobody asks about is cancelled after a while: whoever wanted it is gone.
 

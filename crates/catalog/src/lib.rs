@@ -75,6 +75,7 @@ pub mod place;
 mod record;
 mod role;
 mod route;
+pub mod saved;
 mod snapshot;
 pub mod status;
 mod watch;

@@ -265,6 +265,7 @@ impl Reader for CatalogReader {
             Ok(Some(CatalogQuery::NewerThan(version))) if catalog.version().get() > version => {
                 CatalogFound::Copy(copy())
             }
+            Ok(Some(CatalogQuery::Records(_))) => CatalogFound::Records(catalog.stored()),
             Ok(Some(CatalogQuery::NewerThan(_))) => CatalogFound::Unchanged(Nothing {}),
             Ok(None) => refused(ErrorCode::VersionUnsupported, "a catalog read of a newer release"),
             Err(_) => refused(ErrorCode::BadArgument, "not a catalog read"),

@@ -104,6 +104,15 @@ impl Client {
         parsed(self.ask("/v1/archive")?)
     }
 
+    /// The catalog as a file, from this client's first node: see `catalog::saved`.
+    ///
+    /// # Errors
+    /// `NoLeader`, and as [`Self::keep_holds`].
+    pub fn catalog(&self) -> Result<Vec<u8>, Fault> {
+        let found = self.exchange(&Method::GET, "/v1/catalog/records", CHANGE_TIMEOUT, Vec::new())?;
+        Ok(found.unwrap_or_default())
+    }
+
     /// How many keys a table has.
     ///
     /// # Errors

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use api::catalog::{EngineKind, HashBy, TableRecord};
+use api::catalog::{
+    CatalogFound, CatalogQuery, CatalogRead, CatalogReadReply, CatalogRecords, EngineKind, HashBy,
+    TableRecord,
+};
 use api::entry::{Barrier, BarrierReply, RequestKind};
 use api::job::{BarrierPlace, BarrierReport, BarrierTable};
 use api::kv::{Import, Imported, KvAnswer, KvOp, KvReply, KvRequest, Nothing, Piece};
@@ -52,6 +55,24 @@ impl Node {
                 answers.into_iter().map(|(group, bytes)| Ok((group, read(bytes)?))).collect()
             }));
         });
+    }
+
+    /// Every record of the catalog, as of now: what its leader has.
+    pub fn read_catalog(&self, done: impl FnOnce(Result<CatalogRecords, Fault>) + Send + 'static) {
+        let query = CatalogRead { query: Some(CatalogQuery::Records(Nothing {})) };
+        let body = query.encode_to_vec().into();
+        let call = Call { group: GroupId::CATALOG, access: Access::Read, kind: RequestKind::Data, body };
+        self.submit(
+            call,
+            Box::new(move |answer| {
+                done(answer.and_then(
+                    |bytes| match CatalogReadReply::decode(bytes).map(|reply| reply.found) {
+                        Ok(Some(CatalogFound::Records(records))) => Ok(records),
+                        _ => Err(ErrorCode::VersionUnsupported.into()),
+                    },
+                ));
+            }),
+        );
     }
 
     /// How many keys there are in these groups, expired ones that were not removed yet included.

@@ -6,6 +6,7 @@ mod archive;
 mod backup;
 mod import;
 mod label;
+mod meta;
 mod operations;
 mod original;
 mod zankv;
@@ -21,6 +22,7 @@ pub use archive::{ArchiveCommand, ArchiveStart, ArchiveStatus, ArchiveStop};
 pub use backup::{BackupCommand, BackupCreate, BackupList, BackupNamed, BackupVerify, Restore, Speed, Which};
 pub use import::{ImportCommand, ImportRdb, ImportResp, ImportTarget, OnConflict as ImportConflict};
 pub use label::Label;
+pub use meta::{MetaCommand, MetaRestore, MetaSnapshot};
 pub use operations::{
     Change, ClusterCommand, ConfigCommand, ConfigGet, ConfigSet, ExplainCommand, NodeChange, NodeMayStop,
     NodeRecover, OpCancel, OpCommand, OpList, OpNamed, PartitionCommand, RecoverQuorum, SetReplicas,
@@ -100,6 +102,9 @@ pub enum Command {
     /// A table that is not there is made. One that holds keys is refused, unless --on-conflict says what happens to
     /// them. A restore that was interrupted goes on when the same command is given again.
     Restore(Restore),
+    /// Save the catalog in one file, and make its tables and settings in another cluster
+    #[command(subcommand, arg_required_else_help = true)]
+    Meta(MetaCommand),
     /// Bring in data from elsewhere
     #[command(subcommand, arg_required_else_help = true)]
     Import(ImportCommand),
@@ -613,6 +618,7 @@ impl Command {
             Command::Explain(explain) => explain.output(),
             Command::Config(config) => config.output(),
             Command::Backup(backup) => backup.output(),
+            Command::Meta(meta) => meta.output(),
             Command::Restore(restore) => restore.output,
             Command::Import(import) => import.target().output,
             Command::Leader(LeaderCommand::Move(leader)) => leader.output,

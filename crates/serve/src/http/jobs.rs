@@ -41,6 +41,8 @@ pub trait Jobs: Send + Sync + 'static {
     fn end_archive(&self) -> Answer<()>;
     /// How far it is, as far as this node writes it.
     fn archive(&self) -> ArchiveReport;
+    /// The catalog as a file: see `catalog::saved`.
+    fn catalog(&self) -> Answer<Bytes>;
 }
 
 pub(super) fn routes() -> Router<Shared> {
@@ -52,6 +54,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/jobs/{name}", get(status).delete(end))
         .route("/jobs/{name}/pages/{number}", get(page))
         .route("/tables/{namespace}/{name}/keys", get(count))
+        .route("/catalog/records", get(catalog))
         .route("/archive", get(archive).post(begin_archive).delete(end_archive))
         .route(
             "/tables/{namespace}/{name}/contents",
@@ -115,6 +118,10 @@ async fn end_archive(State(shared): State<Shared>) -> Reply<serde_json::Value> {
 
 async fn archive(State(shared): State<Shared>) -> Reply<ArchiveReport> {
     Ok(Json(jobs(&shared)?.archive()))
+}
+
+async fn catalog(State(shared): State<Shared>) -> Result<Response, Refusal> {
+    Ok(jobs(&shared)?.catalog().await?.into_response())
 }
 
 async fn page(

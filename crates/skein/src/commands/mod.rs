@@ -14,6 +14,7 @@ mod growing;
 mod import;
 mod join;
 mod leader;
+mod meta;
 mod namespaces;
 mod nodes;
 mod op;
@@ -69,6 +70,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Import(command) => import::run(&command),
         Command::Leader(LeaderCommand::Move(arguments)) => leader::r#move(&arguments),
         Command::Backup(command) => backup::run(&command),
+        Command::Meta(command) => meta::run(&command),
         Command::Restore(arguments) => backup::restore(&arguments),
         Command::ZankvBackup(arguments) => zankv_tools::backup(&arguments.flags),
         Command::ZankvRestore(arguments) => zankv_tools::restore(&arguments.flags),

@@ -222,8 +222,8 @@ impl Archiver {
         let mut recording = self.record(due.group, mark)?;
         due.served.shown.kept_bytes = recording.bytes;
         if due.served.writer.as_ref().is_none_or(|writer| writer.run().since != recording.since) {
-            let had = due.served.writer.take();
-            if had.is_some() {
+            due.served.writer = None;
+            if ![0, recording.since].contains(&due.served.shown.since) {
                 due.served.shown.gap =
                     format!("more than {} bytes of changes waited to be written", archive.hold_bytes_max);
             }

@@ -284,3 +284,45 @@ fn a_damaged_missing_or_foreign_file_of_an_archive_is_refused() {
     std::fs::write(&file, whole).expect("written");
     assert_eq!(restored(&cluster, &url, at.parse().expect("a number"), "again"), expected);
 }
+
+#[test]
+fn a_gap_is_named_and_bridged_by_another_backup() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
+    let place = TempDir::new().expect("a directory");
+    let url = format!("file://{}", place.path().display());
+    let start = ["backup", "archive", "start", "--to", &url, "--every", "100ms", "--hold", "64KiB"];
+    succeed(&cluster, &start);
+    let mut client = Client::new(&cluster);
+    client.change(60);
+    let (before, expected_before) = (now_ms(), contents(&mut client.connection, ""));
+    told(&cluster, before);
+
+    // The target is away for so long that the partition cannot keep all changes.
+    let (archive, away) = (place.path().join("archive"), place.path().join("away"));
+    std::fs::rename(&archive, &away).expect("moved");
+    std::fs::write(&archive, b"not a directory").expect("written");
+    until("a problem that is told", || {
+        let problem = status(&cluster)["partitions"][0]["problem"].as_str().map(str::to_owned);
+        problem.filter(|problem| problem.contains("[backup-target]"))
+    });
+    for number in 0..200 {
+        client.say(&format!("SET {{t}}1 {number:0>1000}"));
+    }
+    std::fs::remove_file(&archive).expect("removed");
+    std::fs::rename(&away, &archive).expect("moved back");
+    let during = now_ms();
+    told(&cluster, during);
+    let shown = status(&cluster);
+    assert!(shown["partitions"][0]["gap"].as_str().is_some_and(|gap| gap.contains("65536 bytes")), "{shown}");
+    let during = during.to_string();
+    refused(&cluster, &["restore", "--from", &url, "--at", &during, "--to-table", "no"], "not-covered");
+
+    succeed(&cluster, &["backup", "create", "--to", &url]);
+    client.change(60);
+    let (after, expected_after) = (now_ms(), contents(&mut client.connection, ""));
+    told(&cluster, after);
+    assert_eq!(restored(&cluster, &url, after, "after"), expected_after);
+    assert_eq!(restored(&cluster, &url, before, "before"), expected_before);
+    refused(&cluster, &["restore", "--from", &url, "--at", &during, "--to-table", "no"], "not-covered");
+}

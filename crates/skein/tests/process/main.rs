@@ -11,6 +11,7 @@ mod guide_fedb;
 mod import;
 mod load;
 mod lost_majority;
+mod meta;
 mod operations;
 mod power;
 mod restarts;

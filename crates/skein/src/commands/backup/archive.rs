@@ -40,6 +40,9 @@ struct Status {
     partitions: Vec<Served>,
     /// Times that can be restored, each stretch over one backup.
     restorable: Vec<Stretch>,
+    /// Why it is not known which times can be restored; empty if it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    target_problem: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -176,7 +179,12 @@ fn gather(known: ArchiveReport, reports: BTreeMap<u64, ArchiveReport>) -> Result
     partitions.sort_by_key(key);
     let complete = partitions.iter().map(|served| served.partition.complete_ms).min();
     let complete_ms = complete.filter(|ms| *ms > 0 && partitions.len() as u64 >= known.expected);
-    let target = backup::open(&known.url).map_err(|error| error.to_fault())?;
+    // A target that does not answer is no reason not to tell the rest.
+    let target = backup::open(&known.url).map_err(|error| error.to_fault());
+    let (restorable, target_problem) = match target.and_then(|target| restorable(&*target)) {
+        Ok(restorable) => (restorable, String::new()),
+        Err(fault) => (Vec::new(), fault.to_string()),
+    };
     Ok(Status {
         id: known.id,
         url: known.url,
@@ -187,7 +195,8 @@ fn gather(known: ArchiveReport, reports: BTreeMap<u64, ArchiveReport>) -> Result
         complete_ms,
         lag_ms: complete_ms.map(|ms| now_ms().saturating_sub(ms)),
         partitions,
-        restorable: restorable(&*target)?,
+        restorable,
+        target_problem,
     })
 }
 
@@ -242,6 +251,7 @@ fn words(status: &Status) -> String {
         text.push_str(&format!("\n{}\n", say::table(&heads, rows)));
     }
     text.push_str(&match status.restorable.is_empty() {
+        true if !status.target_problem.is_empty() => format!("\n{}", status.target_problem),
         true => "\nno time can be restored until there is a backup: skein backup create --to URL".to_owned(),
         false => format!("\ncan be restored:\n{}", stretches(&status.restorable)),
     });

@@ -234,6 +234,16 @@ impl Jobs for NodeJobs {
     fn archive(&self) -> ArchiveReport {
         self.archiver.report()
     }
+
+    fn catalog(&self) -> Answer<Bytes> {
+        let node = self.node.clone();
+        Box::pin(async move {
+            let (sender, receiver) = oneshot::channel();
+            node.read_catalog(move |records| drop(sender.send(records)));
+            let records = receiver.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))??;
+            Ok(catalog::saved::to_file(&records).into())
+        })
+    }
 }
 
 impl Shared {
