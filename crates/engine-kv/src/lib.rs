@@ -88,6 +88,7 @@ mod long_double;
 mod look;
 mod members;
 mod number;
+mod probe;
 mod reader;
 mod reply;
 mod scan;

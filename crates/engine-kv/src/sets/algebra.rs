@@ -1,8 +1,6 @@
 //! Set algebra: intersections, unions and differences of sets that need not fit into memory.
 //!
-//! All sets have their members in the same order, that of position and name. So sets are combined as sorted
-//! lists are: one walk through each, side by side. A set that is much larger than the one whose members are in
-//! question is not walked through but searched.
+//! All sets have their members in the same order, so they are combined as sorted lists are (see `probe`).
 //!
 //! ```text
 //!   intersection   the smallest set ──▶ each member ──▶ is it in every other one?
@@ -10,9 +8,8 @@
 //!   union          all sets, merged; the least of all next members is the next one
 //! ```
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::iter::Peekable;
 
 use api::kv::{Combining, KvError};
 use bytes::Bytes;
@@ -20,14 +17,10 @@ use engine::EngineError;
 use types::limits::{RESULT_BYTES_MAX, RESULT_MEMBER_BYTES};
 
 use crate::collection::{Found, Parts};
-use crate::look::{Look, RecordsInOrder};
+use crate::look::Look;
 use crate::members;
+use crate::probe::{Ordered, WALKS_MAX, probes};
 use crate::state::Stop;
-
-/// Most walks that are open at once: each holds on to some blocks of the store.
-const WALKS_MAX: usize = 64;
-/// A search costs as much as walking past so many members, about.
-const MEMBERS_PER_SEARCH: u64 = 8;
 
 /// Takes a member's sub-key; whether to go on.
 pub(super) type Visit<'a> = &'a mut dyn FnMut(&Bytes) -> Result<bool, Stop>;
@@ -54,12 +47,13 @@ pub(super) fn intersection(look: &dyn Look, sets: &[Option<Found>], visit: Visit
     let Some(mut sets) = sets.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() else { return Ok(()) };
     sets.sort_by_key(|set| set.count);
     let Some((smallest, others)) = sets.split_first() else { return Ok(()) };
-    let mut probes = probes(look, others, smallest.count);
+    let others: Vec<_> = others.iter().map(|set| ordered(set)).collect();
+    let mut probes = probes(look, &others, smallest.count);
     for sub_key in sub_keys(look, smallest.parts) {
         let sub_key = sub_key?;
         let mut is_in_all = true;
         for probe in &mut probes {
-            if !probe.has(look, &sub_key)? {
+            if probe.find(look, &sub_key)?.is_none() {
                 is_in_all = false;
                 break;
             }
@@ -74,7 +68,7 @@ pub(super) fn intersection(look: &dyn Look, sets: &[Option<Found>], visit: Visit
 /// What is in the first set and in no other.
 fn difference(look: &dyn Look, sets: &[Option<Found>], visit: Visit<'_>) -> Result<(), Stop> {
     let Some((Some(first), others)) = sets.split_first() else { return Ok(()) };
-    let mut others: Vec<_> = others.iter().flatten().collect();
+    let mut others: Vec<_> = others.iter().flatten().map(ordered).collect();
     // What a large set has is found there first.
     others.sort_by_key(|set| Reverse(set.count));
     let mut probes = probes(look, &others, first.count);
@@ -82,7 +76,7 @@ fn difference(look: &dyn Look, sets: &[Option<Found>], visit: Visit<'_>) -> Resu
         let sub_key = sub_key?;
         let mut is_in_another = false;
         for probe in &mut probes {
-            if probe.has(look, &sub_key)? {
+            if probe.find(look, &sub_key)?.is_some() {
                 is_in_another = true;
                 break;
             }
@@ -146,44 +140,6 @@ fn sub_keys(look: &dyn Look, parts: Parts) -> SubKeys<'_> {
     Box::new(members::all(look, parts).map(|part| part.map(|(sub_key, _)| sub_key)))
 }
 
-/// One probe for each set, for so many questions in ascending order.
-fn probes<'a>(look: &'a dyn Look, sets: &[&Found], questions: u64) -> Vec<Probe<'a>> {
-    let may_walk = sets.len() < WALKS_MAX;
-    let probe = |set: &&Found| {
-        if may_walk && set.count / MEMBERS_PER_SEARCH <= questions {
-            Probe::Walk(members::all(look, set.parts).peekable())
-        } else {
-            Probe::Search(set.parts)
-        }
-    };
-    sets.iter().map(probe).collect()
-}
-
-/// Says whether members, asked for in ascending order, are in a set.
-enum Probe<'a> {
-    /// Looks each of them up.
-    Search(Parts),
-    /// Walks through the set beside the questions.
-    Walk(Peekable<RecordsInOrder<'a>>),
-}
-
-impl Probe<'_> {
-    fn has(&mut self, look: &dyn Look, sub_key: &Bytes) -> Result<bool, EngineError> {
-        let walk = match self {
-            Probe::Search(parts) => return Ok(parts.get(look, sub_key)?.is_some()),
-            Probe::Walk(walk) => walk,
-        };
-        loop {
-            let order = match walk.peek() {
-                None => return Ok(false),
-                Some(Ok((head, _))) => head.cmp(sub_key),
-                Some(Err(_)) => Ordering::Less,
-            };
-            match order {
-                Ordering::Equal => return Ok(true),
-                Ordering::Greater => return Ok(false),
-                Ordering::Less => walk.next().transpose()?,
-            };
-        }
-    }
+fn ordered(set: &Found) -> Ordered {
+    Ordered { parts: set.parts, tag: &[], count: set.count }
 }

@@ -1,24 +1,26 @@
-//! Unions, intersections and differences of sorted sets and sets, whose members have the score 1.
+//! Unions, intersections and differences of sorted sets and sets, whose members have the score 1. What is in several is
+//! found as in `sets::algebra`: the members of both kinds have the same order.
 //!
 //! A result is held in memory, because it is returned in order of score: it has a limit, [`RESULT_BYTES_MAX`].
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use api::kv::{
     Aggregate, Combination, KvError, SortedCombine, SortedCommonCount, SortedStoreCombined, SortedStoreRange,
 };
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use engine::{ApplyContext, EngineError};
 use types::limits::{RESULT_BYTES_MAX, RESULT_MEMBER_BYTES};
 
 use super::change::SortedEdit;
-use super::place::sortable;
+use super::place::{score_in, sortable};
 use super::range::{Scored, walk};
-use super::read::{Members, Sorted};
-use crate::collection::{Found, Parts};
-use crate::look::Look;
+use super::read::Sorted;
+use crate::collection::Found;
+use crate::look::{Look, RecordsInOrder};
 use crate::members;
+use crate::probe::{Ordered, probes};
 use crate::reply;
 use crate::staging::Staging;
 use crate::state::{Outcome, Stop};
@@ -35,19 +37,11 @@ pub(super) fn combined(look: &dyn Look, ask: &SortedCombine) -> Outcome {
 
 /// How many members several keys have in common.
 pub(super) fn common_count(look: &dyn Look, ask: &SortedCommonCount) -> Outcome {
-    let mut sources = Source::all(look, &ask.keys)?;
-    sources.sort_by_key(Source::count);
-    let Some((smallest, others)) = sources.split_first() else { return Ok(reply::integer(0)) };
     let mut count = 0;
-    for member in smallest.members() {
-        let (member, _) = member?;
-        if is_in_all(others, &member)? {
-            count += 1;
-        }
-        if count == ask.limit && ask.limit > 0 {
-            break;
-        }
-    }
+    common(Source::all(look, &ask.keys)?, look, &mut |_, _, _| {
+        count += 1;
+        Ok(ask.limit == 0 || count < ask.limit)
+    })?;
     Ok(reply::integer(count as i64))
 }
 
@@ -128,22 +122,22 @@ fn combine(look: &dyn Look, ask: &SortedCombine) -> Result<Held, Stop> {
         source.weight = *weight;
     }
     let result = match ask.combination() {
-        Combination::Union => union(sources, ask.aggregate())?,
-        Combination::Intersection => intersection(sources, ask.aggregate())?,
-        Combination::Difference => difference(&sources)?,
+        Combination::Union => union(look, sources, ask.aggregate())?,
+        Combination::Intersection => intersection(look, sources, ask.aggregate())?,
+        Combination::Difference => difference(look, &sources)?,
     };
     Ok(result.sorted())
 }
 
 /// Sums of decimal numbers depend on the order: as in Redis it is that of the sizes, the smallest set first.
-fn union(mut sources: Vec<Source<'_>>, aggregate: Aggregate) -> Result<Held, Stop> {
+fn union(look: &dyn Look, mut sources: Vec<Source<'_>>, aggregate: Aggregate) -> Result<Held, Stop> {
     sources.sort_by_key(Source::count);
     let mut scores: BTreeMap<Bytes, f64> = BTreeMap::new();
     let mut bytes = 0;
     for source in &sources {
-        for member in source.members() {
-            let (member, score) = member?;
-            let score = zero_if_nan(source.weight * score);
+        for record in source.walk(look) {
+            let (sub_key, value) = record?;
+            let (member, score) = (name(sub_key)?, zero_if_nan(source.weight * source.score_of(&value)?));
             if let Some(known) = scores.get_mut(&member) {
                 *known = together(*known, score, aggregate);
                 continue;
@@ -158,50 +152,68 @@ fn union(mut sources: Vec<Source<'_>>, aggregate: Aggregate) -> Result<Held, Sto
     Ok(Held { members: scores.into_iter().collect(), bytes })
 }
 
-fn intersection(mut sources: Vec<Source<'_>>, aggregate: Aggregate) -> Result<Held, Stop> {
-    sources.sort_by_key(Source::count);
+fn intersection(look: &dyn Look, sources: Vec<Source<'_>>, aggregate: Aggregate) -> Result<Held, Stop> {
     let mut result = Held::default();
-    let Some((smallest, others)) = sources.split_first() else { return Ok(result) };
-    'members: for member in smallest.members() {
-        let (member, score) = member?;
-        let mut score = zero_if_nan(smallest.weight * score);
-        for other in others {
-            let Some(another) = other.score(&member)? else { continue 'members };
-            score = together(score, other.weight * another, aggregate);
-        }
+    common(sources, look, &mut |member, score, others| {
+        let score = others.iter().fold(zero_if_nan(score), |score, other| together(score, *other, aggregate));
         result.add(member, score)?;
-    }
+        Ok(true)
+    })?;
     Ok(result)
 }
 
-fn difference(sources: &[Source<'_>]) -> Result<Held, Stop> {
+/// Takes a common member with its weighted scores, in the smallest source and in the others; whether to go on.
+type VisitCommon<'a> = &'a mut dyn FnMut(Bytes, f64, &[f64]) -> Result<bool, Stop>;
+
+/// Visits the members that all sources have. Sums depend on the order, here as well.
+fn common(mut sources: Vec<Source<'_>>, look: &dyn Look, visit: VisitCommon<'_>) -> Result<(), Stop> {
+    sources.sort_by_key(Source::count);
+    let Some((smallest, others)) = sources.split_first() else { return Ok(()) };
+    if smallest.count() == 0 {
+        return Ok(());
+    }
+    let sets: Vec<_> = others.iter().filter_map(Source::ordered).collect();
+    let mut probes = probes(look, &sets, smallest.count());
+    let mut scores = Vec::with_capacity(others.len());
+    'members: for record in smallest.walk(look) {
+        let (sub_key, value) = record?;
+        scores.clear();
+        for (other, probe) in others.iter().zip(&mut probes) {
+            let Some(value) = probe.find(look, &sub_key)? else { continue 'members };
+            scores.push(other.weight * other.score_of(&value)?);
+        }
+        let score = smallest.weight * smallest.score_of(&value)?;
+        if !visit(name(sub_key)?, score, &scores)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn difference(look: &dyn Look, sources: &[Source<'_>]) -> Result<Held, Stop> {
     let mut result = Held::default();
     let Some((first, others)) = sources.split_first() else { return Ok(result) };
-    for member in first.members() {
-        let (member, score) = member?;
-        if !is_in_any(others, &member)? {
-            result.add(member, score)?;
+    let mut others: Vec<_> = others.iter().filter_map(Source::ordered).collect();
+    // What a large set has is found there first.
+    others.sort_by_key(|set| Reverse(set.count));
+    let mut probes = probes(look, &others, first.count());
+    'members: for record in first.walk(look) {
+        let (sub_key, value) = record?;
+        for probe in &mut probes {
+            if probe.find(look, &sub_key)?.is_some() {
+                continue 'members;
+            }
         }
+        result.add(name(sub_key)?, first.score_of(&value)?)?;
     }
     Ok(result)
 }
 
-fn is_in_all(sources: &[Source<'_>], member: &[u8]) -> Result<bool, EngineError> {
-    for source in sources {
-        if source.score(member)?.is_none() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn is_in_any(sources: &[Source<'_>], member: &[u8]) -> Result<bool, EngineError> {
-    for source in sources {
-        if source.score(member)?.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// The member of a position and name.
+fn name(mut sub_key: Bytes) -> Result<Bytes, EngineError> {
+    let length = members::name_of(&sub_key)?.len();
+    sub_key.advance(sub_key.len() - length);
+    Ok(sub_key)
 }
 
 /// Two scores of a member as one, by the rules of Redis; `another` may be NaN.
@@ -228,7 +240,7 @@ struct Source<'a> {
 enum Holding<'a> {
     Nothing,
     Sorted(Sorted<'a>),
-    Set(&'a dyn Look, Parts, u64),
+    Set(Found),
 }
 
 impl<'a> Source<'a> {
@@ -247,10 +259,7 @@ impl<'a> Source<'a> {
                 let kind = stored.header.kind;
                 match kind {
                     Kind::SortedSet => Holding::Sorted(Sorted::of(look, &Found::of(look.epoch(), &stored)?)?),
-                    Kind::Set => {
-                        let found = Found::of(look.epoch(), &stored)?;
-                        Holding::Set(look, found.parts, found.count)
-                    }
+                    Kind::Set => Holding::Set(Found::of(look.epoch(), &stored)?),
                     _ => return Err(Stop::Refused(KvError::WrongType)),
                 }
             }
@@ -262,31 +271,30 @@ impl<'a> Source<'a> {
         match &self.held {
             Holding::Nothing => 0,
             Holding::Sorted(set) => set.count,
-            Holding::Set(_, _, count) => *count,
+            Holding::Set(found) => found.count,
         }
     }
 
-    /// The members in the order of their positions.
-    fn members(&self) -> Members<'a> {
+    /// The members, if there are any.
+    fn ordered(&self) -> Option<Ordered> {
         match &self.held {
-            Holding::Nothing => Box::new(std::iter::empty()),
-            Holding::Sorted(set) => set.in_order(),
-            Holding::Set(look, parts, _) => {
-                let records = parts.range(*look, Bound::Unbounded, Bound::Unbounded, false);
-                Box::new(records.map(|record| {
-                    let (sub_key, _) = record?;
-                    let name = members::name_of(&sub_key)?;
-                    Ok((sub_key.slice_ref(name), 1.0))
-                }))
-            }
+            Holding::Nothing => None,
+            Holding::Sorted(set) => Some(set.ordered()),
+            Holding::Set(found) => Some(Ordered { parts: found.parts, tag: &[], count: found.count }),
         }
     }
 
-    fn score(&self, member: &[u8]) -> Result<Option<f64>, EngineError> {
+    /// The members as (position and name, value).
+    fn walk<'b>(&self, look: &'b dyn Look) -> RecordsInOrder<'b> {
+        self.ordered()
+            .map_or_else(|| Box::new(std::iter::empty()) as RecordsInOrder<'b>, |set| set.walk(look))
+    }
+
+    /// The score in a member's value.
+    fn score_of(&self, value: &[u8]) -> Result<f64, EngineError> {
         match &self.held {
-            Holding::Nothing => Ok(None),
-            Holding::Sorted(set) => set.score(member),
-            Holding::Set(look, parts, _) => Ok(members::get(*look, *parts, member)?.map(|_| 1.0)),
+            Holding::Sorted(_) => score_in(value),
+            Holding::Nothing | Holding::Set(..) => Ok(1.0),
         }
     }
 }

@@ -7,10 +7,11 @@ use engine::EngineError;
 use types::limits::MEMBER_BYTES_MAX;
 
 use super::index::{Cover, Node};
-use super::place::{self, damaged, place_key, split_place};
+use super::place::{self, MEMBER, damaged, place_key, split_place};
 use super::root::Root;
 use crate::collection::{Found, Parts, find};
 use crate::look::Look;
+use crate::probe::Ordered;
 use crate::state::Stop;
 use crate::value::Kind;
 
@@ -47,6 +48,11 @@ impl<'a> Sorted<'a> {
 
     pub(super) fn new(look: &'a dyn Look, parts: Parts, count: u64, root: &Root) -> Self {
         Self { look, parts, count, root: root.clone() }
+    }
+
+    /// The members in the order of their positions.
+    pub(super) fn ordered(&self) -> Ordered {
+        Ordered { parts: self.parts, tag: &[MEMBER], count: self.count }
     }
 
     /// The value of a part.
