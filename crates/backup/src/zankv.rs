@@ -179,6 +179,47 @@ pub struct ZankvReader<R> {
     kind: ContentKind,
     /// A collection of which a piece was handed over.
     open: Option<Open>,
+    /// The first record was read.
+    is_begun: bool,
+    /// The user says what the file holds.
+    is_said: bool,
+}
+
+/// Why a file of raw contents is refused.
+const RAW: &str = "the file comes from a namespace whose data version is value_header_v1: ZanKV's backup writes its \
+                   internal headers and keys there, with what has expired among them. Save it from a namespace with data \
+                   version default, or copy the data with a client";
+
+/// The header in front of raw values: version u8 = 1, expiry u32 in seconds, version of the value i64, which is 0 or a
+/// time in nanoseconds.
+const RAW_HEADER_BYTES: usize = 13;
+/// Times that ZanKV can have written: from 2010 on, in seconds.
+const RAW_TIME_MIN: u64 = 1_262_304_000;
+
+/// Whether a value begins with the header of raw values.
+fn is_raw_value(value: &[u8]) -> bool {
+    let Some(header) = value.first_chunk::<RAW_HEADER_BYTES>() else { return false };
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let (expiry, version) = (number(&header[1..5]), number(&header[5..]));
+    let is_time = |seconds| seconds == 0 || seconds >= RAW_TIME_MIN;
+    header[0] == 1 && is_time(expiry) && is_time(version / 1_000_000_000) && i64::try_from(version).is_ok()
+}
+
+/// Whether a key is in the memcomparable form of raw collections: a 1, then groups of 8 bytes with a marker behind each,
+/// which is 255 less the bytes that fill up the last one; then a 3 and the next part.
+fn is_raw_key(key: &[u8]) -> bool {
+    let Some(mut rest) = key.strip_prefix(&[1]) else { return false };
+    while let Some((group, after)) = rest.split_first_chunk::<9>() {
+        let padding = usize::from(255 - group[8]);
+        if padding > 8 || group[8 - padding..8].iter().any(|byte| *byte != 0) {
+            return false;
+        }
+        if padding > 0 {
+            return after.first() == Some(&3);
+        }
+        rest = after;
+    }
+    false
 }
 
 /// A record of which elements are left.
@@ -197,7 +238,8 @@ impl<R: Read> ZankvReader<R> {
     pub fn new(input: R, name: &str, said: Option<ContentKind>) -> Result<Self, BackupError> {
         let head = ZankvHead { namespace: String::new(), table: String::new(), type_byte: 0 };
         let (kind, open, name) = (ContentKind::Unknown, None, name.to_owned());
-        let mut reader = Self { input, name, offset: 0, head, kind, open };
+        let (is_begun, is_said) = (false, said.is_some());
+        let mut reader = Self { input, name, offset: 0, head, kind, open, is_begun, is_said };
         let mut magic = [0; 9];
         reader.fill(&mut magic, "the head is cut off")?;
         if &magic[..5] != b"ZANKV" {
@@ -242,6 +284,7 @@ impl<R: Read> ZankvReader<R> {
             return self.elements(open).map(Some);
         }
         let record_at = self.offset;
+        let is_first = !std::mem::replace(&mut self.is_begun, true);
         let mut length = [0; 4];
         match self.read_some(&mut length)? {
             0 => return Ok(None),
@@ -251,8 +294,15 @@ impl<R: Read> ZankvReader<R> {
         if key.is_empty() {
             return Err(self.damaged(record_at, "a key is empty"));
         }
+        if is_first && self.kind != ContentKind::String && is_raw_key(&key) {
+            return Err(self.damaged(record_at, RAW));
+        }
         if self.kind == ContentKind::String {
             let value = self.word(VALUE_BYTES_MAX, "a value")?;
+            if is_first && !self.is_said && is_raw_value(&value) {
+                return Err(self
+                    .damaged(record_at, &format!("{RAW}; if its values only look like that, say -type kv")));
+            }
             return Ok(Some(Piece { key, kind: self.kind as i32, value, ..Default::default() }));
         }
         let at = self.offset;
@@ -406,6 +456,49 @@ mod tests {
             pieces.push(piece);
         }
         Ok(pieces)
+    }
+
+    /// A key of at most 7 bytes in the form of raw collections.
+    fn raw_key(key: &[u8]) -> Vec<u8> {
+        let mut group = key.to_vec();
+        group.resize(8, 0);
+        let integer = |number: u64| [&[3][..], &(number ^ 1 << 63).to_be_bytes()].concat();
+        let marker = 255 - (8 - key.len() as u8);
+        [vec![1], group, vec![marker], integer(58), integer(0), integer(58)].concat()
+    }
+
+    #[test]
+    fn raw_contents_are_refused_by_name() {
+        let one = |kind, key: Vec<u8>, piece: Piece| {
+            let mut writer = ZankvWriter::new(Vec::new(), "ns", "t", kind).unwrap();
+            writer.write(&key, &piece).unwrap();
+            writer.finish()
+        };
+        let raw = |file: &[u8], said| {
+            let mut reader = ZankvReader::new(file, "kv:2026-11-26:ns:t.db", said).unwrap();
+            reader.next_piece().map(|_| ()).map_err(|error| error.to_string())
+        };
+        let string = |value: &[u8]| Piece { value: value.to_vec().into(), ..piece(ContentKind::String, 0) };
+        let header = |expiry: u32, version: i64| {
+            [&[1][..], &expiry.to_be_bytes(), &version.to_be_bytes(), b"value"].concat()
+        };
+        for value in [header(0, 0), header(1_700_000_000, 0), header(0, 1_700_000_000_000_000_000)] {
+            let file = one(ContentKind::String, b"key".to_vec(), string(&value));
+            assert!(raw(&file, None).unwrap_err().contains("value_header_v1"));
+            assert_eq!(raw(&file, Some(ContentKind::String)), Ok(()), "the user knows better");
+        }
+        for value in [&b"value"[..], &header(7, 0), &header(0, 7_000_000_000), &header(0, -1), b"\x01short"] {
+            let file = one(ContentKind::String, b"key".to_vec(), string(value));
+            assert_eq!(raw(&file, None), Ok(()), "{value:?}");
+        }
+        let hash = |key: Vec<u8>| {
+            let file = one(ContentKind::Hash, key, piece(ContentKind::Hash, 0));
+            read(&file, "hash:2026-11-26:ns:t.db").map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert!(hash(raw_key(b"user:7")).unwrap_err().contains("value_header_v1"));
+        for key in [&b"user:7"[..], b"\x01", b"\x01abcdefgh", b"\x01abcdefgh\xf8\x03"] {
+            assert_eq!(hash(key.to_vec()), Ok(()), "{key:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Commands of Redis that Skein knows and does not carry out.
+//! Commands of Redis and of ZanKV that Skein knows and does not carry out.
 //!
 //! They are told apart from unknown commands, so that a user learns why instead of looking for a typing
 //! error. They are not listed by `COMMAND`.
@@ -62,6 +62,39 @@ pub const UNSUPPORTED: &[(&str, &[&str])] = &[
     ),
     ("nodes are stopped with 'skein down'", &["shutdown"]),
     ("it is a greeting of Redis", &["lolwut"]),
+    (
+        "there is no JSON type; keep documents in strings, or their fields in hashes",
+        &[
+            "json.arrappend",
+            "json.arrlen",
+            "json.arrpop",
+            "json.del",
+            "json.get",
+            "json.keyexists",
+            "json.mkget",
+            "json.objkeys",
+            "json.objlen",
+            "json.set",
+            "json.type",
+        ],
+    ),
+    ("no index is kept over the fields of hashes", &["hidx.from"]),
+    (
+        "it shows how ZanKV stores versions and what has expired, and nothing is stored like that here",
+        &[
+            "stale.getexpired",
+            "stale.getversion",
+            "stale.hget.version",
+            "stale.hgetall.expired",
+            "stale.hmget.expired",
+        ],
+    ),
+    ("it is what ZanKV makes of pipelined SETs for itself; send SET or MSET", &["plset"]),
+    (
+        "collections count their elements together with every change, so there is nothing to mend",
+        &["lfixkey", "zfixkey"],
+    ),
+    ("a connection ends with QUIT", &["detach"]),
 ];
 
 /// The error for a command of this name, if it is one of these.

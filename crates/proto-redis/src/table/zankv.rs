@@ -1,7 +1,7 @@
 //! Commands that ZanKV has and Redis has not.
 
 use super::*;
-use crate::commands::{bits, strings, zankv};
+use crate::commands::{bits, hashes, sets, sorted, strings, zankv};
 
 commands! {
     /// Commands that ZanKV has and Redis has not, in order of name.
@@ -48,6 +48,9 @@ commands! {
     "hpersist" -2 "write fast" (1, 1, 1) "write hash fast" "zankv" ""
         OneKey zankv::hash_expiry NONE
         "key" "Remove the expiration from a whole hash, on the ZanKV port" "O(1)";
+    "hrevscan" -3 "readonly" (1, 1, 1) "read hash slow" "zankv" ""
+        OneKey hashes::hscan NONE
+        "key cursor [MATCH pattern] [COUNT count]" "Incrementally iterate hash fields and associated values, just as HSCAN" "O(N) where N is the count asked for";
     "httl" -2 "readonly fast" (1, 1, 1) "read hash fast" "zankv" ""
         OneKey zankv::hash_expiry NONE
         "key" "Get the time to live of a whole hash, on the ZanKV port" "O(1)";
@@ -87,6 +90,12 @@ commands! {
     "spersist" 2 "write fast" (1, 1, 1) "write set fast" "zankv" ""
         OneKey zankv::persist NONE
         "key" "Remove the expiration from a set" "O(1)";
+    "srevscan" -3 "readonly" (1, 1, 1) "read set slow" "zankv" ""
+        OneKey sets::sscan NONE
+        "key cursor [MATCH pattern] [COUNT count]" "Incrementally iterate Set elements, just as SSCAN" "O(N) where N is the count asked for";
+    "stale.get" 2 "readonly fast" (1, 1, 1) "read string fast" "zankv" ""
+        OneKey strings::get NONE
+        "key" "Get the value of a key, just as GET: it is never stale" "O(1)";
     "sttl" 2 "readonly fast" (1, 1, 1) "read set fast" "zankv" ""
         OneKey zankv::ttl NONE
         "key" "Get the time to live of a set" "O(1)";
@@ -102,6 +111,9 @@ commands! {
     "zpersist" 2 "write fast" (1, 1, 1) "write sortedset fast" "zankv" ""
         OneKey zankv::persist NONE
         "key" "Remove the expiration from a sorted set" "O(1)";
+    "zrevscan" -3 "readonly" (1, 1, 1) "read sortedset slow" "zankv" ""
+        OneKey sorted::zscan NONE
+        "key cursor [MATCH pattern] [COUNT count]" "Incrementally iterate sorted sets elements and associated scores, just as ZSCAN" "O(N) where N is the count asked for";
     "zttl" 2 "readonly fast" (1, 1, 1) "read sortedset fast" "zankv" ""
         OneKey zankv::ttl NONE
         "key" "Get the time to live of a sorted set" "O(1)";
