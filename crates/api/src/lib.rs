@@ -13,6 +13,7 @@ pub mod entry;
 pub mod frame;
 pub mod job;
 pub mod kv;
+pub mod mutants;
 pub mod operation;
 pub mod peer;
 pub mod recovery;

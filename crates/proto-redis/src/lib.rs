@@ -37,6 +37,7 @@
 //! same mistake, also when a command has several mistakes. `testscripts/corpus` of the kv engine holds what a real
 //! server answered; the tests compare.
 
+pub mod blocked;
 pub mod blocking;
 pub mod client;
 pub mod config;

@@ -1,5 +1,6 @@
 //! Planted bugs of all crates, by one name.
 
+use api::mutants as commands;
 use catalog::mutants as laws;
 use replication::mutants as drive;
 
@@ -10,13 +11,17 @@ pub enum Bug {
     Drive(drive::Mutant),
     /// In `catalog`, `ops` or `node`: seen where operators are at work.
     Laws(laws::Mutant),
+    /// In `proto-redis` or `engine-kv`.
+    Commands(commands::Mutant),
 }
 
 impl Bug {
     /// Every bug.
     pub fn all() -> Vec<Bug> {
         let drive = drive::Mutant::ALL.iter().copied().map(Bug::Drive);
-        drive.chain(laws::Mutant::ALL.iter().copied().map(Bug::Laws)).collect()
+        let laws = laws::Mutant::ALL.iter().copied().map(Bug::Laws);
+        let commands = commands::Mutant::ALL.iter().copied().map(Bug::Commands);
+        drive.chain(laws).chain(commands).collect()
     }
 
     /// Its name.
@@ -24,6 +29,7 @@ impl Bug {
         match self {
             Bug::Drive(mutant) => format!("{mutant:?}"),
             Bug::Laws(mutant) => format!("{mutant:?}"),
+            Bug::Commands(mutant) => format!("{mutant:?}"),
         }
     }
 
@@ -37,6 +43,10 @@ impl Bug {
 pub fn plant(bug: Option<Bug>) {
     drive::plant(match bug {
         Some(Bug::Drive(mutant)) => Some(mutant),
+        _ => None,
+    });
+    commands::plant(match bug {
+        Some(Bug::Commands(mutant)) => Some(mutant),
         _ => None,
     });
     laws::plant(match bug {

@@ -20,6 +20,7 @@
 //! | `permits` | permits never allow two nodes to be stopped that break a majority together |
 //! | `departures` | a node that has left hosts nothing |
 //! | `rest` | at the end every operation has ended, and nothing of any is left behind |
+//! | `queues` | no element of a queue is lost or served twice |
 //! | `lost` | no acknowledged write is lost, none is carried out twice |
 //! | `liveness` | when the faults have stopped, everything becomes well soon |
 //! | `crate::linearizability` | the clients' history is that of one copy |
@@ -51,6 +52,7 @@ pub mod permits;
 pub mod positions;
 pub mod procedures;
 pub mod promises;
+pub mod queues;
 pub mod repeats;
 pub mod rest;
 pub mod stamps;

@@ -1,15 +1,12 @@
 //! Clients: each does one thing after the other and notes what it was told.
 
-use api::entry::RequestKind;
-use api::kv::{Condition, IncrBy, Key, Keys, KvAnswer, KvError, KvOp, KvReply, KvRequest, Pair, Set};
-use api::peer::Access;
-use bytes::Bytes;
-use prost::Message;
-use types::{ErrorCode, Fault, GroupId};
-
 use crate::event::Place;
-use crate::history::{Call, Outcome, Reply};
+use crate::history::{Call, Operation, Outcome, Reply};
 use crate::random::Random;
+
+mod requests;
+
+pub use requests::{Way, outcome, way};
 
 /// A client.
 pub struct Client {
@@ -19,6 +16,15 @@ pub struct Client {
     pub begun: u64,
     /// The one that it waits for.
     pub waiting: Option<Waiting>,
+    /// What it is about to exchange.
+    pub watch: Option<Watch>,
+}
+
+/// A key that a client watches: its version, and what it held a little later.
+pub struct Watch {
+    key: Vec<u8>,
+    version: i64,
+    held: Option<Option<Vec<u8>>>,
 }
 
 /// An operation under way.
@@ -41,6 +47,21 @@ pub enum Use {
     Counter,
     /// Only appended words; see `checkers::lost`.
     List,
+    /// Two lists through which words go; see `checkers::queues`.
+    Queue,
+    /// A hash, a set and a sorted set that are changed together.
+    Bundle,
+}
+
+impl Use {
+    /// The call that shows everything.
+    pub fn whole(self) -> Call {
+        match self {
+            Use::Register | Use::Counter | Use::List => Call::Get,
+            Use::Queue => Call::Lists,
+            Use::Bundle => Call::Members,
+        }
+    }
 }
 
 /// The keys of a world and their uses.
@@ -48,27 +69,81 @@ pub fn keys() -> Vec<(Vec<u8>, Use)> {
     let of = |prefix: &str, count: usize, used: Use| -> Vec<(Vec<u8>, Use)> {
         (0..count).map(|number| (format!("{prefix}{number}").into_bytes(), used)).collect()
     };
-    [of("register", 5, Use::Register), of("counter", 2, Use::Counter), of("list", 2, Use::List)].concat()
+    let strings =
+        [of("register", 5, Use::Register), of("counter", 2, Use::Counter), of("list", 2, Use::List)];
+    [strings.concat(), of("queue", 2, Use::Queue), of("bundle", 1, Use::Bundle)].concat()
 }
 
 impl Client {
     /// What it does next. Values name the client and its operation, so that every one is unique.
     pub fn choose(&mut self, client: usize, keys: &[(Vec<u8>, Use)]) -> (Vec<u8>, Call) {
+        let word = format!("{client}.{}", self.begun).into_bytes();
+        if let Some(Watch { key, version, held }) = &self.watch {
+            let (key, version) = (key.clone(), *version);
+            let Some(old) = held.clone() else { return (key, Call::Get) };
+            self.watch = None;
+            // A key that was absent counts as unchanged when it is absent again, see docs/redis.md.
+            let old = if version == 0 { None } else { old };
+            return (key, Call::Exchange { version, old, new: word });
+        }
         let (key, used) = self.random.pick(keys).clone();
-        let word = format!("{client}.{}", self.begun);
-        let call = match (used, self.random.below(10)) {
-            (_, 0..=2) => Call::Get,
-            (Use::Counter, _) => Call::Add(1),
-            (Use::List, _) => Call::Append(format!("{word};").into_bytes()),
-            (Use::Register, 3) => Call::Remove,
-            (Use::Register, 4) => Call::SetIfAbsent(word.into_bytes()),
-            (Use::Register, 5) => Call::Append(format!("+{word}").into_bytes()),
-            (Use::Register, 6) => Call::Add(self.random.between(1, 100) as i64),
-            // Half of the values are numbers, so that additions find some.
-            (Use::Register, 7) => Call::Set((self.begun * 100 + client as u64).to_string().into_bytes()),
-            (Use::Register, _) => Call::Set(word.into_bytes()),
+        let call = match used {
+            Use::Queue => self.choose_of_queue(word),
+            Use::Bundle => match self.random.below(10) {
+                0..=2 => Call::Members,
+                3 => Call::Leave,
+                _ => Call::Join(word),
+            },
+            Use::Register if self.random.permille(150) => Call::Version,
+            _ => self.choose_of_string(client, used, word),
         };
         (key, call)
+    }
+
+    fn choose_of_string(&mut self, client: usize, used: Use, word: Vec<u8>) -> Call {
+        match (used, self.random.below(10)) {
+            (_, 0..=2) => Call::Get,
+            (Use::Counter, _) => Call::Add(1),
+            (Use::List, _) => Call::Append([&word[..], b";"].concat()),
+            (_, 3) => Call::Remove,
+            (_, 4) => Call::SetIfAbsent(word),
+            (_, 5) => Call::Append([b"+", &word[..]].concat()),
+            (_, 6) => Call::Add(self.random.between(1, 100) as i64),
+            // Half of the values are numbers, so that additions find some.
+            (_, 7) => Call::Set((self.begun * 100 + client as u64).to_string().into_bytes()),
+            _ => Call::Set(word),
+        }
+    }
+
+    fn choose_of_queue(&mut self, word: Vec<u8>) -> Call {
+        match self.random.below(20) {
+            0 => Call::Lists,
+            1..=8 => Call::Push(word),
+            9 | 10 => Call::Take { waits: false },
+            11..=14 => Call::Take { waits: true },
+            15 => Call::Move { waits: false },
+            16 | 17 => Call::Move { waits: true },
+            _ => Call::TakeMoved,
+        }
+    }
+
+    /// It hears how an operation ended, and may go on from there.
+    pub fn hears(&mut self, operation: &Operation) {
+        let told = match &operation.outcome {
+            Outcome::Returned(_, told) => told.clone(),
+            Outcome::Unknown | Outcome::Refused => return self.watch = None,
+        };
+        match (&operation.call, told) {
+            (Call::Version, Reply::Number(version)) => {
+                self.watch = Some(Watch { key: operation.key.clone(), version, held: None });
+            }
+            (Call::Get, Reply::Value(value)) => {
+                if let Some(watch) = self.watch.as_mut().filter(|watch| watch.key == operation.key) {
+                    watch.held = Some(value);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// How long it rests, in nanoseconds.
@@ -79,59 +154,4 @@ impl Client {
             _ => self.random.below(1_500_000_000),
         }
     }
-}
-
-/// The call to a group's gateway.
-pub fn call(group: GroupId, key: &[u8], call: &Call) -> node::Call {
-    let key = Bytes::copy_from_slice(key);
-    let bytes = |value: &[u8]| Bytes::copy_from_slice(value);
-    let set = |value: &[u8], condition: Condition| {
-        let (key, value, condition) = (key.clone(), bytes(value), condition as i32);
-        KvOp::Set(Set { key, value, condition, expiry: None, return_old: false })
-    };
-    let op = match call {
-        Call::Get => KvOp::Get(Key { key }),
-        Call::Set(value) => set(value, Condition::Always),
-        Call::SetIfAbsent(value) => set(value, Condition::IfAbsent),
-        Call::Add(delta) => KvOp::IncrBy(IncrBy { key, delta: *delta }),
-        Call::Append(value) => KvOp::Append(Pair { key, value: bytes(value) }),
-        Call::Remove => KvOp::Del(Keys { keys: vec![key] }),
-    };
-    let access = if op.is_write() { Access::Write } else { Access::Read };
-    let body = KvRequest::new(op).encode_to_vec().into();
-    node::Call { group, access, kind: RequestKind::Data, body }
-}
-
-/// What a client makes of the end of its call.
-///
-/// # Errors
-/// In words, an answer that no client of this call should get.
-pub fn outcome(call: &Call, result: Result<Bytes, Fault>, now: u64) -> Result<Outcome, String> {
-    let bytes = match result {
-        Ok(bytes) => bytes,
-        Err(fault) => {
-            return Ok(match fault.code {
-                ErrorCode::OutcomeUnknown | ErrorCode::SessionExpired => Outcome::Unknown,
-                code if code.is_retryable() => Outcome::Refused,
-                _ => return Err(format!("{call} ended with {fault}")),
-            });
-        }
-    };
-    let reply = KvReply::decode(bytes).map_err(|error| format!("the reply to {call}: {error}"))?;
-    let told = match (call, reply.answer) {
-        (Call::Get, Some(KvAnswer::Value(value))) => Reply::Value(Some(value.to_vec())),
-        (Call::Get, Some(KvAnswer::Nil(_))) => Reply::Value(None),
-        (Call::Set(_) | Call::SetIfAbsent(_), Some(KvAnswer::Ok(_))) => Reply::Stored,
-        (Call::SetIfAbsent(_), Some(KvAnswer::Nil(_))) => Reply::NotStored,
-        (Call::Add(_) | Call::Append(_) | Call::Remove, Some(KvAnswer::Integer(number))) => {
-            Reply::Number(number)
-        }
-        (Call::Add(_), Some(KvAnswer::Error(code)))
-            if code == KvError::NotInteger as i32 || code == KvError::Overflow as i32 =>
-        {
-            Reply::NotANumber
-        }
-        (_, answer) => return Err(format!("{call} is answered by {answer:?}")),
-    };
-    Ok(Outcome::Returned(now, told))
 }

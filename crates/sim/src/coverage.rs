@@ -6,6 +6,8 @@ pub mod steps;
 
 use steps::Steps;
 
+use crate::history::{Call, Operation, Outcome, Reply};
+
 macro_rules! coverage {
     ($($name:ident $about:literal;)*) => {
         /// How often things happened.
@@ -50,6 +52,12 @@ coverage! {
     sessions_repeated "requests answered from a session's memory";
     operations "client operations";
     outcomes_unknown "operations of unknown outcome";
+    waits_answered "clients in line told that there is something, or nothing";
+    waits_served "commands that waited and got an element";
+    waits_ended "commands that waited in vain";
+    exchanges "transactions that happened because their watched key had not changed";
+    exchanges_refused "transactions that did not happen because their watched key had changed";
+    bundles "transactions on several collections";
     retries "attempts repeated by gateways";
     forwarded "requests forwarded to another node";
     kills "processes killed";
@@ -103,6 +111,18 @@ coverage! {
 }
 
 impl Coverage {
+    /// A client has heard how an operation ended.
+    pub fn note_operation(&mut self, operation: &Operation) {
+        match (&operation.call, &operation.outcome) {
+            (Call::Exchange { .. }, Outcome::Returned(..)) => self.exchanges += 1,
+            (Call::Exchange { .. }, Outcome::Refused) => self.exchanges_refused += 1,
+            (Call::Join(_) | Call::Members, Outcome::Returned(..)) => self.bundles += 1,
+            (call, Outcome::Returned(_, Reply::Value(None))) if call.waits() => self.waits_ended += 1,
+            (call, Outcome::Returned(..)) if call.waits() => self.waits_served += 1,
+            _ => {}
+        }
+    }
+
     /// Adds what a worker counted.
     pub fn add_counters(&mut self, counters: &Counters) {
         self.elections += counters.elections;

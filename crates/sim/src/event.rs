@@ -6,7 +6,7 @@ use types::GroupId;
 
 use crate::faults::{Fault, Repair};
 use crate::network::Channel;
-use crate::process::Purpose;
+use crate::process::{Block, Purpose, Who};
 
 /// The place of a node in the world, from 0. Its `NodeId` is one more.
 pub type Place = usize;
@@ -69,6 +69,14 @@ pub enum Work {
     Sweep,
     /// Upkeep: time for the gateway.
     Gateway,
+    /// Upkeep: time for those who wait for elements.
+    Line,
+    /// A connection: a client sends a command that waits.
+    Block(Who, Block),
+    /// A connection: the time of a command that waits is up.
+    TimeUp(Who),
+    /// A connection: the client is gone.
+    HangUp(Who),
 }
 
 /// What travels between nodes.

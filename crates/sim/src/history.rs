@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub mod collections;
+
 /// One call of one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
@@ -32,6 +34,39 @@ pub enum Call {
     Append(Vec<u8>),
     /// `DEL key`.
     Remove,
+    /// What `WATCH key` asks for. It is no part of what must be linearizable.
+    Version,
+    /// `MULTI SET key new EXEC` with the key watched since it had this version; it held `old` a little later.
+    Exchange {
+        /// The version.
+        version: i64,
+        /// What it holds if it is unchanged: what a read after the watch said.
+        old: Option<Vec<u8>>,
+        /// What it becomes.
+        new: Vec<u8>,
+    },
+    /// `RPUSH queue word`.
+    Push(Vec<u8>),
+    /// `LPOP queue`, or `BLPOP` if it waits.
+    Take {
+        /// Whether it waits for a word.
+        waits: bool,
+    },
+    /// `LMOVE queue queue:moved LEFT RIGHT`, or `BLMOVE` if it waits.
+    Move {
+        /// Whether it waits for a word.
+        waits: bool,
+    },
+    /// `LPOP queue:moved`.
+    TakeMoved,
+    /// Both lists of a queue, in a transaction.
+    Lists,
+    /// A word into all parts of a bundle, in a transaction.
+    Join(Vec<u8>),
+    /// All parts of a bundle, in a transaction.
+    Members,
+    /// `DEL` of all parts of a bundle.
+    Leave,
 }
 
 /// How a call ended for its client.
@@ -78,14 +113,32 @@ impl Call {
                 let length = whole.len() as i64;
                 (Effect::Becomes(Some(whole)), Reply::Number(length))
             }
-            Call::Remove if value.is_some() => (Effect::Becomes(None), Reply::Number(1)),
-            Call::Remove => (Effect::None, Reply::Number(0)),
+            Call::Remove | Call::Leave if value.is_some() => (Effect::Becomes(None), Reply::Number(1)),
+            Call::Remove | Call::Leave => (Effect::None, Reply::Number(0)),
+            Call::Exchange { old, new, .. } if value == old.as_deref() => {
+                (Effect::Becomes(Some(new.clone())), Reply::Stored)
+            }
+            Call::Exchange { .. } => (Effect::None, Reply::NotStored),
+            // The version is nobody's but the engine's.
+            Call::Version => (Effect::None, Reply::NotStored),
+            _ => collections::apply(self, value).unwrap_or((Effect::None, Reply::NotStored)),
         }
     }
 
     /// Whether it can change anything.
     pub fn is_write(&self) -> bool {
-        *self != Call::Get
+        !matches!(self, Call::Get | Call::Version | Call::Lists | Call::Members)
+    }
+
+    /// Whether it waits for a word.
+    pub fn waits(&self) -> bool {
+        matches!(self, Call::Take { waits: true } | Call::Move { waits: true })
+    }
+
+    /// Whether it is about a queue.
+    pub fn is_of_queue(&self) -> bool {
+        let of_lists = matches!(self, Call::Push(_) | Call::TakeMoved | Call::Lists);
+        of_lists || matches!(self, Call::Take { .. } | Call::Move { .. })
     }
 }
 
@@ -126,6 +179,19 @@ impl fmt::Display for Call {
             Call::Add(delta) => write!(f, "INCRBY({delta})"),
             Call::Append(value) => write!(f, "APPEND({})", Text(value)),
             Call::Remove => write!(f, "DEL"),
+            Call::Version => write!(f, "WATCH"),
+            Call::Exchange { version, old, new } => {
+                let old = old.as_deref().unwrap_or(b"nothing");
+                write!(f, "SET({}) if unchanged since {version}, after {}", Text(new), Text(old))
+            }
+            Call::Push(word) => write!(f, "RPUSH({})", Text(word)),
+            Call::Take { waits } => write!(f, "{}", if *waits { "BLPOP" } else { "LPOP" }),
+            Call::Move { waits } => write!(f, "{}", if *waits { "BLMOVE" } else { "LMOVE" }),
+            Call::TakeMoved => write!(f, "LPOP of what was moved"),
+            Call::Lists => write!(f, "both lists"),
+            Call::Join(word) => write!(f, "join({})", Text(word)),
+            Call::Members => write!(f, "members"),
+            Call::Leave => write!(f, "DEL of all parts"),
         }
     }
 }

@@ -16,7 +16,7 @@
 //!      │     worker, log, apply, bulk, member      disk (unsynced bytes tear), records (a suffix is
 //!      │     one step of one thread is one event   lost), clocks (drift and jump)
 //!      ├── Network                                 order within a connection; delay, stall, break
-//!      ├── Clients ── history ──┐
+//!      ├── Clients ── history ──┐            values, queues, transactions
 //!      ├── Operators: operations, permits, settings; in one seed of three
 //!      └── Strikes and repairs  │
 //!               │               ▼
@@ -44,7 +44,7 @@
 //! - Threads. Steps of one thread are atomic, so races *inside* a step are the business of other tests; that
 //!   a reader is paused between its two looks at the clock is one of `replication::shared`'s.
 //! - `fjall`. States lie in the memory store, which loses what was not persisted, as its suite says.
-//! - Sockets and the Redis protocol. Clients call the gateway.
+//! - Sockets and the Redis protocol. Clients call the gateway; those that wait for elements are `proto_redis::blocked`.
 //! - The thin shells with threads, `replication::driver` and `node::Node`: `process` stands in for them and
 //!   repeats the little that they do by themselves.
 //! - Two machines that lose data at once. One disk per run lies, or loses a state; a replica that cannot know

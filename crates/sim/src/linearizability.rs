@@ -62,7 +62,7 @@ pub fn check(history: &[Operation]) -> Result<(), Violation> {
     for operation in history {
         // Unknown reads had no effect that anybody could see, and refused calls had none at all.
         let counts = match operation.outcome {
-            Outcome::Returned(..) => true,
+            Outcome::Returned(..) => operation.call != Call::Version,
             Outcome::Unknown => operation.call.is_write(),
             Outcome::Refused => false,
         };
@@ -209,7 +209,11 @@ impl<'a> Search<'a> {
     /// nothing else is open: then all other ways through it have only used up more.
     fn is_determined(&self, number: u32, way: &Way) -> bool {
         let mut others = self.open.iter().chain(&self.observers).filter(|other| **other != number);
-        let blurred = matches!(self.operations[number as usize].call, Call::Append(_));
+        // Of these the value afterwards depends on the one before.
+        let blurred = match &self.operations[number as usize].call {
+            Call::Append(_) | Call::Push(_) | Call::TakeMoved | Call::Join(_) => true,
+            call => matches!(call, Call::Take { .. } | Call::Move { .. }),
+        };
         !blurred && others.all(|other| way.done.contains(other))
     }
 
@@ -334,9 +338,10 @@ impl Way {
 fn is_observer(call: &Call, reply: &Reply) -> bool {
     matches!(
         (call, reply),
-        (Call::Get, _)
+        (Call::Get | Call::Lists | Call::Members, _)
             | (Call::SetIfAbsent(_), Reply::NotStored)
-            | (Call::Remove, Reply::Number(0))
+            | (Call::Remove | Call::Leave, Reply::Number(0))
+            | (Call::Take { .. } | Call::Move { .. } | Call::TakeMoved, Reply::Value(None))
             | (Call::Add(_), Reply::NotANumber)
     )
 }

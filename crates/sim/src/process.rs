@@ -32,8 +32,10 @@ use env::{Clock, Moment};
 use node::control::Control;
 use node::desk::Desk;
 use node::heard::Heard;
+use node::line::Line;
 use node::operate::Operator;
 use node::{Gateway, RouteTable};
+use proto_redis::blocked::Blocked;
 use replication::start::{self, Engines, NewReplica};
 use replication::transfer::Transfers;
 use replication::{
@@ -53,9 +55,11 @@ mod drive;
 mod member;
 mod operate;
 mod tap;
+mod waits;
 
 pub use member::{Ended, Purpose};
 use tap::{Tap, Tapped};
+pub use waits::{Block, Who};
 
 /// Reports are published every so many ticks, as in the product.
 const REPORT_TICKS: u64 = 4;
@@ -102,6 +106,12 @@ struct Member {
     gateway: Gateway,
     gateway_planned: u64,
     desk: Desk<Caller>,
+    /// Clients of all nodes that wait at this node's leaders, and when to look at them.
+    line: Line<Caller>,
+    line_planned: u64,
+    /// Commands of this node's clients that wait, and how many there ever were.
+    blocked: BTreeMap<Who, (GroupId, Blocked)>,
+    waits_begun: u64,
     control: Control,
     observations: Heard,
     reads_by_lease: u64,
@@ -115,7 +125,7 @@ struct Member {
 }
 
 /// Who asked the desk: this process' gateway, or the run of another.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Caller {
     Here,
     There(Place, u64),
@@ -208,6 +218,10 @@ impl Process {
             gateway: Gateway::new(id, start.run),
             gateway_planned: u64::MAX,
             desk: Desk::new(),
+            line: Line::new(),
+            line_planned: u64::MAX,
+            blocked: BTreeMap::new(),
+            waits_begun: 0,
             control: Control::default(),
             observations: Heard::new(),
             reads_by_lease: 0,
@@ -305,6 +319,10 @@ impl Process {
             Work::Report => self.report(out),
             Work::Sweep => self.sweep(out),
             Work::Gateway => self.gateway_tick(out),
+            Work::Line => self.tick_line(out),
+            Work::Block(who, block) => self.block(who, block, out),
+            Work::TimeUp(who) => self.time_up(who, out),
+            Work::HangUp(who) => self.hang_up(who, out),
         }
     }
 

@@ -21,7 +21,7 @@ use engine::records::MemoryRecordStore;
 use wal::model::ModelDisk;
 
 use crate::agenda::Agenda;
-use crate::checkers::{Checks, Violation, liveness, lost};
+use crate::checkers::{Checks, Violation, liveness, lost, queues};
 use crate::client::{self, Client, Use};
 use crate::clock::NodeClock;
 use crate::coverage::Coverage;
@@ -61,7 +61,7 @@ pub struct World {
     next_run: u64,
     healed: bool,
     /// Keys whose final value is to be read, the next one last; `None` while clients go on.
-    final_reads: Option<Vec<Vec<u8>>>,
+    final_reads: Option<Vec<(Vec<u8>, Use)>>,
     struck: Vec<&'static str>,
     /// How long clients have waited for answers, together.
     waited: u64,
@@ -171,7 +171,7 @@ impl World {
             crashes_at_steps: plan.crashes_at_steps,
             doomed: Default::default(),
         };
-        let client = |_| Client { random: random.fork(3), begun: 0, waiting: None };
+        let client = |_| Client { random: random.fork(3), begun: 0, waiting: None, watch: None };
         let clients = (0..plan.clients).map(client).collect();
         let bootstrap = bootstrap(&plan);
         let keys = client::keys();
@@ -354,7 +354,7 @@ impl World {
         let well = liveness::check(&self.nodes).and_then(|()| self.out.checks.rest());
         let enough = enough && self.operators_rest();
         if self.final_reads.is_none() && enough && !busy && well.is_ok() {
-            let keys = self.keys.iter().map(|(key, _)| key.clone()).collect();
+            let keys = self.keys.clone();
             self.final_reads = Some(keys);
             self.out.agenda.plan(now, Event::Client(0));
         } else if self.final_reads.as_ref().is_some_and(Vec::is_empty) && !busy && well.is_ok() {
@@ -396,6 +396,9 @@ impl World {
         }
         if let Err(detail) = lost::check(&self.history) {
             self.out.fail("lost", detail);
+        }
+        if let Err(detail) = queues::check(&self.history) {
+            self.out.fail("queues", detail);
         }
         if let Err(violation) = linearizability::check(&self.history) {
             self.out.fail("linearizability", violation.to_string());

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use api::kv::{ListMove, ListPop, ListPopFirst, ListPush, ListRange};
+use api::mutant;
 use bytes::Bytes;
 use engine::{ApplyContext, EngineError};
 
@@ -76,6 +77,9 @@ pub(super) fn move_element(staging: &mut Staging, context: &ApplyContext, reques
     }
     let mut to = List::open(staging, context, &request.to)?;
     let element = take_one(&mut from, staging, context, request.from_left)?;
+    if mutant!(MovedAndKept) {
+        from.push(staging, context, element.clone(), request.from_left)?;
+    }
     from.finish(staging, context);
     to.push(staging, context, element.clone(), request.to_left)?;
     to.finish(staging, context);

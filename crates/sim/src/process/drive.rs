@@ -153,11 +153,15 @@ impl Process {
         let group = task.group;
         let Some(hosted) = self.hosted.get_mut(&group) else { return };
         let before = (hosted.applier.applied(), hosted.applier.hlc());
+        let listening = hosted.shared.is_awaited();
+        hosted.applier.listen(listening);
         let mut outcome = match hosted.applier.apply(task.entries) {
             Ok(outcome) => outcome,
             Err(error) => return self.stop(group, error.to_fault(), out),
         };
         hosted.shared.observe(hosted.applier.hlc());
+        let keys = hosted.applier.take_filled();
+        let is_filled = hosted.shared.is_awaited() && !(listening && keys.is_empty());
         let replica = self.replicas.get(&group).map_or(ReplicaId::NONE, |(replica, _)| *replica);
         for (index, work) in hosted.applier.take_digests() {
             match work() {
@@ -177,6 +181,9 @@ impl Process {
         let answers = std::mem::take(&mut outcome.answers);
         self.answer(answers, out);
         self.input(Input::Applied(outcome), out);
+        if is_filled {
+            self.filled(group, listening.then_some(keys), out);
+        }
     }
 
     fn adopt(&mut self, group: GroupId, state: StateId, out: &mut Outside) {

@@ -18,7 +18,7 @@ use prost::Message;
 use replication::{Answer, GroupShared, Input, Token};
 use types::{Fault, Generation, GroupId, NodeId, OperationId};
 
-use super::{Caller, Process};
+use super::{Caller, Process, Who};
 use crate::event::{Packet, Work};
 use crate::network::Channel;
 use crate::outside::Outside;
@@ -31,6 +31,8 @@ const CATALOG_LOOK_EVERY: u64 = 100_000_000;
 pub enum Purpose {
     /// A client's operation, by client and number.
     Client(usize, u64),
+    /// A request for a client's command that waits.
+    Waiting(Who),
     /// The node's own word to the catalog, or its housekeeping.
     Own,
     /// Somebody who runs the cluster changes the catalog.
@@ -126,6 +128,10 @@ impl Process {
             match effect {
                 GatewayEffect::Complete(id, result) => {
                     let purpose = self.member.purposes.remove(&id);
+                    if let Some(Purpose::Waiting(who)) = purpose {
+                        self.blocked_call_ended(who, result, out);
+                        continue;
+                    }
                     if let Some(purpose) = purpose.and_then(|purpose| self.ended(purpose, &result)) {
                         out.ended.push(Ended { purpose, result });
                     }
@@ -155,6 +161,10 @@ impl Process {
     }
 
     pub(super) fn receive(&mut self, caller: Caller, request: Request, out: &mut Outside) -> Option<Reply> {
+        if request.access == Access::Wait as i32 {
+            self.take_wait(caller, &request, out);
+            return None;
+        }
         let group = GroupId(request.group);
         let generation = self.member.routes.group(group).map_or(Generation(0), |route| route.generation);
         let here = self.shared.get(&group).map(|shared| (&**shared, generation));
@@ -220,6 +230,7 @@ impl Process {
     pub(super) fn look(&mut self, out: &mut Outside) {
         self.compare(out);
         self.operate(out);
+        self.tick_line(out);
         let pause = control::look_every(self.member.ready);
         self.plan(pause.as_nanos() as u64, Work::Look, out);
     }

@@ -3,15 +3,18 @@
 use types::{ErrorCode, GroupId};
 
 use super::World;
-use crate::client::{self, Waiting};
-use crate::event::{Event, Place};
-use crate::history::{Call, Operation, Outcome};
+use crate::client::{self, Waiting, Way};
+use crate::event::{Event, Place, Work};
+use crate::history::{Operation, Outcome};
 use crate::plan::{MILLI, OPERATIONS_MIN, SECOND, Scenario};
 use crate::process::{Ended, Purpose};
 
 /// How long a client waits for an answer.
 const PATIENCE_MIN: u64 = 2 * SECOND;
 const PATIENCE_MAX: u64 = 14 * SECOND;
+/// How long a command waits for an element.
+const WAIT_MIN: u64 = 200 * MILLI;
+const WAIT_MAX: u64 = 3 * SECOND;
 /// A gateway does not give up before this, by whatever clock: its deadline is 10 s.
 const UNKNOWN_AFTER: u64 = 9 * SECOND;
 /// When nobody answers the door, it is tried again after this.
@@ -28,7 +31,7 @@ impl World {
             return self.out.agenda.plan(at, Event::Client(client));
         }
         let chosen = match &mut self.final_reads {
-            Some(keys) if client == 0 => keys.last().map(|key| (key.clone(), Call::Get)),
+            Some(keys) if client == 0 => keys.last().map(|(key, used)| (key.clone(), used.whole())),
             Some(_) => None,
             None => {
                 let enough = self.history.len() >= OPERATIONS_MIN && self.out.now >= self.plan.clients_until;
@@ -46,14 +49,18 @@ impl World {
         state.begun += 1;
         let number = state.begun;
         state.waiting = Some(Waiting { number, entry: self.history.len(), node: (place, run) });
-        let patience = state.random.between(PATIENCE_MIN, PATIENCE_MAX);
-        let request = client::call(group, &key, &call);
+        let lasts = if call.waits() { state.random.between(WAIT_MIN, WAIT_MAX) } else { 0 };
+        let patience = lasts + state.random.between(PATIENCE_MIN, PATIENCE_MAX);
+        let request = client::way(group, &key, &call, lasts);
         let (client_id, invoked) = (client as u64, self.out.now);
         self.history.push(Operation { client: client_id, key, call, invoked, outcome: Outcome::Unknown });
         self.out.agenda.plan(invoked + patience, Event::Impatient(client, number));
         let way = self.random.below(MILLI);
-        let purpose = Purpose::Client(client, number);
-        self.out.agenda.plan(invoked + way, Event::Submit(place, run, request, purpose));
+        let event = match request {
+            Way::Once(call) => Event::Submit(place, run, call, Purpose::Client(client, number)),
+            Way::Waiting(block) => Event::Work(place, run, Work::Block((client, number), block)),
+        };
+        self.out.agenda.plan(invoked + way, event);
     }
 
     /// The group of a key and the run of a node, if the node takes clients.
@@ -67,9 +74,12 @@ impl World {
     /// Its patience is at an end: it goes on without knowing.
     pub(super) fn client_gives_up(&mut self, client: usize, number: u64) {
         let state = &mut self.clients[client];
-        if state.waiting.is_some_and(|waiting| waiting.number == number) {
-            state.waiting = None;
+        if let Some(Waiting { node: (place, run), .. }) =
+            state.waiting.filter(|waiting| waiting.number == number)
+        {
+            (state.waiting, state.watch) = (None, None);
             self.out.agenda.plan(self.out.now, Event::Client(client));
+            self.out.agenda.plan(self.out.now, Event::Work(place, run, Work::HangUp((client, number))));
         }
     }
 
@@ -77,7 +87,7 @@ impl World {
     pub(super) fn clients_disconnected(&mut self, place: Place, run: u64) {
         for (number, client) in self.clients.iter_mut().enumerate() {
             if client.waiting.is_some_and(|waiting| waiting.node == (place, run)) {
-                client.waiting = None;
+                (client.waiting, client.watch) = (None, None);
                 let at = self.out.now + client.rest();
                 self.out.agenda.plan(at, Event::Client(number));
             }
@@ -100,7 +110,7 @@ impl World {
             state.waiting = None;
             let operation = &mut self.history[waiting.entry];
             let node = &self.nodes[waiting.node.0];
-            if node.paused.is_none() && node.resumed < operation.invoked {
+            if node.paused.is_none() && node.resumed < operation.invoked && !operation.call.waits() {
                 self.waited += self.out.now - operation.invoked;
             }
             let early = self.out.now < operation.invoked + UNKNOWN_AFTER;
@@ -117,6 +127,8 @@ impl World {
                 Err(detail) => self.out.fail("replies", detail),
             }
             let operation = &self.history[waiting.entry];
+            state.hears(operation);
+            self.out.coverage.note_operation(operation);
             self.out
                 .trace
                 .note(self.out.now, &[60, client as u64, number], |f| write!(f, "client: {operation}"));

@@ -184,13 +184,14 @@ fn command(call: &Call, key: &[u8]) -> redis::Cmd {
         Call::Add(_) => redis::cmd("INCRBY"),
         Call::Append(_) => redis::cmd("APPEND"),
         Call::Remove => redis::cmd("DEL"),
+        other => panic!("{other} is for the clients of the simulator"),
     };
     command.arg(key);
     match call {
         Call::Set(value) | Call::Append(value) => command.arg(value.as_slice()),
         Call::SetIfAbsent(value) => command.arg(value.as_slice()).arg("NX"),
         Call::Add(delta) => command.arg(*delta),
-        Call::Get | Call::Remove => &mut command,
+        _ => &mut command,
     };
     command
 }
