@@ -11,7 +11,7 @@ use crate::peer::Membership;
 #[derive(Clone, PartialEq, Message)]
 pub struct CatalogCommand {
     /// What to do; `None` is a command of a newer release.
-    #[prost(oneof = "CatalogOp", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 20")]
+    #[prost(oneof = "CatalogOp", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 20")]
     pub op: Option<CatalogOp>,
 }
 
@@ -57,6 +57,9 @@ pub enum CatalogOp {
     /// Set or remove a schedule of backups. Reply: `Ok`.
     #[prost(message, tag = "20")]
     Schedule(crate::saving::ScheduleChange),
+    /// A group that has not begun gets other founders. Reply: `Ok`.
+    #[prost(message, tag = "14")]
+    ChooseFounders(ChooseFounders),
 }
 
 /// Begins or ends the archive.
@@ -94,6 +97,20 @@ pub struct ArchiveRecord {
     /// It has ended; partitions that have not heard of it still keep changes for it.
     #[prost(bool, tag = "8")]
     pub ended: bool,
+}
+
+/// Other founders for a group that has not begun, because a majority of the first ones cannot be made.
+#[derive(Clone, PartialEq, Message)]
+pub struct ChooseFounders {
+    /// The group.
+    #[prost(uint64, tag = "1")]
+    pub group: u64,
+    /// The partition's route epoch when they were chosen.
+    #[prost(uint64, tag = "2")]
+    pub route_epoch: u64,
+    /// Their nodes, in order of rank; as many as it had.
+    #[prost(uint64, repeated, tag = "3")]
+    pub nodes: Vec<u64>,
 }
 
 /// The survivor of the catalog's own group, which says so as its leader.
@@ -311,13 +328,17 @@ pub struct PartitionRecord {
     /// The term in which it led.
     #[prost(uint64, tag = "12")]
     pub leader_term: u64,
-    /// The membership that every founding replica is born with. Never changes, because replicas that
-    /// began with different memberships could elect two leaders.
+    /// The membership that every founding replica is born with. Never changes once the group may begin, because
+    /// replicas that began with different memberships could elect two leaders.
     #[prost(message, optional, tag = "10")]
     pub birth: Option<Membership>,
     /// The last time that its majority was lost, and given up.
     #[prost(message, optional, tag = "13")]
     pub takeover: Option<Takeover>,
+    /// A majority of its founders exists, so it may begin: elect a leader, and acknowledge. Until then none of its
+    /// founders begins, and others may be chosen.
+    #[prost(bool, tag = "14")]
+    pub may_begin: bool,
 }
 
 /// A survivor of a lost majority goes on alone, under a new id.
@@ -341,9 +362,12 @@ pub struct Takeover {
 }
 
 impl PartitionRecord {
-    /// Whether a replica is of a group that was given up: it shall lead nothing any more.
+    /// Whether a replica is of a group that was given up, or of founders that others were chosen for: it shall lead
+    /// nothing any more.
     pub fn has_given_up(&self, replica: u64) -> bool {
-        self.takeover.is_some_and(|takeover| replica < takeover.replica)
+        let founders = self.birth.iter().flat_map(|birth| &birth.members);
+        let first = founders.map(|founder| founder.replica).min().unwrap_or(0);
+        replica < first || self.takeover.is_some_and(|takeover| replica < takeover.replica)
     }
 
     /// Whether the survivor of a group that was given up has yet to lead. Until then nothing of the old group is

@@ -5,6 +5,7 @@
 
 mod archive;
 mod edits;
+mod founders;
 mod nodes;
 mod operations;
 mod permits;
@@ -65,6 +66,7 @@ pub(crate) fn decide(catalog: &Catalog, command: &CatalogCommand) -> Result<Deci
         CatalogOp::Archive(change) => archive::change(catalog, cluster, change),
         CatalogOp::Schedule(change) => schedules::change(catalog, cluster, change),
         CatalogOp::RecoverCatalog(recover) => survivor::recover_catalog(catalog, cluster, recover),
+        CatalogOp::ChooseFounders(chosen) => founders::choose(catalog, cluster, chosen),
     }
 }
 

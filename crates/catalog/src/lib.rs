@@ -40,7 +40,7 @@
 //!   the same commit as the thing they name.
 //! - **The membership at birth is constant.** All founders of a group are born with the same one, even
 //!   if one of them was replaced before another was born. Otherwise two founders could begin with
-//!   different majorities.
+//!   different majorities. Only a group that may not begin yet gets others: see `commands::founders`.
 //! - **An established replica is never born again.** Missing, it is lost, and with it the votes and the
 //!   entries that it had promised; only an empty replica under a new id may take its place, and that has
 //!   no vote until it was sent a snapshot.

@@ -41,6 +41,8 @@ pub enum Mutant {
     CancelForgotten,
     /// An operation is started although one that does the same goes on.
     TwiceAtOnce,
+    /// A group begins before a majority of its founders is known to exist.
+    BegunTooEarly,
 }
 
 impl Mutant {
@@ -63,6 +65,7 @@ impl Mutant {
         Mutant::LetGoHearsNothing,
         Mutant::CancelForgotten,
         Mutant::TwiceAtOnce,
+        Mutant::BegunTooEarly,
     ];
 }
 

@@ -324,6 +324,9 @@ fn display_partition(partition: &PartitionRecord, f: &mut fmt::Formatter<'_>) ->
         write!(f, "{comma}{}{joining}{established}{offline}@{}", replica.id, replica.node)?;
     }
     write!(f, " next={}", partition.next_replica)?;
+    if !partition.may_begin {
+        f.write_str(" unborn")?;
+    }
     if partition.leader != 0 {
         write!(f, " leader={} term={}", partition.leader, partition.leader_term)?;
     }

@@ -68,6 +68,7 @@ fn largest_partition(group: u64, table: u64, index: u64) -> PartitionRecord {
         birth: Some(membership()),
         leader: HIGH,
         leader_term: HIGH,
+        may_begin: true,
         takeover: Some(Takeover {
             replica: HIGH,
             survivor: HIGH,

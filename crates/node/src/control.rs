@@ -11,7 +11,7 @@ use api::catalog::{
     RecoverCatalog, ReplaceReplica, ReplicaRecord,
 };
 use api::peer::{ReplicaReport, ReplicaState};
-use catalog::Catalog;
+use catalog::{Catalog, mutant};
 use env::Moment;
 use replication::{Campaign, Input, Wished};
 use types::era::era_of;
@@ -272,7 +272,8 @@ fn is_of_later_era(catalog: &Catalog, report: &ReplicaReport) -> bool {
 /// When a replica that hears of no leader begins an election.
 ///
 /// While no other replica may take over by itself, only the leader of record does; the catalog's own group
-/// always elects. A group that the catalog does not know waits until it does, and one that was given up for good.
+/// always elects. A group that the catalog does not know waits until it does, one that was just born until the catalog
+/// knows that it may begin, and one that was given up for good.
 pub fn campaign(catalog: &Catalog, me: NodeId, group: GroupId, replica: ReplicaId) -> Campaign {
     let partition = catalog.partition(group);
     if partition.is_some_and(|partition| partition.has_given_up(replica.get())) {
@@ -281,7 +282,10 @@ pub fn campaign(catalog: &Catalog, me: NodeId, group: GroupId, replica: ReplicaI
     if group == GroupId::CATALOG {
         return Campaign::AsUsual;
     }
-    let Some(partition) = partition else { return Campaign::OnlyIfAsked };
+    // Others may be chosen in place of its founders as long as it has not begun.
+    let Some(partition) = partition.filter(|partition| partition.may_begin || mutant!(BegunTooEarly)) else {
+        return Campaign::OnlyIfAsked;
+    };
     if leader_of_record(partition) == Some(replica) {
         return Campaign::AsUsual;
     }

@@ -158,6 +158,8 @@ fn observed(decision: &Decision) -> Vec<(u64, u64)> {
 fn everybody_campaigns_unless_only_the_leader_of_record_may() {
     let mut world = World::new();
     let all = |world: &World| [0, 1, 2].map(|rank| world.campaign(rank));
+    assert_eq!(all(&world), [Campaign::OnlyIfAsked; 3], "founders may be chosen anew");
+    world.establish();
     assert_eq!(all(&world), [Campaign::AsUsual; 3]);
     world.set("auto_failover", "false");
     use Campaign::{AsUsual, Late, OnlyIfAsked};
@@ -181,6 +183,7 @@ fn everybody_campaigns_unless_only_the_leader_of_record_may() {
 #[test]
 fn replicas_are_told_when_it_changes_and_now_and_then() {
     let mut world = World::new();
+    world.establish();
     let (replica, node) = world.replica(1);
     let follower = ReplicaReport { group: GROUP.get(), replica: replica.get(), ..Default::default() };
     let mut control = Control::default();
@@ -203,6 +206,7 @@ fn replicas_are_told_when_it_changes_and_now_and_then() {
 #[test]
 fn a_starting_node_leaves_elections_to_others_until_its_copy_knows_this_run() {
     let mut world = World::new();
+    world.establish();
     let (replica, node) = world.replica(1);
     let follower = ReplicaReport { group: GROUP.get(), replica: replica.get(), ..Default::default() };
     let known = world.catalog.node(node).unwrap().clone();

@@ -1,7 +1,8 @@
 //! What the cluster does by itself: replace, balance, keep drained nodes from leading, and tidy up permits.
 //!
 //! Whatever moves data waits until the cluster looks as if it could be trusted: when many nodes look dead at
-//! once, it is more likely the network, or the one that looks. In manual mode nothing moves without a command.
+//! once, it is more likely the network, or the one that looks. In manual mode nothing moves without a command. A group
+//! that has not begun has nothing to move: see `founders`.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +19,7 @@ use types::{NodeId, OperationId, ReplicaId};
 
 use crate::executor::memory::Memory;
 use crate::executor::{Directive, Work, cancel};
+use crate::founders;
 use crate::kind;
 use crate::operations::{balance, optimize};
 use crate::permits;
@@ -49,6 +51,7 @@ pub(crate) fn step(sight: &Sight<'_>, memory: &mut Memory, work: &mut Work) {
     move_unwanted_leaders(sight, memory, work);
     spare_returned_nodes(sight, work);
     schedules::step(sight, work);
+    founders::choose(sight, work);
     if sight.catalog.setting(&AUTO_FAILOVER) == 0 || too_many_look_dead(sight) {
         return;
     }

@@ -95,7 +95,7 @@ impl Step {
 }
 
 /// The name of a kind.
-pub(crate) fn name(kind: &OperationKind) -> &'static str {
+pub fn name(kind: &OperationKind) -> &'static str {
     match kind {
         OperationKind::ChangeLeader(_) => "change-leader",
         OperationKind::AddReplica(_) => "add-replica",
@@ -168,6 +168,41 @@ pub(crate) fn is_past_return(operation: &OperationRecord) -> bool {
                 .iter()
                 .any(|last| step.name == last.as_str())
         })
+}
+
+/// Every kind of operations with the steps that it can go through, in order: those of an operation on one partition
+/// before those of one with parts.
+pub fn courses() -> Vec<(&'static str, Vec<&'static str>)> {
+    let course = |kind: OperationKind| {
+        let mut steps = partition_steps(&kind, false).to_vec();
+        let more = partition_steps(&kind, true).iter().chain(parent_steps(&kind));
+        more.for_each(|step| steps.extend((!steps.contains(step)).then_some(*step)));
+        (name(&kind), steps.into_iter().map(Step::as_str).collect())
+    };
+    every_kind().into_iter().map(course).collect()
+}
+
+fn every_kind() -> Vec<OperationKind> {
+    vec![
+        OperationKind::ChangeLeader(Default::default()),
+        OperationKind::AddReplica(Default::default()),
+        OperationKind::RemoveReplica(Default::default()),
+        OperationKind::Migrate(Default::default()),
+        OperationKind::OfflineReplica(Default::default()),
+        OperationKind::RecoverReplica(Default::default()),
+        OperationKind::Snapshot(Default::default()),
+        OperationKind::OfflineNode(Default::default()),
+        OperationKind::RecoverNode(Default::default()),
+        OperationKind::RecoverCluster(Default::default()),
+        OperationKind::Balance(Default::default()),
+        OperationKind::Drain(Default::default()),
+        OperationKind::Undrain(Default::default()),
+        OperationKind::Decommission(Default::default()),
+        OperationKind::SetReplicas(Default::default()),
+        OperationKind::RecoverQuorum(Default::default()),
+        OperationKind::Optimize(Default::default()),
+        OperationKind::Compact(Default::default()),
+    ]
 }
 
 /// The node whose replica loses its vote or leaves.

@@ -49,6 +49,7 @@
 mod automation;
 mod executor;
 mod explain;
+mod founders;
 mod kind;
 pub mod observed;
 mod operations;
@@ -64,6 +65,7 @@ mod steps;
 pub use executor::memory::{TaskReport, TaskResult, Wanted};
 pub use executor::{Directive, Executor, Work, cancel, forget};
 pub use explain::{explain_node, explain_partition};
+pub use kind::{courses, name as kind_name};
 pub use observed::Observed;
 pub use permits::may_stop;
 pub use plan::{Planned, plan};

@@ -155,10 +155,9 @@ impl Group {
             holds: Holds::default(),
         };
         group.set_election_timeout();
-        let first = membership::rank(&start.membership, replica) == 0;
         // A sole voter with learners has the time of others to hear: it waits as long as everybody does.
         let alone = lone && start.membership.members.len() == 1;
-        if group.raft.raft.promotable() && (alone || (group.fresh && first)) {
+        if group.may_begin() && (alone || group.begins()) && group.raft.raft.promotable() {
             let _ = group.raft.campaign();
             group.set_election_timeout();
         }
@@ -237,10 +236,9 @@ impl Group {
         // would make it do.
         let mut busy = self.adopting.is_none() && self.raft.tick();
         if self.fresh && self.ticks.is_multiple_of(FRESH_CAMPAIGN_TICKS) {
-            let first = membership::rank(self.raft.store().membership(), self.replica()) == 0;
             if self.raft.raft.leader_id != 0 || self.leads() {
                 self.fresh = false;
-            } else if first {
+            } else if self.begins() {
                 let _ = self.raft.campaign();
                 busy = true;
             }

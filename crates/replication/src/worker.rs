@@ -243,7 +243,9 @@ impl Worker {
             Input::Wish { group, replicas, epoch } => {
                 self.touch(group, |group, _, _| group.set_wish(replicas, epoch));
             }
-            Input::Campaign { group, when } => self.tell(group, |group| group.set_campaign(when)),
+            Input::Campaign { group, when } => {
+                self.touch(group, |group, _, _| group.set_campaign(when));
+            }
             Input::CutNow(group) => {
                 self.touch(group, |group, _, _| group.cut_now());
             }

@@ -18,7 +18,7 @@ use engine::{
 use env::OsClock;
 use replication::driver::{Outbox, Store, StoreOptions};
 use replication::start::{Engines, NewReplica};
-use replication::{Answer, Input, Token};
+use replication::{Answer, Campaign, Input, Token};
 use types::{Fault, Generation, GroupId, Hlc, LogIndex, NodeId, ReplicaId, StateId};
 use wal::MemoryLog;
 
@@ -173,6 +173,8 @@ fn store() -> (Store, mpsc::Receiver<Word>, mpsc::Sender<()>) {
         founding: Membership { epoch: 1, members },
     };
     store.create(&new).unwrap();
+    // It begins when it is told that it may.
+    assert!(store.input(GROUP, Input::Campaign { group: GROUP, when: Campaign::AsUsual }));
     (store, words, let_go_on)
 }
 

@@ -8,7 +8,7 @@ use api::catalog::{
 use api::peer::{Member, Membership};
 use types::{Fault, GroupId, NodeId};
 
-use super::{Decision, bad_argument, put_partition, shown};
+use super::{Decision, bad_argument, founders, put_partition, shown};
 use crate::Catalog;
 
 /// Replicas exist durably. Those that are no longer wished for are passed over: they were dropped or
@@ -27,6 +27,7 @@ pub(super) fn establish(catalog: &Catalog, cluster: ClusterRecord, established: 
             for replica in partition.replicas.iter_mut().filter(|replica| news(replica)) {
                 replica.established = true;
             }
+            partition.may_begin |= founders::are_a_majority(&partition);
             changes.push(put_partition(partition));
         }
     }
@@ -53,7 +54,8 @@ pub(super) fn observe(
         let detail = format!("group {group}: a leader {} that was never given out", observed.leader);
         return Err(bad_argument(detail));
     }
-    let mut partition = known.clone();
+    // Whoever leads has begun.
+    let mut partition = PartitionRecord { may_begin: true, ..known.clone() };
     if known.observed.as_ref().is_none_or(|before| before.epoch < membership.epoch) {
         let mut membership = membership.clone();
         membership.members.sort_by_key(|member| member.replica);

@@ -33,6 +33,7 @@ pub(super) fn goes_on_alone(partition: &mut PartitionRecord, place: usize, first
     (partition.leader, partition.leader_term) = (first, begins);
     let takeover = Takeover { replica: first, survivor: old.id, term: begins, epoch: begins, node: old.node };
     partition.takeover = Some(takeover);
+    partition.may_begin = true;
     partition.route_epoch += 1;
 }
 

@@ -135,30 +135,27 @@ pub(super) fn catalog_table(birth: Membership) -> (TableRecord, PartitionRecord)
         options: Vec::new(),
         scratch_of: 0,
     };
-    let partition = born_partition(&table, 0, birth);
+    // Its founders exist, or this command would not.
+    let partition = PartitionRecord { may_begin: true, ..born_partition(&table, 0, birth) };
     (table, partition)
 }
 
 /// A partition at its birth: replica 1 has rank 0, and so on.
 fn new_partition(table: &TableRecord, index: usize, nodes: &[NodeId]) -> PartitionRecord {
+    born_partition(table, index, founding_membership(nodes, FIRST, FIRST))
+}
+
+/// The membership, of this epoch, that founders on these nodes are born with; the first one gets this id.
+pub(super) fn founding_membership(nodes: &[NodeId], first: u64, epoch: u64) -> Membership {
     let member = |(rank, node): (usize, &NodeId)| Member {
-        replica: rank as u64 + 1,
+        replica: first + rank as u64,
         node: node.get(),
         learner: false,
     };
-    let members = nodes.iter().enumerate().map(member).collect();
-    born_partition(table, index, Membership { epoch: FIRST, members })
+    Membership { epoch, members: nodes.iter().enumerate().map(member).collect() }
 }
 
 fn born_partition(table: &TableRecord, index: usize, birth: Membership) -> PartitionRecord {
-    let founder = |member: &Member| ReplicaRecord {
-        id: member.replica,
-        node: member.node,
-        founding: true,
-        established: false,
-        offline: false,
-        led: false,
-    };
     let last_replica = birth.members.iter().map(|member| member.replica).max().unwrap_or(0);
     PartitionRecord {
         group: table.groups[index],
@@ -174,7 +171,13 @@ fn born_partition(table: &TableRecord, index: usize, birth: Membership) -> Parti
         leader_term: 0,
         birth: Some(birth),
         takeover: None,
+        may_begin: false,
     }
+}
+
+/// A founder that does not exist yet.
+pub(super) fn founder(member: &Member) -> ReplicaRecord {
+    ReplicaRecord { id: member.replica, node: member.node, founding: true, ..ReplicaRecord::default() }
 }
 
 /// The `data` nodes with what they host already. Nodes that are to leave, or were taken offline, get nothing,

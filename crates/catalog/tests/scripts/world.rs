@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use api::catalog::{
-    Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, EngineKind, Established, GroupReplica, HashBy,
-    Label, NewTable, NodeRecord, ObservedMembership, RecoverCatalog, ReplaceReplica, SetSetting, TableName,
+    Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, ChooseFounders, EngineKind, Established,
+    GroupReplica, HashBy, Label, NewTable, NodeRecord, ObservedMembership, RecoverCatalog, ReplaceReplica,
+    SetSetting, TableName,
 };
 use api::peer::{Member, Membership};
 use catalog::{Birth, Catalog, RecordChange};
@@ -56,6 +57,11 @@ impl World {
                 node: words.value("node").unwrap_or(0),
                 replica: words.value("replica").unwrap_or(0),
                 term: era_start(words.value("era").unwrap_or(0)) + 1,
+            })),
+            "choose-founders" => self.apply(CatalogOp::ChooseFounders(ChooseFounders {
+                group: words.number(0),
+                route_epoch: words.value("epoch").unwrap_or(1),
+                nodes: words.list("nodes").into_iter().map(parse).collect(),
             })),
             "operate" => self.apply(CatalogOp::Operate(operate::change(&words, &self.catalog))),
             "permit" => self.apply(CatalogOp::Permit(operate::permit(&words))),

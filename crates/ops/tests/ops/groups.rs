@@ -39,13 +39,10 @@ pub struct Replica {
 }
 
 impl Group {
+    /// A group whose founders have yet to be made.
     pub fn born(partition: &PartitionRecord) -> Self {
         let membership = partition.birth.clone().expect("a membership at birth");
-        let founder = |member: &Member| {
-            (member.replica, Replica { node: member.node, has_data: true, ..Default::default() })
-        };
-        let replicas = membership.members.iter().map(founder).collect();
-        Self { membership, replicas, index: 5, ..Default::default() }
+        Self { membership, index: 5, ..Default::default() }
     }
 
     fn voters(&self) -> impl Iterator<Item = &Member> {
@@ -69,6 +66,9 @@ impl Group {
 
     /// One thing. Returns what is told to the catalog.
     pub fn step(&mut self, cluster: &Cluster, partition: &PartitionRecord) -> Vec<CatalogOp> {
+        if !partition.may_begin && Some(&self.membership) != partition.birth.as_ref() {
+            *self = Self::born(partition);
+        }
         self.take_over(cluster, partition);
         let established = self.host(cluster, partition);
         if !self.is_served(cluster) {
@@ -119,7 +119,8 @@ impl Group {
             }
             let group = partition.group;
             if !self.replicas.contains_key(&wish.id) && !wish.established {
-                self.replicas.insert(wish.id, Replica { node: wish.node, ..Default::default() });
+                let new = Replica { node: wish.node, has_data: wish.founding, ..Default::default() };
+                self.replicas.insert(wish.id, new);
             }
             if !wish.established {
                 established.push(GroupReplica { group, replica: wish.id });
@@ -135,7 +136,7 @@ impl Group {
     }
 
     fn elect(&mut self, cluster: &Cluster, partition: &PartitionRecord) {
-        if !self.has_majority(cluster) {
+        if !self.has_majority(cluster) || !partition.may_begin {
             return;
         }
         let manual = cluster.catalog.setting(&AUTO_FAILOVER) == 0 && partition.group != 0;

@@ -292,7 +292,7 @@ fn node_record(text: &str) -> NodeRecord {
 }
 
 /// `name:partitions:replicas`.
-fn new_table(text: &str) -> NewTable {
+pub fn new_table(text: &str) -> NewTable {
     let parts: Vec<&str> = text.split(':').collect();
     NewTable {
         name: parts[0].into(),

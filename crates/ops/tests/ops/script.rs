@@ -14,7 +14,7 @@ use catalog::RecordChange;
 use types::{GroupId, NodeId, OperationId};
 
 use crate::groups::Replica;
-use crate::model::{Answered, Cluster, TICK_MS};
+use crate::model::{Answered, Cluster, TICK_MS, new_table};
 use crate::words::{Words, parse};
 
 #[test]
@@ -92,6 +92,7 @@ impl World {
                 cluster.wall_ms += words.number(0);
                 String::new()
             }
+            "create" => self.apply(CatalogOp::CreateTable(new_table(words.argument(0)))),
             "drop" => {
                 let name = TableName { namespace: String::new(), name: words.argument(0).into() };
                 self.apply(CatalogOp::DropTable(name))

@@ -18,7 +18,8 @@
 //! 3. **Alone is always allowed.** Of a group with one voter nobody else could lead.
 //!
 //! A group that was just born is another matter: nobody ever led it, and its first founder begins (see
-//! `fresh` in `group.rs`).
+//! `fresh` in `group.rs`), once it is told that it may. Until a majority of its founders is known to exist others may
+//! be chosen in their place: so an unborn group that is told `OnlyIfAsked` begins nothing, and not even alone.
 
 use types::limits;
 
@@ -34,8 +35,23 @@ const LATE_TICKS: usize = 2 * limits::ELECTION_TICKS;
 impl Group {
     /// Whether it begins elections of its own accord, from now on.
     pub fn set_campaign(&mut self, when: Campaign) {
-        self.campaign = when;
+        let might_begin = std::mem::replace(&mut self.campaign, when) != Campaign::OnlyIfAsked;
+        if !might_begin && self.begins() && self.raft.raft.leader_id == 0 && self.raft.raft.promotable() {
+            let _ = self.raft.campaign();
+        }
         self.set_election_timeout();
+    }
+
+    /// Whether it may elect itself at all. Nobody has ever stood for election in a group that is in its first term.
+    pub(super) fn may_begin(&self) -> bool {
+        let is_unborn = self.raft.raft.term <= limits::FIRST_LOG_INDEX;
+        !is_unborn || self.campaign != Campaign::OnlyIfAsked
+    }
+
+    /// Whether it is for this replica to begin a group that was just born.
+    pub(super) fn begins(&self) -> bool {
+        let first = membership::rank(self.raft.store().membership(), self.record.replica()) == 0;
+        self.fresh && first && self.campaign != Campaign::OnlyIfAsked
     }
 
     /// `raft` draws its election timeout at random; ours is a function of seed, group, replica and term,
@@ -48,7 +64,7 @@ impl Group {
         let draw = mix(self.seed, [self.id.get(), self.record.replica, self.raft.raft.term]);
         let ticks = limits::ELECTION_TICKS + rank * stagger + (draw % stagger as u64) as usize;
         let ticks = match self.campaign {
-            _ if alone => ticks,
+            _ if alone && self.may_begin() => ticks,
             Campaign::AsUsual => ticks,
             Campaign::Late => ticks + LATE_TICKS,
             Campaign::OnlyIfAsked => OUT_OF_REACH,
