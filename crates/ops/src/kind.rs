@@ -202,6 +202,8 @@ fn every_kind() -> Vec<OperationKind> {
         OperationKind::RecoverQuorum(Default::default()),
         OperationKind::Optimize(Default::default()),
         OperationKind::Compact(Default::default()),
+        OperationKind::Backup(Default::default()),
+        OperationKind::Drill(Default::default()),
     ]
 }
 

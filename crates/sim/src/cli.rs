@@ -1,7 +1,7 @@
 //! The command line: `cargo xtask sim …`.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::bugs::{self, Bug};
 use crate::coverage::Coverage;
@@ -24,8 +24,12 @@ The simulator runs the product under seeded disasters.
 Exit code 0: nothing found (with --mutants: everything found). 1: otherwise. 2: wrong arguments.
 ";
 
-/// After so many seeds everything must have happened.
+/// After so many seeds everything must have happened ...
 const COVERED_AFTER: u64 = 1000;
+/// ... and after so many every step of every operation, with the leader of the catalog dying on both sides of it.
+const STEPS_COVERED_AFTER: u64 = 20_000;
+/// A long run says from time to time how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(30);
 
 /// What never happens where operators are at work: no disk lies there.
 const LYING: [&str; 3] = [
@@ -130,6 +134,7 @@ fn report(seed: u64, outcome: &Outcome) -> bool {
 
 fn many(which: Seeds, from: u64, seeds: u64, twice: bool, hashes: bool) -> bool {
     let began = Instant::now();
+    let mut said = began;
     let mut total = Coverage::default();
     let mut failed = 0_u64;
     let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
@@ -137,6 +142,14 @@ fn many(which: Seeds, from: u64, seeds: u64, twice: bool, hashes: bool) -> bool 
         failed += u64::from(!report(seed, &outcome));
         total.add(&outcome.coverage);
         seen.insert(seed, outcome.hash);
+        if said.elapsed() >= PROGRESS_EVERY {
+            said = Instant::now();
+            eprintln!(
+                "{} of {seeds} seeds, {failed} failed, {:.0} s",
+                seen.len(),
+                began.elapsed().as_secs_f64()
+            );
+        }
         Next::Go
     });
     if twice {
@@ -151,18 +164,32 @@ fn many(which: Seeds, from: u64, seeds: u64, twice: bool, hashes: bool) -> bool 
     if hashes {
         seen.iter().for_each(|(seed, hash)| println!("seed {seed} hash {hash:016x}"));
     }
-    let mut blind = false;
-    for (what, count) in total.lines() {
-        println!("{count:>12}  {what}");
-        let can_be = which == Seeds::All || !LYING.contains(&what.as_str());
-        blind |= count == 0 && seeds >= COVERED_AFTER && can_be;
-    }
-    if blind {
-        println!("some of this never happened: the seeds prove less than they should");
-    }
+    let covered = show_coverage(which, seeds, &total);
     let seconds = began.elapsed().as_secs_f64();
     eprintln!("{seeds} seeds from {from}, {failed} failed, {seconds:.0} s");
-    failed == 0 && !blind
+    failed == 0 && covered
+}
+
+/// Prints what the runs went through. Whether that is enough for so many.
+fn show_coverage(which: Seeds, seeds: u64, total: &Coverage) -> bool {
+    let mut holes = Vec::new();
+    for (what, count) in total.lines() {
+        println!("{count:>12}  {what}");
+        let can_be = which == Seeds::All || !LYING.contains(&what);
+        if count == 0 && seeds >= COVERED_AFTER && can_be {
+            holes.push(format!("{what}: never"));
+        }
+    }
+    print!("\n{}", total.steps.table());
+    let missed = total.steps.holes();
+    let must_be_whole = seeds >= STEPS_COVERED_AFTER;
+    println!("{} boundaries of operations, {} holes", total.steps.boundaries().len(), missed.len());
+    holes.extend(missed.into_iter().filter(|_| must_be_whole));
+    holes.iter().for_each(|hole| println!("NOT COVERED: {hole}"));
+    if !holes.is_empty() {
+        println!("some of this never happened: the seeds prove less than they should");
+    }
+    holes.is_empty()
 }
 
 fn hunt(which: &[Bug], from: u64) -> bool {

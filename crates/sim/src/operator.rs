@@ -4,7 +4,7 @@
 //! chosen when it is done, from the cluster as it is then. Some wishes make no sense and must be refused.
 
 use api::admin::OperationRequest;
-use api::catalog::PartitionRecord;
+use api::catalog::{EngineKind, HashBy, NewTable, PartitionRecord};
 use catalog::Catalog;
 use ops::Observed;
 use types::settings;
@@ -29,6 +29,8 @@ pub enum Command {
     Stop(u64),
     /// Gives a permit back.
     Release(NodeId),
+    /// Makes a table of its own.
+    Create,
     /// Adds a node.
     Join,
 }
@@ -83,7 +85,8 @@ impl Command {
             0..=7 => Command::Cancel,
             8..=10 => Command::Forget,
             11..=17 => Command::Set,
-            18..=27 => Command::Stop(random.between(second / 2, 6 * second)),
+            18 => Command::Create,
+            19..=27 => Command::Stop(random.between(second / 2, 6 * second)),
             _ => {
                 let late = if random.permille(250) { random.below(3 * second) } else { 0 };
                 Command::Operate(KINDS[random.below(KINDS.len() as u64) as usize], late)
@@ -237,6 +240,19 @@ impl Chooser<'_> {
             6 => (settings::MOVES_PER_NODE.name, between(random, 1, 4)),
             7 => (settings::MOVE_BYTES_PER_SECOND.name, random.pick(&["0", "20000", "200000"]).to_string()),
             _ => (settings::AUTOMATION_STOPS_AT.name, random.pick(&["34", "51", "100"]).to_string()),
+        }
+    }
+
+    /// A table that nobody uses: what it is about is how its groups begin.
+    pub fn new_table(&mut self) -> NewTable {
+        let nodes = self.catalog.nodes().count() as u64;
+        NewTable {
+            name: format!("table{}", self.catalog.version().get()),
+            engine: EngineKind::Kv.into(),
+            hash: HashBy::ByNamespace.into(),
+            partitions: self.random.between(1, 2) as u32,
+            replicas: self.random.between(1, nodes.min(3)) as u32,
+            ..NewTable::default()
         }
     }
 

@@ -121,6 +121,7 @@ impl Outside {
     pub fn catalog_commands(&mut self, commands: Vec<(ApplyContext, Bytes)>) {
         for noted in self.checks.catalog_commands(commands, self.now) {
             self.coverage.commands_stale += u64::from(noted.stale);
+            self.coverage.founders_chosen += u64::from(noted.chose_founders);
             self.tell_catalog(&noted);
             let Some(change) = noted.change else { continue };
             self.coverage.steps_seen += 1;

@@ -92,8 +92,7 @@ fn ask(kind: &'static str, table: &'static str, from: u64, to: u64) -> Command {
 
 /// How many operations failed.
 fn failed(outcomes: &[Outcome]) -> u64 {
-    let lines = outcomes.iter().flat_map(|outcome| outcome.coverage.lines());
-    lines.filter(|(line, _)| line == "any operation: failed").map(|(_, count)| count).sum()
+    outcomes.iter().map(|outcome| outcome.coverage.steps.passed("any operation", "failed")).sum()
 }
 
 /// A replica of the catalog that the others had let go heard nothing any more, not even that it may go: it stayed

@@ -49,6 +49,8 @@ impl Transition<'_> {
 pub struct Noted {
     /// It changed operations.
     pub change: Option<OperationChange>,
+    /// It chose other founders for a group.
+    pub chose_founders: bool,
     /// It was such a change, made from a record that was old.
     pub stale: bool,
     /// What became of it, for the reader of a trace.
@@ -159,7 +161,8 @@ impl Laws {
         self.evidence.check(&transition).map_err(named("evidence"))?;
         self.departures.check(&transition, &self.votes).map_err(named("departures"))?;
         self.rest.count(&transition);
-        Ok(Noted { change: transition.change().cloned(), changes, ..Noted::default() })
+        let chose_founders = matches!(op, CatalogOp::ChooseFounders(_));
+        Ok(Noted { change: transition.change().cloned(), chose_founders, changes, ..Noted::default() })
     }
 }
 

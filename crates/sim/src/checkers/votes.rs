@@ -100,13 +100,16 @@ impl Votes {
                 self.give_up(transition, GroupId(replaced.group), ReplicaId(replaced.replica));
                 Ok(())
             }
+            // Its founders have begun nothing, or the catalog had refused.
+            CatalogOp::ChooseFounders(chosen) => {
+                self.give_up_all(transition, GroupId(chosen.group));
+                Ok(())
+            }
             CatalogOp::Operate(change) => {
                 for edit in change.edits.iter().filter_map(|edit| edit.edit.as_ref()) {
                     if let Edit::TakeOver(wish) = edit {
                         // Whoever had a vote is given up, by command.
-                        let group = GroupId(wish.group);
-                        let voters = self.groups.get(&group).map(Group::voters).unwrap_or_default();
-                        voters.into_iter().for_each(|voter| self.give_up(transition, group, voter));
+                        self.give_up_all(transition, GroupId(wish.group));
                         continue;
                     }
                     let (group, replica) = match edit {
@@ -134,6 +137,11 @@ impl Votes {
         for operation in transition.after.operations().filter(of_group) {
             self.begun.insert(OperationId(operation.id), 0);
         }
+    }
+
+    fn give_up_all(&mut self, transition: &Transition<'_>, group: GroupId) {
+        let voters = self.groups.get(&group).map(Group::voters).unwrap_or_default();
+        voters.into_iter().for_each(|voter| self.give_up(transition, group, voter));
     }
 
     fn note_begun(&mut self, transition: &Transition<'_>) {

@@ -2,35 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use api::operation::{OperationKind, OperationRecord, OperationState};
+use api::operation::{OperationRecord, OperationState};
 
-/// The kinds of operations and what each of them passes, in order. `change-leader` has other steps as a part of
-/// taking a node offline.
-const KINDS: [(&str, &[&str]); 15] = [
-    ("change-leader", &["hand-over", "settled", "offline", "settle", "done"]),
-    ("add-replica", &["add", "catch-up", "evidence", "done"]),
-    ("remove-replica", &["hand-over", "remove", "done"]),
-    ("migrate", &["add", "catch-up", "evidence", "hand-over", "remove", "done"]),
-    ("offline-replica", &["hand-over", "offline", "done"]),
-    ("recover-replica", &["recover", "catch-up", "evidence", "done"]),
-    ("snapshot", &["cut", "done"]),
-    ("offline-node", &["parts", "done"]),
-    ("recover-node", &["parts", "done"]),
-    ("recover-cluster", &["parts", "done"]),
-    ("balance", &["parts", "done"]),
-    ("drain", &["parts", "done"]),
-    ("undrain", &["done"]),
-    ("decommission", &["parts", "leave", "done"]),
-    ("set-replicas", &["parts", "done"]),
-];
+/// Those that random runs do not carry out, because the checkers do not know what they give up, because states in
+/// memory have nothing to compact, or because a worker outside of the simulator does them: counted, and not missed
+/// where they never happened.
+const NOT_AT_RANDOM: [&str; 5] = ["recover-quorum", "optimize", "compact", "backup", "drill"];
 
-/// Those that only stories carry out, because the checkers do not know what they give up, or because states in
-/// memory have nothing to compact: counted, and not missed where they never happened.
-const OF_STORIES: [(&str, &[&str]); 3] = [
-    ("recover-quorum", &["take-over", "done"]),
-    ("optimize", &["parts", "done"]),
-    ("compact", &["compact", "done"]),
-];
+/// Steps that a kind does not come to: nothing is to be waited for, or nobody can ask for several at once.
+const NEVER: [Boundary; 2] = [("undrain", "parts"), ("offline-replica", "parts")];
 
 /// Ends and turns that any operation can take.
 const ANY: [&str; 3] = ["cancelling", "cancelled", "failed"];
@@ -46,20 +26,23 @@ pub enum At {
     DiedAfter = 2,
 }
 
-/// Counts by kind and boundary.
+/// A kind of operation and the step that is entered, or the end that is reached.
+type Boundary = (&'static str, &'static str);
+
+/// Counts by boundary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Steps(BTreeMap<(&'static str, &'static str), [u64; 3]>);
+pub struct Steps(BTreeMap<Boundary, [u64; 3]>);
 
 impl Steps {
     /// Notes what happened at the boundary that this record is at.
     pub fn note(&mut self, record: &OperationRecord, at: At) {
-        let mut all = KINDS.iter().chain(&OF_STORIES);
-        let Some((kind, steps)) = all.find(|(name, _)| *name == kind_name(record)) else { return };
+        let kind = kind_name(record);
+        let Some((_, steps)) = ops::courses().into_iter().find(|(name, _)| *name == kind) else { return };
         for label in labels(record) {
-            let known = steps.iter().find(|step| **step == label);
+            let known = steps.iter().chain([&"done"]).find(|step| **step == label).map(|step| (kind, *step));
             let any = || ANY.iter().find(|any| **any == label).map(|any| ("any operation", *any));
-            if let Some(name) = known.map(|step| (*kind, *step)).or_else(any) {
-                self.0.entry(name).or_default()[at as usize] += 1;
+            if let Some(boundary) = known.or_else(any) {
+                self.0.entry(boundary).or_default()[at as usize] += 1;
             }
         }
     }
@@ -77,20 +60,43 @@ impl Steps {
         self.0.get(&(kind, step)).map_or(0, |counts| counts[At::Passed as usize])
     }
 
-    /// Every line of the table. Some boundaries are passed within one command; there nobody can die.
-    pub fn lines(&self) -> Vec<(String, u64)> {
-        let of_kinds = KINDS.iter().flat_map(|(kind, steps)| steps.iter().map(|step| (*kind, *step)));
+    /// Every boundary that random runs must reach, with its counts by [`At`].
+    pub fn boundaries(&self) -> Vec<(Boundary, [u64; 3])> {
+        let of_kinds = ops::courses().into_iter().filter(|(kind, _)| !NOT_AT_RANDOM.contains(kind));
+        let of_kinds = of_kinds.flat_map(|(kind, steps)| {
+            steps.into_iter().chain(["done"]).map(move |step| (kind, step)).collect::<Vec<_>>()
+        });
+        let of_kinds = of_kinds.filter(|boundary| !NEVER.contains(boundary));
         let any = ANY.iter().map(|label| ("any operation", *label));
-        let line = |name: (&'static str, &'static str)| {
-            let counts = self.0.get(&name).copied().unwrap_or_default();
-            let (kind, step) = name;
-            [
-                (format!("{kind}: {step}"), counts[0]),
-                (format!("{kind}: {step}, leader died before"), counts[1]),
-                (format!("{kind}: {step}, leader died after"), counts[2]),
-            ]
+        of_kinds
+            .chain(any)
+            .map(|boundary| (boundary, self.0.get(&boundary).copied().unwrap_or_default()))
+            .collect()
+    }
+
+    /// The boundaries as a table with a line for each.
+    pub fn table(&self) -> String {
+        let line = |kind: &str, step: &str, counts: [&str; 3]| {
+            let [passed, before, after] = counts;
+            format!("{kind:<16} {step:<10} {passed:>9} {before:>12} {after:>12}\n")
         };
-        of_kinds.chain(any).flat_map(line).collect()
+        let head = line("operation", "boundary", ["passed", "died before", "died after"]);
+        let lines = self.boundaries().into_iter().map(|((kind, step), counts)| {
+            let shown = counts.map(|count| count.to_string());
+            line(kind, step, shown.each_ref().map(String::as_str))
+        });
+        [head].into_iter().chain(lines).collect()
+    }
+
+    /// What no run has come to, a sentence each.
+    pub fn holes(&self) -> Vec<String> {
+        const HOW: [&str; 3] =
+            ["was never passed", "no leader died right before it", "no leader died right after it"];
+        let holes = |((kind, step), counts): (Boundary, [u64; 3])| {
+            let missing = counts.into_iter().zip(HOW).filter(|(count, _)| *count == 0);
+            missing.map(|(_, how)| format!("{kind}, {step}: {how}")).collect::<Vec<_>>()
+        };
+        self.boundaries().into_iter().flat_map(holes).collect()
     }
 }
 
@@ -111,27 +117,5 @@ fn labels(record: &OperationRecord) -> Vec<&str> {
 
 /// The name of an operation's kind.
 pub fn kind_name(record: &OperationRecord) -> &'static str {
-    match &record.kind {
-        None => "",
-        Some(OperationKind::ChangeLeader(_)) => "change-leader",
-        Some(OperationKind::AddReplica(_)) => "add-replica",
-        Some(OperationKind::RemoveReplica(_)) => "remove-replica",
-        Some(OperationKind::Migrate(_)) => "migrate",
-        Some(OperationKind::OfflineReplica(_)) => "offline-replica",
-        Some(OperationKind::RecoverReplica(_)) => "recover-replica",
-        Some(OperationKind::Snapshot(_)) => "snapshot",
-        Some(OperationKind::OfflineNode(_)) => "offline-node",
-        Some(OperationKind::RecoverNode(_)) => "recover-node",
-        Some(OperationKind::RecoverCluster(_)) => "recover-cluster",
-        Some(OperationKind::Balance(_)) => "balance",
-        Some(OperationKind::Drain(_)) => "drain",
-        Some(OperationKind::Undrain(_)) => "undrain",
-        Some(OperationKind::Decommission(_)) => "decommission",
-        Some(OperationKind::SetReplicas(_)) => "set-replicas",
-        Some(OperationKind::RecoverQuorum(_)) => "recover-quorum",
-        Some(OperationKind::Optimize(_)) => "optimize",
-        Some(OperationKind::Compact(_)) => "compact",
-        Some(OperationKind::Backup(_)) => "backup",
-        Some(OperationKind::Drill(_)) => "drill",
-    }
+    record.kind.as_ref().map_or("", ops::kind_name)
 }

@@ -89,6 +89,10 @@ impl World {
             Command::Set => self.set_something(place),
             Command::Stop(length) => self.ask_to_stop(place, length),
             Command::Release(node) => Some((release(node), Then::Nothing)),
+            Command::Create => {
+                let wish = self.choose(place, |chooser, _| chooser.new_table());
+                wish.map(|wish| (CatalogOp::CreateTable(wish), Then::Nothing))
+            }
             Command::Join => self.operators.joiners.last().map(|&new| {
                 let mut record = super::node_record(new, new as u64 + 1_000_000, self.plan.dcs);
                 record.id = 0;
@@ -272,6 +276,7 @@ impl World {
             (Then::Announced(tolerance), CatalogAnswer::Operations(started)) => {
                 self.out.checks.announce(&started.ids, tolerance);
             }
+            (_, CatalogAnswer::Table(_)) => self.out.coverage.tables_made += 1,
             (Then::Stop(place, length), _) => {
                 self.out.coverage.permits_granted += 1;
                 let at = self.out.now + self.random.below(SECOND / 4);
