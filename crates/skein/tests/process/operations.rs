@@ -1,7 +1,10 @@
 //! Operations on real clusters: asked for over HTTP at any node, done by the one that leads the catalog.
 
+use std::time::Duration;
+
 use api::admin::{
-    Operation, OperationRequest, PartitionStatus, SetSetting, StartOperation, Status, TablePartition, Verdict,
+    CreateTable, Operation, OperationRequest, PartitionStatus, SetSetting, StartOperation, Status,
+    TablePartition, Verdict,
 };
 use client::Client;
 use types::ErrorCode;
@@ -191,4 +194,153 @@ fn without_automatic_failover_another_leads_by_command_only() {
     }
     assert_eq!(partition(&status, 0).leader, Some(to), "nobody takes it back");
     assert_eq!(get(&cluster, to, "a").as_deref(), Some("1"));
+}
+
+/// The latest moment after an operation has begun, in milliseconds, at which the node that leads the catalog dies.
+const DEATH_MAX_MS: u64 = 700;
+
+/// Pseudo-random numbers, by a seed that is printed.
+struct Moments(u64);
+
+impl Moments {
+    fn new() -> Self {
+        let seed = std::env::var("SKEIN_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+        eprintln!("SKEIN_TEST_SEED={seed}");
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// Early ones are likelier: a step takes some dozens of milliseconds, an operation on an empty partition less than
+    /// half a second.
+    fn next(&mut self) -> Duration {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let share = self.0 % 1000;
+        Duration::from_micros(DEATH_MAX_MS * share * share / 1000)
+    }
+}
+
+/// Operations of every kind, one after the other, each about something that it can be about.
+fn one_of_each(cluster: &Cluster, number: usize) -> Option<OperationRequest> {
+    // What was taken offline is missed until it is recovered.
+    let status = if number == 7 { all_up(cluster) } else { cluster.becomes(Verdict::Healthy) };
+    let first = partition(&status, 0);
+    let hosts = nodes_of(first);
+    let leader = first.leader.expect("a leader");
+    let without = (1..=5).find(|node| !hosts.contains(node));
+    let follower = *hosts.iter().find(|node| **node != leader).expect("a follower");
+    let on_node = |kind, node| OperationRequest { node: Some(node), ..request(kind) };
+    let replicas = |count| OperationRequest {
+        table: Some("default".into()),
+        count: Some(count),
+        ..request("set-replicas")
+    };
+    Some(match number {
+        0 => OperationRequest { to: Some(follower), ..on_partition("change-leader", 0) },
+        1 => OperationRequest { to: without, ..on_partition("add-replica", 0) },
+        2 => OperationRequest { from: Some(follower), ..on_partition("remove-replica", 0) },
+        3 => OperationRequest { from: Some(leader), to: without, ..on_partition("migrate", 0) },
+        4 => OperationRequest { from: Some(follower), to: without, ..on_partition("migrate", 0) },
+        5 => on_partition("snapshot", 0),
+        6 => on_node("offline-node", leader),
+        7 => on_node("recover-node", offline(&status)?),
+        8 => on_node("drain", leader),
+        9 => on_node("undrain", (1..=5).find(|node| is_flagged(&status, *node, "drained"))?),
+        10 => replicas(4),
+        11 => replicas(3),
+        12 => request("balance"),
+        13 => request("recover-cluster"),
+        14 => on_node("decommission", 5),
+        _ => return None,
+    })
+}
+
+fn all_up(cluster: &Cluster) -> Status {
+    until("all nodes", || {
+        let status = cluster.client().status().ok()?;
+        let led = status.partitions.iter().all(|partition| partition.leader.is_some());
+        (led && status.nodes.iter().all(|node| node.state == "up")).then_some(status)
+    })
+}
+
+fn is_flagged(status: &Status, node: u64, flag: &str) -> bool {
+    status.nodes.iter().any(|known| known.id == node && known.flags.iter().any(|known| known == flag))
+}
+
+fn offline(status: &Status) -> Option<u64> {
+    (1..=5).find(|node| is_flagged(status, *node, "offline"))
+}
+
+#[test]
+fn operations_go_on_when_the_leader_of_the_catalog_dies() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 5, partitions: 3, ..Shape::default() });
+    for key in 0..30 {
+        set(&cluster, key % 5 + 1, &format!("key{key}"), "value");
+    }
+    let mut moments = Moments::new();
+    let mut number = 0;
+    while let Some(request) = one_of_each(&cluster, number) {
+        let client = cluster.client();
+        let started = start(&client, request.clone());
+        let moment = moments.next();
+        std::thread::sleep(moment);
+        let leader = until("a leader of the catalog", || client.status().ok()?.leader);
+        cluster.kill(leader);
+        let operation = ended(&client, started.id);
+        let step = operation.steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>().join(" ");
+        eprintln!(
+            "{} ({step}): the leader died after {moment:?}; {} in {} ms",
+            operation.kind,
+            operation.state,
+            operation.ended_ms - operation.created_ms
+        );
+        assert_eq!(operation.state, "done", "{request:?} {operation:#?}");
+        number += 1;
+    }
+    assert_eq!(number, 15);
+    let client = cluster.client_of(1);
+    assert!(client.operations().expect("a list").iter().all(|operation| operation.ended_ms > 0));
+    assert!(cluster.status().nodes.iter().all(|node| node.id != 5), "it has left");
+    for key in 0..30 {
+        assert_eq!(get(&cluster, key % 4 + 1, &format!("key{key}")).as_deref(), Some("value"));
+    }
+    for partition in 0..3 {
+        let which = TablePartition { table: "default".into(), partition };
+        assert!(client.digest(&which).expect("digests").equal);
+    }
+}
+
+#[test]
+fn a_table_made_while_nodes_are_down_is_served() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 5, partitions: 1, ..Shape::default() });
+    let client = cluster.client();
+    for (name, value) in [("suspect_after_ms", "500"), ("down_after_ms", "1500")] {
+        client.set_setting(name, &SetSetting { value: value.into(), by: None }).expect("set");
+    }
+    let status = cluster.becomes(Verdict::Healthy);
+    let lost: Vec<u64> = (1..=5).filter(|node| Some(*node) != status.leader).take(2).collect();
+    cluster.kill_agent();
+    lost.iter().for_each(|node| cluster.kill(*node));
+    // Two founders of some partitions are on the two nodes that are down: placed on all of them alike.
+    let wish = CreateTable {
+        name: "late".into(),
+        partitions: Some(5),
+        replicas: Some(3),
+        namespace: None,
+        engine: None,
+    };
+    until("a table", || client.create_table(&wish).ok());
+    let status = until("leaders of all partitions", || {
+        let status = client.status().ok()?;
+        let late: Vec<_> = status.partitions.iter().filter(|one| one.table == "late").collect();
+        (late.len() == 5 && late.iter().all(|one| one.leader.is_some())).then(|| status.clone())
+    });
+    let away = |one: &&PartitionStatus| one.replicas.iter().filter(|one| lost.contains(&one.node)).count();
+    let late = status.partitions.iter().filter(|one| one.table == "late");
+    assert!(late.clone().all(|one| away(&one) < 2), "{status:#?}");
+    lost.iter().for_each(|node| cluster.start_node(*node));
+    cluster.becomes(Verdict::Healthy);
 }
