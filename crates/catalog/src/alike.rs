@@ -104,11 +104,16 @@ impl Catalog {
         !is_named_by_parts || wanted.iter().all(|want| parts().any(|part| part.kind.as_ref() == Some(want)))
     }
 
-    /// The operation that does all that new ones are to do, if one goes on.
+    /// The operation that does all that new ones are to do, if one goes on. `is_in_force`: what the new ones change at
+    /// their start is so already. Otherwise somebody has wished the contrary since that one began.
     ///
     /// # Errors
     /// `PartitionBusy`: another operation is about the same node.
-    pub(crate) fn doing_already(&self, start: &[OperationRecord]) -> Result<Option<u64>, Fault> {
+    pub(crate) fn doing_already(
+        &self,
+        start: &[OperationRecord],
+        is_in_force: bool,
+    ) -> Result<Option<u64>, Fault> {
         let Some((head, parts)) = start.split_first().filter(|_| !mutant!(TwiceAtOnce)) else {
             return Ok(None);
         };
@@ -118,20 +123,22 @@ impl Catalog {
             return Ok(known.filter(|known| !known.state().has_ended()).map(|known| known.id));
         }
         let parts: Vec<&OperationKind> = parts.iter().filter_map(|part| part.kind.as_ref()).collect();
-        if let Some(known) = self.doing_in_parts(kind, &parts) {
+        if let Some(known) = self.doing_in_parts(kind, &parts).filter(|_| is_in_force) {
             return Ok(Some(known.id));
         }
-        let node = about_node(kind);
-        let in_the_way = |known: &&OperationRecord| {
-            let about = known.kind.as_ref().and_then(about_node);
-            !known.state().has_ended() && about.is_some() && about == node
-        };
-        match self.operations().find(in_the_way) {
+        let Some(node) = about_node(kind) else { return Ok(None) };
+        match self.active_about(node) {
             Some(other) => {
-                let detail = format!("operation {} about node {}", other.id, node.unwrap_or(0));
+                let detail = format!("operation {} about node {node}", other.id);
                 Err(Fault::new(ErrorCode::PartitionBusy, detail))
             }
             None => Ok(None),
         }
+    }
+
+    /// An operation about a node that has not ended.
+    pub fn active_about(&self, node: u64) -> Option<&OperationRecord> {
+        let is_about = |known: &&OperationRecord| known.kind.as_ref().and_then(about_node) == Some(node);
+        self.operations().filter(|known| !known.state().has_ended()).find(is_about)
     }
 }

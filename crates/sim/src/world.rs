@@ -352,7 +352,7 @@ impl World {
         let busy = self.clients.iter().any(|client| client.waiting.is_some());
         let enough = self.history.len() >= OPERATIONS_MIN && now >= self.plan.clients_until;
         let well = liveness::check(&self.nodes).and_then(|()| self.out.checks.rest());
-        let enough = enough && self.operators_rest();
+        let enough = enough && self.operators_wait() == 0;
         if self.final_reads.is_none() && enough && !busy && well.is_ok() {
             let keys = self.keys.clone();
             self.final_reads = Some(keys);
@@ -364,7 +364,9 @@ impl World {
         if now > self.plan.heal_at + WELL_WITHIN {
             // A replica that lags may only be on its way; whoever is not in its place is the cause.
             let reason = liveness::check_places(&self.nodes).err().or(well.err());
-            let reason = reason.unwrap_or_else(|| format!("{} operations", self.history.len()));
+            let unheard = self.operators_wait();
+            let reason = reason
+                .unwrap_or_else(|| format!("{} operations, {unheard} commands unheard", self.history.len()));
             let open: Vec<String> = self.open_operations();
             let detail =
                 format!("not well {} s after the last fault: {reason}; {open:?}", WELL_WITHIN / SECOND);

@@ -74,11 +74,22 @@ fn a_node_without_a_replica_of_the_catalog_is_sent_one() {
 /// where it was mended; here they are run as they are now.
 #[test]
 fn seeds_that_failed_once_are_clean() {
-    const SEEDS: [(u64, &str); 1] = [(
-        2939,
-        "the word that a replica shall go came late, after its node had replaced it: the step passed for done, and the \
-         new replica stayed",
-    )];
+    const SEEDS: [(u64, &str); 4] = [
+        (
+            2939,
+            "the word that a replica shall go came late, after its node had replaced it: the step passed for done, and \
+             the new replica stayed",
+        ),
+        (32783, "recovering the cluster put a node online again while it was being taken offline"),
+        (
+            36266,
+            "a wish to recover the cluster joined one from before a node was taken offline, which stayed so",
+        ),
+        (
+            43718,
+            "an answer to one of two equal commands was taken for the answer to the other: the simulator's own",
+        ),
+    ];
     for (seed, cause) in SEEDS {
         if let Some(violation) = sim::run::run(seed, false).violation {
             panic!("seed {seed}: {violation}; once the cause was: {cause}");
@@ -192,5 +203,24 @@ fn a_dead_learner_gets_no_vote() {
             (15 * SECOND + 200 * MILLI, ask("recover-node", "", 2, 0)),
         ];
         plan.faults = vec![(15 * SECOND, Fault::Harm(1, 2 * SECOND))];
+    });
+}
+
+/// To recover the cluster put a node online again while it was being taken offline. Whoever asked once more for it to be
+/// offline joined what was being done, and the node stayed online.
+#[test]
+fn a_node_that_is_being_taken_offline_stays_so_when_the_cluster_is_recovered() {
+    tell_operated("contrary wishes", |plan| {
+        (plan.nodes, plan.metas) = (5, 3);
+        plan.clocks = vec![(1_000_000, 0); plan.nodes];
+        plan.commands = (0..6)
+            .flat_map(|round| {
+                let at = (10 + 5 * round) * SECOND;
+                let (offline, recover) = (ask("offline-node", "", 2, 0), ask("recover-cluster", "", 0, 0));
+                let wishes = [offline, recover, offline, recover, ask("recover-node", "", 2, 0)];
+                let later = [0, 20, 40, 60, 3000].map(|more| at + more * MILLI);
+                later.into_iter().zip(wishes).collect::<Vec<_>>()
+            })
+            .collect();
     });
 }

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::catalog::{CatalogAnswer, ClusterRecord, OperationIds, PartitionRecord};
-use api::operation::{OperationChange, OperationRecord, OperationState};
+use api::operation::{CatalogEdit, Edit, OperationChange, OperationRecord, OperationState};
 use types::limits::{OPERATION_EVENTS_MAX, OPERATIONS_AT_ONCE_MAX, OPERATIONS_KEPT_MAX};
-use types::{ErrorCode, Fault, GroupId, OperationId};
+use types::{ErrorCode, Fault, GroupId, NodeId, OperationId};
 
 use super::{Decision, put_partition};
 use crate::alike::goes_on;
@@ -32,14 +32,15 @@ pub(super) fn operate(
     }
     let joined = match change.joins {
         0 if !change.update.is_empty() => None,
-        0 => catalog.doing_already(&change.start)?,
+        0 => catalog.doing_already(&change.start, are_in_force(catalog, cluster, &change.edits))?,
         id => Some(joined(catalog, id)?),
     };
     if let Some(id) = joined {
         let answer = CatalogAnswer::Operations(OperationIds { ids: vec![id], joined: true });
         return Ok(Decision { answer, changes: Vec::new(), cluster });
     }
-    let mut draft = Draft { catalog, cluster, partitions: BTreeMap::new(), changes: Vec::new() };
+    check_nodes_are_free(catalog, change)?;
+    let mut draft = Draft::new(catalog, cluster);
     let mut updated = draft.updated(&change.update)?;
     for edit in &change.edits {
         match &edit.edit {
@@ -51,6 +52,33 @@ pub(super) fn operate(
     draft.check_locks(&updated)?;
     draft.forget(&change.forget)?;
     draft.finish(updated, ids)
+}
+
+/// Whether edits change nothing.
+fn are_in_force(catalog: &Catalog, cluster: ClusterRecord, edits: &[CatalogEdit]) -> bool {
+    let mut draft = Draft::new(catalog, cluster);
+    let edits_well =
+        edits.iter().filter_map(|edit| edit.edit.as_ref()).all(|edit| draft.edit(edit, &mut []).is_ok());
+    let same = |(group, edited): (&GroupId, &PartitionRecord)| catalog.partition(*group) == Some(edited);
+    edits_well && draft.changes.is_empty() && draft.partitions.iter().all(same)
+}
+
+/// What starts does not change the flags of a node that an operation is about.
+fn check_nodes_are_free(catalog: &Catalog, change: &OperationChange) -> Result<(), Fault> {
+    if change.start.is_empty() {
+        return Ok(());
+    }
+    let flagged = change.edits.iter().filter_map(|edit| match edit.edit {
+        Some(Edit::SetNode(flags)) if catalog.flags(NodeId(flags.node)) != flags => Some(flags.node),
+        _ => None,
+    });
+    for node in flagged {
+        if let Some(other) = catalog.active_about(node) {
+            let detail = format!("operation {} about node {node}", other.id);
+            return Err(Fault::new(ErrorCode::PartitionBusy, detail));
+        }
+    }
+    Ok(())
 }
 
 /// An operation that was said to do already what somebody wishes.
@@ -93,7 +121,11 @@ pub(super) struct Draft<'a> {
     pub(super) changes: Vec<RecordChange>,
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
+    fn new(catalog: &'a Catalog, cluster: ClusterRecord) -> Self {
+        Self { catalog, cluster, partitions: BTreeMap::new(), changes: Vec::new() }
+    }
+
     /// The operations as they become, each made from the record in force.
     fn updated(&self, update: &[OperationRecord]) -> Result<Vec<OperationRecord>, Fault> {
         let mut seen = BTreeSet::new();

@@ -24,7 +24,7 @@ const WORTH_PART: u64 = 10;
 pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
     let both = !request.replicas && !request.leaders;
     let wish = BalanceWish { replicas: request.replicas || both, leaders: request.leaders || both };
-    match joined::in_parts(sight, &OperationKind::Balance(wish), &[])? {
+    match joined::in_parts(sight, &OperationKind::Balance(wish), &[], &[])? {
         Some(joins) => Ok(joins),
         None => Ok(draft(sight, wish)),
     }

@@ -17,7 +17,7 @@ use crate::sight::{Sight, replica_on};
 pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
     let node = plan::node(sight, request, request.node, "a node")?.id;
     let wish = OperationKind::Decommission(OnNode { node });
-    if let Some(joins) = joined::in_parts(sight, &wish, &[])? {
+    if let Some(joins) = joined::in_parts(sight, &wish, &[], &[])? {
         return Ok(joins);
     }
     if sight.catalog.nodes().count() == 1 {

@@ -10,10 +10,11 @@ use crate::sight::Sight;
 pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
     let node = plan::node(sight, request, request.node, "a node")?.id;
     let wish = OperationKind::Drain(OnNode { node });
-    if let Some(joins) = joined::in_parts(sight, &wish, &[])? {
+    let edits = flagged(sight, node, true);
+    if let Some(joins) = joined::in_parts(sight, &wish, &[], &edits)? {
         return Ok(joins);
     }
-    let mut draft = Draft { parent: Some(wish), ..Default::default() };
+    let mut draft = Draft { parent: Some(wish), edits, ..Default::default() };
     for partition in sight.catalog.partitions() {
         let group = partition.group;
         let leader = sight.leader(group).filter(|_| sight.leader_node(group) == Some(NodeId(node)));
@@ -28,23 +29,22 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
             )),
         }
     }
-    let flags = sight.catalog.flags(NodeId(node));
-    if !flags.drained {
-        draft.edits.push(Edit::SetNode(NodeFlags { drained: true, ..flags }));
-    }
     Ok(draft)
 }
 
 pub(super) fn plan_undrain(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
     let node = plan::node(sight, request, request.node, "a node")?.id;
     let wish = OperationKind::Undrain(OnNode { node });
-    if let Some(joins) = joined::in_parts(sight, &wish, &[])? {
+    let edits = flagged(sight, node, false);
+    if let Some(joins) = joined::in_parts(sight, &wish, &[], &edits)? {
         return Ok(joins);
     }
-    let mut draft = Draft { parent: Some(wish), ..Default::default() };
+    Ok(Draft { parent: Some(wish), edits, ..Default::default() })
+}
+
+/// What makes a node drained, or not; nothing, if it is so.
+fn flagged(sight: &Sight<'_>, node: u64, drained: bool) -> Vec<Edit> {
     let flags = sight.catalog.flags(NodeId(node));
-    if flags.drained {
-        draft.edits.push(Edit::SetNode(NodeFlags { drained: false, ..flags }));
-    }
-    Ok(draft)
+    let edit = (flags.drained != drained).then_some(Edit::SetNode(NodeFlags { drained, ..flags }));
+    edit.into_iter().collect()
 }

@@ -16,10 +16,13 @@ use crate::sight::{Sight, replica_on};
 pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
     let node = plan::node(sight, request, request.node, "a node")?.id;
     let wish = OperationKind::OfflineNode(OnNode { node });
-    if let Some(joins) = joined::in_parts(sight, &wish, &[])? {
+    let flags = sight.catalog.flags(NodeId(node));
+    let goes_offline = (!flags.offline).then_some(Edit::SetNode(NodeFlags { offline: true, ..flags }));
+    let edits: Vec<Edit> = goes_offline.into_iter().collect();
+    if let Some(joins) = joined::in_parts(sight, &wish, &[], &edits)? {
         return Ok(joins);
     }
-    let mut draft = Draft { parent: Some(wish), ..Default::default() };
+    let mut draft = Draft { parent: Some(wish), edits, ..Default::default() };
     let mut stay = Vec::new();
     for partition in sight.catalog.partitions().filter(|partition| partition.table != 0) {
         let Some(replica) = replica_on(partition, node).filter(|replica| !replica.offline) else { continue };
@@ -32,10 +35,6 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
         return Err(Fault::new(ErrorCode::Unsafe, shortened(&stay)));
     }
     draft.notes.extend(stay.into_iter().map(|why| format!("keeps a vote on node {node}: {why}")));
-    let flags = sight.catalog.flags(NodeId(node));
-    if !flags.offline {
-        draft.edits.push(Edit::SetNode(NodeFlags { offline: true, ..flags }));
-    }
     Ok(draft)
 }
 

@@ -18,7 +18,7 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     let all = OptimizeWish::default();
     let of_namespace = OptimizeWish { table: 0, ..wish.clone() };
     for wider in [all, of_namespace, wish.clone()] {
-        if let Some(joins) = joined::in_parts(sight, &OperationKind::Optimize(wider), &[])? {
+        if let Some(joins) = joined::in_parts(sight, &OperationKind::Optimize(wider), &[], &[])? {
             return Ok(joins);
         }
     }

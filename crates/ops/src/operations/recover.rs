@@ -23,12 +23,11 @@ pub(super) fn plan_node(sight: &Sight<'_>, request: &OperationRequest) -> Result
         parts(sight, partition, Some(node)).into_iter().chain(leads_again)
     };
     let parts: Vec<OperationKind> = sight.catalog.partitions().flat_map(parts).collect();
-    if let Some(joins) = joined::in_parts(sight, &wish, &parts)? {
+    let edits: Vec<Edit> = back_online(sight, node).into_iter().collect();
+    if let Some(joins) = joined::in_parts(sight, &wish, &parts, &edits)? {
         return Ok(joins);
     }
-    let mut draft = Draft { parent: Some(wish), parts, ..Default::default() };
-    draft.edits.extend(back_online(sight, node));
-    Ok(draft)
+    Ok(Draft { parent: Some(wish), parts, edits, ..Default::default() })
 }
 
 pub(super) fn plan_partition(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {

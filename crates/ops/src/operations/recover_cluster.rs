@@ -2,9 +2,10 @@
 
 use api::admin::OperationRequest;
 use api::kv::Nothing;
-use api::operation::OperationKind;
-use types::Fault;
+use api::operation::{OperationKind, OperationRecord};
+use types::{Fault, NodeId};
 
+use crate::kind;
 use crate::operations::recover;
 use crate::plan::{Draft, joined};
 use crate::sight::Sight;
@@ -12,18 +13,31 @@ use crate::sight::Sight;
 pub(super) fn plan(sight: &Sight<'_>, _request: &OperationRequest) -> Result<Draft, Fault> {
     let wish = OperationKind::RecoverCluster(Nothing {});
     let parts = |partition| recover::parts(sight, partition, None);
-    let parts: Vec<OperationKind> = sight.catalog.partitions().flat_map(parts).collect();
-    if let Some(joins) = joined::in_parts(sight, &wish, &parts)? {
-        return Ok(joins);
-    }
-    let mut draft = Draft { parent: Some(wish), parts, ..Default::default() };
+    let parts = sight.catalog.partitions().flat_map(parts);
+    let is_taken = |node: u64| taken_by(sight, node).is_some();
+    let parts: Vec<OperationKind> =
+        parts.filter(|part| !kind::target_node(part).is_some_and(is_taken)).collect();
+    let mut notes = Vec::new();
+    let mut edits = Vec::new();
     for node in sight.catalog.nodes() {
-        if sight.is_up(node.id) {
-            draft.edits.extend(recover::back_online(sight, node.id));
+        if let Some(other) = taken_by(sight, node.id) {
+            notes.push(format!("node {} is left alone: operation {} is about it", node.id, other.id));
+        } else if sight.is_up(node.id) {
+            edits.extend(recover::back_online(sight, node.id));
         } else {
-            let note = format!("{}: its replicas come back when it does", sight.how_is(node.id));
-            draft.notes.push(note);
+            notes.push(format!("{}: its replicas come back when it does", sight.how_is(node.id)));
         }
     }
-    Ok(draft)
+    if let Some(joins) = joined::in_parts(sight, &wish, &parts, &edits)? {
+        return Ok(joins);
+    }
+    Ok(Draft { parent: Some(wish), parts, edits, notes, ..Default::default() })
+}
+
+/// The operation about a node that wants something else of it: whether it is offline or to leave is that one's to say.
+fn taken_by<'a>(sight: &Sight<'a>, node: u64) -> Option<&'a OperationRecord> {
+    let is_offline = sight.catalog.flags(NodeId(node)).offline;
+    let other = sight.catalog.active_about(node)?;
+    let takes = matches!(other.kind, Some(OperationKind::OfflineNode(_) | OperationKind::Decommission(_)));
+    (takes || is_offline).then_some(other)
 }

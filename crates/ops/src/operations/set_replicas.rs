@@ -23,10 +23,12 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     }
     let wish = ReplicasWish { table: table.id, replicas };
     let kind = OperationKind::SetReplicas(wish);
-    if let Some(joins) = joined::in_parts(sight, &kind, &[])? {
+    let edits: Vec<Edit> =
+        (table.replicas != replicas).then_some(Edit::SetReplicas(wish)).into_iter().collect();
+    if let Some(joins) = joined::in_parts(sight, &kind, &[], &edits)? {
         return Ok(joins);
     }
-    let mut draft = Draft { parent: Some(kind), ..Default::default() };
+    let mut draft = Draft { parent: Some(kind), edits, ..Default::default() };
     let mut ledger = Ledger::of(sight);
     for partition in plan::partitions(sight, request)? {
         let has = partition.replicas.len();
@@ -40,9 +42,6 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
         } else {
             draft.parts.extend(removals(sight, partition, has - replicas as usize, &mut ledger)?);
         }
-    }
-    if table.replicas != replicas {
-        draft.edits.push(Edit::SetReplicas(wish));
     }
     Ok(draft)
 }

@@ -1,6 +1,6 @@
 //! Wishes for what goes on already: they join the operation that does it, so a second run changes nothing.
 
-use api::operation::{OperationKind, OperationRecord};
+use api::operation::{Edit, OperationKind, OperationRecord};
 use types::{ErrorCode, Fault};
 
 use super::Draft;
@@ -15,7 +15,7 @@ pub(super) fn summary(sight: &Sight<'_>, id: u64) -> String {
 }
 
 /// Joins the operation with parts that does what is wished, if one goes on: it would have these parts now, if they
-/// matter.
+/// matter, and would change this at its start. Where that is anything, somebody has wished the contrary since.
 ///
 /// # Errors
 /// `PartitionBusy`: another operation about the same node has not ended.
@@ -23,15 +23,14 @@ pub(crate) fn in_parts(
     sight: &Sight<'_>,
     wish: &OperationKind,
     parts: &[OperationKind],
+    edits: &[Edit],
 ) -> Result<Option<Draft>, Fault> {
     let parts: Vec<&OperationKind> = parts.iter().collect();
-    if let Some(known) = sight.catalog.doing_in_parts(wish, &parts) {
+    if let Some(known) = sight.catalog.doing_in_parts(wish, &parts).filter(|_| edits.is_empty()) {
         return Ok(Some(joins(known)));
     }
     let Some(node) = kind::about_node(wish) else { return Ok(None) };
-    let about = |kind: &OperationKind| kind::about_node(kind) == Some(node);
-    let mut active = sight.catalog.operations().filter(|known| !known.state().has_ended());
-    let Some(other) = active.find(|known| known.kind.as_ref().is_some_and(about)) else { return Ok(None) };
+    let Some(other) = sight.catalog.active_about(node) else { return Ok(None) };
     let kind = other.kind.as_ref().map_or("", kind::name);
     let detail = format!("operation {} ({kind}) is about node {node} and has not ended", other.id);
     Err(Fault::new(ErrorCode::PartitionBusy, detail))

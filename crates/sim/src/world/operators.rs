@@ -29,6 +29,8 @@ const PERMIT_MORE: u64 = 4;
 #[derive(Default)]
 pub(super) struct Operators {
     waiting: Vec<Waiting>,
+    /// How often something was said: the number of the next command on its way.
+    said: usize,
     /// Commands that changed something.
     accepted: usize,
     /// Places whose nodes are to join, the next one last.
@@ -37,6 +39,9 @@ pub(super) struct Operators {
 
 /// A command whose answer has not come.
 struct Waiting {
+    /// Of this command on its way: what an operator does may be said more than once.
+    said: usize,
+    /// Of what the operator does, in the plan.
     number: usize,
     node: (Place, u64),
     op: CatalogOp,
@@ -235,18 +240,21 @@ impl World {
     fn say(&mut self, place: Place, number: usize, op: CatalogOp, then: Then) {
         let Some(process) = self.nodes[place].process.as_ref() else { return };
         let node = (place, process.run());
-        self.operators.waiting.push(Waiting { number, node, op: op.clone(), then });
+        let said = self.operators.said;
+        self.operators.said += 1;
+        self.operators.waiting.push(Waiting { said, number, node, op: op.clone(), then });
         if let CatalogOp::Operate(change) = &op {
             self.out.step_begins(place, change);
         }
-        self.with(place, |process, out| process.change_catalog(op, Purpose::Command(number), out));
+        self.with(place, |process, out| process.change_catalog(op, Purpose::Command(said), out));
     }
 
     /// A command is over.
-    pub(super) fn operator_hears(&mut self, number: usize, result: Result<Bytes, Error>) {
-        let known = self.operators.waiting.iter().position(|waiting| waiting.number == number);
+    pub(super) fn operator_hears(&mut self, said: usize, result: Result<Bytes, Error>) {
+        let known = self.operators.waiting.iter().position(|waiting| waiting.said == said);
         let Some(known) = known else { return };
         let waiting = self.operators.waiting.remove(known);
+        let number = waiting.number;
         let answer = match result.map(CatalogReply::decode) {
             Ok(Ok(reply)) => reply.answer,
             Ok(Err(error)) => return self.out.fail("replies", format!("an answer of the catalog: {error}")),
@@ -363,9 +371,9 @@ impl World {
         self.operators.accepted
     }
 
-    /// Whether operators have done everything that they want to.
-    pub(super) fn operators_rest(&self) -> bool {
-        self.operators.waiting.is_empty()
+    /// For how many answers operators wait.
+    pub(super) fn operators_wait(&self) -> usize {
+        self.operators.waiting.len()
     }
 }
 
