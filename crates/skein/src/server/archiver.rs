@@ -28,6 +28,8 @@ use node::{Call, Node};
 use prost::Message;
 use types::{ErrorCode, Fault, GroupId, Hlc};
 
+use super::bridge::Bridge;
+
 /// How often it is looked at what is due.
 const LOOK: Duration = Duration::from_millis(100);
 /// Partitions that are written at once: the target's time, not this node's, is what they wait for.
@@ -72,9 +74,9 @@ impl Archiver {
         let weak = Arc::downgrade(&archiver);
         let run = move || {
             env::stand_back();
-            let mut stopped = BTreeSet::new();
+            let (mut stopped, mut bridge) = (BTreeSet::new(), Bridge::default());
             while let Some(archiver) = weak.upgrade() {
-                archiver.look(&mut stopped);
+                archiver.look(&mut stopped, &mut bridge);
                 drop(archiver);
                 std::thread::sleep(LOOK);
             }
@@ -106,7 +108,7 @@ impl Archiver {
     }
 
     /// Does what is due.
-    fn look(&self, stopped: &mut BTreeSet<(GroupId, u64)>) {
+    fn look(&self, stopped: &mut BTreeSet<(GroupId, u64)>, bridge: &mut Bridge) {
         let catalog = self.node.catalog();
         let Some(archive) = catalog.archive().filter(|_| self.node.is_ready()) else { return };
         if archive.ended {
@@ -114,6 +116,7 @@ impl Archiver {
             self.stop(&catalog, archive, stopped);
             return;
         }
+        bridge.look(&self.node, archive);
         let due = self.due(&catalog, archive);
         if due.is_empty() {
             return;

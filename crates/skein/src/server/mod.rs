@@ -10,6 +10,7 @@
 mod admin;
 mod announce;
 mod archiver;
+mod bridge;
 mod identity;
 mod jobs;
 mod metrics;
