@@ -20,11 +20,19 @@ pub enum Readers {
     Owner,
 }
 
-/// Writes a file so that a crash leaves either the old bytes or the new ones, durably.
+/// Writes a file so that a crash leaves either the old text or the new one, durably.
 ///
 /// # Errors
 /// `DiskFull` or `DataUnreadable`, naming the file.
-pub fn write_atomically(path: &Path, bytes: impl AsRef<[u8]>, readers: Readers) -> Result<(), Fault> {
+pub fn write_atomically(path: &Path, text: &str, readers: Readers) -> Result<(), Fault> {
+    write_bytes_atomically(path, text.as_bytes(), readers)
+}
+
+/// The same for bytes that are no text.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_bytes_atomically(path: &Path, bytes: &[u8], readers: Readers) -> Result<(), Fault> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let temporary = path.with_extension("new");
     let mode = match readers {
@@ -35,7 +43,7 @@ pub fn write_atomically(path: &Path, bytes: impl AsRef<[u8]>, readers: Readers) 
         // A leftover of a crash may have other permissions than wished.
         remove_if_there(&temporary)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        file.write_all(bytes.as_ref())?;
+        file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;
         sync_directory(directory)

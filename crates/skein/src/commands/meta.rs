@@ -12,7 +12,7 @@ use types::{ErrorCode, Fault};
 
 use crate::cli::{MetaCommand, MetaRestore, MetaSnapshot};
 use crate::exit::{self, Exit};
-use crate::files::{Readers, create_directory, write_atomically};
+use crate::files::{Readers, create_directory, write_bytes_atomically};
 use crate::say::{self, Form};
 
 /// What files of catalogs end with.
@@ -58,7 +58,7 @@ fn snapshot(arguments: &MetaSnapshot) -> Result<Exit, Fault> {
     // Names sort by version.
     let name = format!("{cluster:016x}-{:020}.{EXTENSION}", catalog.version().get());
     let path = arguments.out.join(name);
-    write_atomically(&path, &bytes, Readers::Owner)?;
+    write_bytes_atomically(&path, &bytes, Readers::Owner)?;
     let snapshot = Snapshot {
         file: path.display().to_string(),
         version: catalog.version().get(),
