@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use tempfile::TempDir;
 
@@ -396,6 +397,15 @@ fn tools_of_zankv_write_and_read_its_files() {
     let head = std::fs::read(&set).expect("a file");
     assert!(head.starts_with(b"ZANKV0001\0\0\0\x07default\0\0\0\x07default\x02"));
     assert!(words(&save(&["-qps", "100000"])).contains("file is already exist"));
+
+    // The rate is that of all types together: 120 keys.
+    let slow = Place::new();
+    let began = Instant::now();
+    let directory = slow.0.path().display().to_string();
+    let arguments = [&table[..], &["-data_dir", &directory, "-type", "kv,hash", "-qps", "50"]].concat();
+    assert!(tool(&cluster, "zankv-backup", &arguments).status.success());
+    let took = began.elapsed().as_secs_f64();
+    assert!(took > 120.0 / 50.0 - 0.5, "120 keys in {took} s are more than 50 a second");
 
     // Into another table: every type is there; a second time everything exists.
     succeed(&cluster, &["table", "create", "copy"]);
