@@ -252,7 +252,8 @@ fn words(status: &Status) -> String {
     }
     text.push_str(&match status.restorable.is_empty() {
         true if !status.target_problem.is_empty() => format!("\n{}", status.target_problem),
-        true => "\nno time can be restored until there is a backup: skein backup create --to URL".to_owned(),
+        true => "\nno time can be restored yet: that takes a backup (skein backup create --to URL) and an interval after it"
+            .to_owned(),
         false => format!("\ncan be restored:\n{}", stretches(&status.restorable)),
     });
     text
