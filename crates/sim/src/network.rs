@@ -9,7 +9,7 @@
 //!
 //! That is how the product's connections behave: within one, order holds; a new one starts empty, and
 //! what an old one still carried is gone. A queue that is full drops single messages. The *rough* profile
-//! goes beyond what TCP allows, as a margin: it also repeats and reorders.
+//! goes beyond what TCP allows, as a margin: it also repeats and reorders, but repeats no request.
 
 use std::collections::VecDeque;
 
@@ -123,7 +123,9 @@ impl Network {
             return true;
         }
         link.last = arrives.max(link.last + 1);
-        if weather.repeat > 0 && self.random.permille(weather.repeat) {
+        // No echo of a request: its sender may have been told that it was not carried out, and has told others.
+        let may_repeat = channel != Channel::Requests;
+        if weather.repeat > 0 && may_repeat && self.random.permille(weather.repeat) {
             coverage.packets_repeated += 1;
             let again = link.last + self.random.below(50 * weather.delay);
             agenda.plan(again, Event::Arrive(index, link.epoch, packet.clone()));
