@@ -50,12 +50,22 @@ pub(crate) struct Parts {
 impl Parts {
     /// The record key of a part.
     pub(crate) fn key(self, sub_key: &[u8]) -> Bytes {
+        self.key_of(&[sub_key])
+    }
+
+    /// The record key of a part whose sub-key is given in pieces.
+    pub(crate) fn key_of(self, sub_key: &[&[u8]]) -> Bytes {
         layout::part_key(self.epoch, self.number, sub_key)
     }
 
     /// The collection's number.
     pub(crate) fn number(self) -> u64 {
         self.number
+    }
+
+    /// The record key of a field or member behind a tag of the kind's own, which may be empty.
+    pub(crate) fn key_of_member(self, tag: &[u8], member: &[u8]) -> Bytes {
+        self.key_of(&[tag, &layout::position_bytes(hash::position(member)), member])
     }
 
     /// The value of a part.
@@ -170,7 +180,7 @@ pub(crate) struct Edit {
     /// How many elements it has. Whoever adds and removes parts keeps it.
     pub(crate) count: u64,
     /// What the kind keeps besides, at most some bytes.
-    pub(crate) rest: Vec<u8>,
+    pub(crate) rest: Bytes,
 }
 
 impl Edit {
@@ -195,12 +205,11 @@ impl Edit {
             Some(stored) if stored.header.kind != kind => Err(Stop::Refused(KvError::WrongType)),
             Some(stored) => {
                 let found = Found::of(epoch, stored)?;
-                let rest = found.rest.to_vec();
-                Ok(Self { kind, parts: found.parts, count: found.count, rest, slot })
+                Ok(Self { kind, parts: found.parts, count: found.count, rest: found.rest, slot })
             }
             None => {
                 let parts = Parts { epoch, number: staging.next_collection() };
-                Ok(Self { slot, kind, parts, count: 0, rest: Vec::new() })
+                Ok(Self { slot, kind, parts, count: 0, rest: Bytes::new() })
             }
         }
     }
@@ -221,7 +230,7 @@ impl Edit {
     /// The same for a key whose value takes on another kind and keeps its expiry; it has no parts yet.
     pub(crate) fn turning(staging: &mut Staging, slot: Slot, kind: Kind) -> Self {
         let parts = Parts { epoch: staging.facts.epoch, number: staging.next_collection() };
-        Self { slot, kind, parts, count: 0, rest: Vec::new() }
+        Self { slot, kind, parts, count: 0, rest: Bytes::new() }
     }
 
     /// Whether the key held the collection before the edit.
@@ -242,9 +251,18 @@ impl Edit {
         context: &ApplyContext,
         sub_key: &[u8],
     ) -> Result<Option<Bytes>, EngineError> {
-        let record_key = self.parts.key(sub_key);
+        self.get_record(staging, context, &self.parts.key(sub_key))
+    }
+
+    /// The same by the record key, for those who need that again.
+    pub(crate) fn get_record(
+        &self,
+        staging: &Staging,
+        context: &ApplyContext,
+        record_key: &[u8],
+    ) -> Result<Option<Bytes>, EngineError> {
         // The number of a new collection is new: nothing of it is stored yet.
-        if self.existed() { staging.look(context).get(&record_key) } else { Ok(staging.staged(&record_key)) }
+        if self.existed() { staging.look(context).get(record_key) } else { Ok(staging.staged(record_key)) }
     }
 
     /// Stages the removal of the fields or members with these names, and keeps the count; how many there were.
@@ -256,9 +274,9 @@ impl Edit {
     ) -> Result<u64, EngineError> {
         let mut removed = 0;
         for name in names.iter().filter(|name| name.len() <= MEMBER_BYTES_MAX) {
-            let sub_key = positioned(&[], name);
-            if self.get(staging, context, &sub_key)?.is_some() {
-                self.remove(staging, context, &sub_key);
+            let record_key = self.parts.key_of_member(&[], name);
+            if self.get_record(staging, context, &record_key)?.is_some() {
+                self.put_record(staging, context, record_key, None);
                 removed += 1;
             }
         }
@@ -268,12 +286,23 @@ impl Edit {
 
     /// Stages a part.
     pub(crate) fn put(&self, staging: &mut Staging, context: &ApplyContext, sub_key: &[u8], value: Bytes) {
-        staging.put_part(context, &self.slot.key, self.parts.key(sub_key), sub_key, Some(value));
+        self.put_record(staging, context, self.parts.key(sub_key), Some(value));
     }
 
     /// Stages the removal of a part.
     pub(crate) fn remove(&self, staging: &mut Staging, context: &ApplyContext, sub_key: &[u8]) {
-        staging.put_part(context, &self.slot.key, self.parts.key(sub_key), sub_key, None);
+        self.put_record(staging, context, self.parts.key(sub_key), None);
+    }
+
+    /// Stages a part, or its removal, by its record key.
+    pub(crate) fn put_record(
+        &self,
+        staging: &mut Staging,
+        context: &ApplyContext,
+        record_key: Bytes,
+        value: Option<Bytes>,
+    ) {
+        staging.put_part(context, &self.slot.key, record_key, value);
     }
 
     /// Stages the record of the key; the collection is gone if it has no elements.
@@ -316,7 +345,7 @@ pub(crate) fn duplicate(
     }
     staging.make(context, bytes)?;
     for (sub_key, value) in parts {
-        staging.put_part(context, &to.key, copy.key(&sub_key), &sub_key, Some(value));
+        staging.put_part(context, &to.key, copy.key(&sub_key), Some(value));
     }
     Ok(Header { collection: Some(copy.number), ..stored.header })
 }

@@ -131,9 +131,9 @@ fn set_fields(staging: &mut Staging, context: &ApplyContext, key: &Bytes, set: &
     let mut hash = Edit::open(staging, context, key, Kind::Hash)?;
     let mut added = 0;
     for pair in &set.fields {
-        let sub_key = positioned(&[], &pair.key);
-        added += u64::from(hash.get(staging, context, &sub_key)?.is_none());
-        hash.put(staging, context, &sub_key, part(context, &pair.value));
+        let record_key = hash.parts.key_of_member(&[], &pair.key);
+        added += u64::from(hash.get_record(staging, context, &record_key)?.is_none());
+        hash.put_record(staging, context, record_key, Some(part(context, &pair.value)));
     }
     hash.count += added;
     hash.finish(staging, context);

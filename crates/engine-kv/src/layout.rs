@@ -77,12 +77,15 @@ pub(crate) fn position_bytes(position: u64) -> [u8; POSITION_BYTES] {
     bytes
 }
 
-/// The record key of a part of a collection.
-pub(crate) fn part_key(epoch: u32, collection: u64, sub_key: &[u8]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(PART_PREFIX_BYTES + sub_key.len());
+/// The record key of a part of a collection, whose sub-key is given in pieces.
+pub(crate) fn part_key(epoch: u32, collection: u64, sub_key: &[&[u8]]) -> Bytes {
+    let sub_key_bytes: usize = sub_key.iter().map(|piece| piece.len()).sum();
+    let mut bytes = Vec::with_capacity(PART_PREFIX_BYTES + sub_key_bytes);
     bytes.put_slice(&collection_key(PART, epoch, collection));
-    bytes.put_slice(sub_key);
-    bytes.freeze()
+    for piece in sub_key {
+        bytes.put_slice(piece);
+    }
+    bytes.into()
 }
 
 /// Where the parts of a collection end.

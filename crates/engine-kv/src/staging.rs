@@ -95,7 +95,7 @@ impl Staging {
         let record_key = layout::data_key(self.facts.epoch, key);
         let bytes = match self.writes.get(&record_key) {
             Some(staged) => staged.clone(),
-            None => self.records.get(&record_key)?,
+            None => self.records.get_latest(&record_key)?,
         };
         let found = bytes.map(Stored::decode).transpose()?;
         Ok(Slot { key: key.clone(), record_key, found })
@@ -153,9 +153,9 @@ impl Staging {
         context: &ApplyContext,
         key: &Bytes,
         record_key: Bytes,
-        sub_key: &[u8],
         value: Option<Bytes>,
     ) {
+        let sub_key = &record_key[layout::PART_PREFIX_BYTES..];
         if context.wants_changes {
             let sub_key = Bytes::copy_from_slice(sub_key);
             self.change(Change { hlc: context.hlc, key: key.clone(), sub_key, value: value.clone() });
@@ -351,7 +351,7 @@ impl Look for Staged<'_> {
     fn get(&self, record_key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         match self.staging.writes.get(record_key) {
             Some(staged) => Ok(staged.clone()),
-            None => self.staging.records.get(record_key),
+            None => self.staging.records.get_latest(record_key),
         }
     }
 

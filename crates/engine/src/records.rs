@@ -95,6 +95,12 @@ pub trait Records: Send + Sync {
     /// The latest value of a key. Never a value of a batch whose other writes are not visible yet.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
 
+    /// The latest value of a key, for whoever writes: no batch is on its way while he looks, so nobody needs to make
+    /// sure that what is seen of one is all of it.
+    fn get_latest(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.get(key)
+    }
+
     /// A consistent view of now. Every read of more than one key goes through one.
     fn view(&self) -> Arc<dyn View>;
 

@@ -41,6 +41,11 @@ impl Records for FjallRecords {
         Ok(value.map(Bytes::from))
     }
 
+    fn get_latest(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        let value = guarded(|| self.keyspace.get(key))?;
+        Ok(value.map(Bytes::from))
+    }
+
     fn view(&self) -> Arc<dyn View> {
         Arc::new(FjallView { snapshot: self.database.snapshot(), keyspace: self.keyspace.clone() })
     }

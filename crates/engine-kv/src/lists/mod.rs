@@ -286,7 +286,7 @@ impl List {
     /// Stages the record of the key; the list is gone if it is empty.
     fn finish(mut self, staging: &mut Staging, context: &ApplyContext) {
         self.edit.count = self.row.count;
-        self.edit.rest = self.row.first.to_be_bytes().to_vec();
+        self.edit.rest = Bytes::copy_from_slice(&self.row.first.to_be_bytes());
         self.edit.finish(staging, context);
     }
 }

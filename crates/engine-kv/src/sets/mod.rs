@@ -14,7 +14,7 @@ use engine::records::Record;
 use types::limits::{RESULT_BYTES_MAX, RESULT_MEMBER_BYTES};
 
 use crate::chance::Chance;
-use crate::collection::{Edit, Found, find, positioned};
+use crate::collection::{Edit, Found, find};
 use crate::look::Look;
 use crate::members;
 use crate::reply::{self, Gathered};
@@ -236,11 +236,11 @@ fn put_if_new(
     set: &mut Edit,
     member: &[u8],
 ) -> Result<bool, Stop> {
-    let sub_key = positioned(&[], member);
-    if set.get(staging, context, &sub_key)?.is_some() {
+    let record_key = set.parts.key_of_member(&[], member);
+    if set.get_record(staging, context, &record_key)?.is_some() {
         return Ok(false);
     }
-    set.put(staging, context, &sub_key, part(context));
+    set.put_record(staging, context, record_key, Some(part(context)));
     set.count += 1;
     Ok(true)
 }

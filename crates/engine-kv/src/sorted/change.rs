@@ -6,13 +6,14 @@ use bytes::Bytes;
 use engine::{ApplyContext, EngineError};
 
 use super::index::IndexEdit;
-use super::place::{self, member_key, member_value, place_key, positive_zero};
+use super::place::{MEMBER, PLACE, member_value, place_in, positive_zero, score_in, sortable};
 use super::read::Sorted;
 use super::root::Root;
 use crate::collection::Edit;
 use crate::staging::Staging;
 use crate::state::Stop;
 use crate::value::Kind;
+use types::limits::MEMBER_BYTES_MAX;
 
 /// A sorted set being changed.
 pub(crate) struct SortedEdit {
@@ -41,7 +42,7 @@ impl SortedEdit {
     }
 
     fn of(edit: Edit) -> Result<Self, Stop> {
-        let root = Root::decode(&Bytes::copy_from_slice(&edit.rest))?;
+        let root = Root::decode(&edit.rest)?;
         Ok(Self { edit, root, places: BTreeMap::new() })
     }
 
@@ -57,8 +58,12 @@ impl SortedEdit {
         context: &ApplyContext,
         member: &[u8],
     ) -> Result<Option<f64>, EngineError> {
-        let look = staging.look(context);
-        Sorted::new(&look, self.edit.parts, self.edit.count, &self.root).score(member)
+        // What is too long to be stored is not there.
+        if member.len() > MEMBER_BYTES_MAX {
+            return Ok(None);
+        }
+        let value = self.edit.get_record(staging, context, &self.member_key(member))?;
+        value.map(|value| score_in(&value)).transpose()
     }
 
     /// Gives a member a score; `before` is the one it has.
@@ -71,13 +76,15 @@ impl SortedEdit {
         score: f64,
     ) {
         match before {
-            Some(before) => self.remove_place(staging, context, place::place(before, member)),
+            Some(before) => self.remove_place(staging, context, before, member),
             None => self.edit.count += 1,
         }
         let score = positive_zero(score);
-        self.edit.put(staging, context, &member_key(member), member_value(context.hlc.0, score));
-        let place = place::place(score, member);
-        self.edit.put(staging, context, &place_key(&place), Bytes::new());
+        let value = member_value(context.hlc.0, score);
+        self.edit.put_record(staging, context, self.member_key(member), Some(value));
+        let place_key = self.place_key(score, member);
+        let place = place_in(&place_key);
+        self.edit.put_record(staging, context, place_key, Some(Bytes::new()));
         self.note(place, true);
     }
 
@@ -90,8 +97,8 @@ impl SortedEdit {
         score: f64,
     ) {
         self.edit.count -= 1;
-        self.edit.remove(staging, context, &member_key(member));
-        self.remove_place(staging, context, place::place(score, member));
+        self.edit.put_record(staging, context, self.member_key(member), None);
+        self.remove_place(staging, context, score, member);
     }
 
     /// Removes every member.
@@ -122,6 +129,9 @@ impl SortedEdit {
     /// Looks for the first and the last place, if those that were are gone.
     fn find_ends(&mut self, staging: &Staging, context: &ApplyContext) -> Result<(), EngineError> {
         let (first, last) = self.root.is_gone();
+        if !first && !last {
+            return Ok(());
+        }
         let look = staging.look(context);
         let sorted = Sorted::new(&look, self.edit.parts, self.edit.count, &self.root);
         if let Some(place) = if first { sorted.end(false)? } else { None } {
@@ -145,8 +155,20 @@ impl SortedEdit {
         read(&Sorted::new(&look, self.edit.parts, self.edit.count, &self.root))
     }
 
-    fn remove_place(&mut self, staging: &mut Staging, context: &ApplyContext, place: Bytes) {
-        self.edit.remove(staging, context, &place_key(&place));
+    /// The record key of a member's part.
+    fn member_key(&self, member: &[u8]) -> Bytes {
+        self.edit.parts.key_of_member(&[MEMBER], member)
+    }
+
+    /// The record key of a place.
+    fn place_key(&self, score: f64, member: &[u8]) -> Bytes {
+        self.edit.parts.key_of(&[&[PLACE], &sortable(score).to_be_bytes(), member])
+    }
+
+    fn remove_place(&mut self, staging: &mut Staging, context: &ApplyContext, score: f64, member: &[u8]) {
+        let place_key = self.place_key(score, member);
+        let place = place_in(&place_key);
+        self.edit.put_record(staging, context, place_key, None);
         self.note(place, false);
     }
 

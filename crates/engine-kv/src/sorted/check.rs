@@ -14,7 +14,8 @@ use engine::{Applied, ApplyContext, Engine, StateMachine};
 use prost::Message;
 use types::{Hlc, LogIndex, StateId, Term};
 
-use super::index::{Cover, NODE_ENTRIES_MAX, Node, RUN_MEMBERS_MAX};
+use super::index::{Cover, NODE_ENTRIES_MAX, RUN_MEMBERS_MAX};
+use super::node::Node;
 use super::place::{INDEX, MEMBER, PLACE, place, score_in, sortable};
 use super::read::Sorted;
 use crate::KvEngine;

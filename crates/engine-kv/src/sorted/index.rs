@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use engine::{ApplyContext, EngineError};
 
+use super::node::{Entry, Node, Standing, covering, gone, with_members};
 use super::place::{INDEX, damaged, separator};
 use super::read::Sorted;
 use super::root::Root;
@@ -19,69 +20,12 @@ use crate::staging::Staging;
 ///
 /// Unit tests have small runs and nodes, so that small sets have several levels.
 pub(super) const RUN_MEMBERS_MAX: usize = if cfg!(test) { 6 } else { 64 };
-/// Most entries of a node. A write rewrites one node on each level, about 20 bytes for each entry, so small nodes are
-/// cheaper than few levels: with 32 instead of 64 a `ZADD` takes a fifth less time. A million members have four levels.
+/// Most entries of a node. A write stores one node on each level again, with some bytes for each entry, so small nodes
+/// are cheaper than few levels. A million members have four levels.
 pub(super) const NODE_ENTRIES_MAX: usize = if cfg!(test) { 5 } else { 32 };
 /// With at most so many members a set has no index. Half of what it takes to get one, so that a set that grows and
 /// shrinks by one does not build it again and again.
 const UNINDEXED_MEMBERS: u64 = RUN_MEMBERS_MAX as u64 / 2;
-
-/// A run of members, or a node below, as the node above it knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    /// Where it begins, except that the first entry of a node begins where the node does. It names the node below.
-    pub(super) separator: Bytes,
-    /// How many members it has.
-    pub(super) members: u64,
-}
-
-/// A node of the index: what follows each other between two places.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Node {
-    pub(super) entries: Vec<Entry>,
-}
-
-impl Node {
-    /// Reads a node.
-    pub(super) fn get(sorted: &Sorted<'_>, level: u8, separator: &[u8]) -> Result<Self, EngineError> {
-        let bytes = sorted.part(&node_key(level, separator))?;
-        Self::decode(bytes.ok_or_else(|| damaged("a node of the index is gone"))?)
-    }
-
-    fn decode(mut bytes: Bytes) -> Result<Self, EngineError> {
-        let mut entries = Vec::with_capacity(bytes.len() / 12);
-        while bytes.has_remaining() {
-            let members = bytes.try_get_u64().map_err(|_| damaged("a node of the index is too short"))?;
-            let length = usize::from(bytes.try_get_u16().unwrap_or(u16::MAX));
-            if length > bytes.len() {
-                return Err(damaged("a node of the index is too short"));
-            }
-            entries.push(Entry { separator: bytes.split_to(length), members });
-        }
-        if entries.is_empty() { Err(damaged("a node of the index is empty")) } else { Ok(Self { entries }) }
-    }
-
-    fn encode(&self) -> Bytes {
-        let bytes: usize = self.entries.iter().map(|entry| 10 + entry.separator.len()).sum();
-        let mut bytes = BytesMut::with_capacity(bytes);
-        for entry in &self.entries {
-            bytes.put_u64(entry.members);
-            // Separators are parts of record keys, whose lengths have 16 bits.
-            bytes.put_u16(entry.separator.len() as u16);
-            bytes.put_slice(&entry.separator);
-        }
-        bytes.freeze()
-    }
-
-    /// The entry that covers a place.
-    pub(super) fn covering(&self, place: &[u8]) -> usize {
-        self.entries.partition_point(|entry| entry.separator <= place).saturating_sub(1)
-    }
-
-    fn members(&self) -> u64 {
-        self.entries.iter().map(|entry| entry.members).sum()
-    }
-}
 
 /// Between which places something lies; the second does not belong to it, and without one there is no end.
 #[derive(Clone, Debug, Default)]
@@ -103,24 +47,34 @@ impl Cover {
 }
 
 /// The sub-key of a node.
-pub(super) fn node_key(level: u8, separator: &[u8]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(2 + separator.len());
-    bytes.put_u8(INDEX);
-    bytes.put_u8(level);
-    bytes.put_slice(separator);
-    bytes.freeze()
+fn node_key(level: u8, separator: &[u8]) -> Bytes {
+    [&[INDEX, level], separator].concat().into()
 }
 
-/// One step on the way from the uppermost node to a run.
+/// One step on the way from the uppermost node to a run: a node as it is stored, and where the way goes on.
 struct Step {
     level: u8,
-    /// The node's name.
-    name: Bytes,
-    /// Where it begins. Its name lies behind, if a node before it was removed.
-    from: Bytes,
-    node: Node,
-    /// Where the way goes on.
-    at: usize,
+    record_key: Bytes,
+    stored: Bytes,
+    standing: Standing,
+}
+
+impl Step {
+    /// The name of what the way goes on to, and where that begins unless it is the first of the node.
+    fn separator(&self) -> Bytes {
+        self.stored.slice(self.standing.separator.clone())
+    }
+
+    fn is_first(&self) -> bool {
+        self.standing.at == 0
+    }
+}
+
+/// What lies at the end of a way; see [`Cover`].
+fn cover(path: &[Step]) -> Cover {
+    let from = path.iter().rev().find(|step| !step.is_first()).map_or_else(Bytes::new, Step::separator);
+    let to = path.iter().rev().find_map(|step| Some(step.stored.slice(step.standing.next.clone()?)));
+    Cover { from, to }
 }
 
 /// An index being brought in step with places that were added and removed.
@@ -144,50 +98,67 @@ impl IndexEdit<'_> {
         }
         let mut places = places.iter().map(|(place, added)| (place, if *added { 1 } else { -1 })).peekable();
         while let Some((first, mut difference)) = places.next() {
-            let (path, run) = self.path(first)?;
+            let path = self.path(first)?;
             // All places of the run at once.
-            let is_in_run = |place: &Bytes| run.to.as_ref().is_none_or(|to| place < to);
-            while let Some((_, one)) = places.next_if(|(place, _)| is_in_run(place)) {
-                difference += one;
+            if places.peek().is_some() {
+                let end = cover(&path).to;
+                let is_in_run = |place: &Bytes| end.as_ref().is_none_or(|end| place < end);
+                while let Some((_, one)) = places.next_if(|(place, _)| is_in_run(place)) {
+                    difference += one;
+                }
             }
-            if difference != 0 {
-                self.count(path, &run, difference)?;
+            if difference != 0 && !self.count_in_place(&path, difference)? {
+                self.count(&path, difference)?;
+                self.lower()?;
             }
         }
-        self.lower()
+        Ok(())
     }
 
-    /// The way to the run that covers a place, and what the run covers.
-    fn path(&self, place: &Bytes) -> Result<(Vec<Step>, Cover), EngineError> {
-        self.with_look(|sorted| {
-            let (mut path, mut cover, mut name) = (Vec::new(), Cover::default(), Bytes::new());
-            for level in (1..=sorted.root.levels).rev() {
-                let node = Node::get(sorted, level, &name)?;
-                let (at, from) = (node.covering(place), cover.from.clone());
-                cover.narrow(&node, at);
-                let below = node.entries[at].separator.clone();
-                path.push(Step { level, name, from, node, at });
-                name = below;
-            }
-            Ok((path, cover))
-        })
+    /// The way to the run that covers a place.
+    fn path(&self, place: &[u8]) -> Result<Vec<Step>, EngineError> {
+        let mut path: Vec<Step> = Vec::with_capacity(usize::from(self.root.levels));
+        for level in (1..=self.root.levels).rev() {
+            let name = path.last().map_or(&[][..], |step| &step.stored[step.standing.separator.clone()]);
+            let record_key = self.edit.parts.key_of(&[&[INDEX, level], name]);
+            let stored = self.edit.get_record(self.staging, self.context, &record_key)?.ok_or_else(gone)?;
+            let standing = covering(&stored, place)?;
+            path.push(Step { level, record_key, stored, standing });
+        }
+        Ok(path)
+    }
+
+    /// Counts members of a run more or less in all nodes above it, if no node changes in another way: the run is
+    /// neither empty nor too large then, and the new numbers have room where the old ones stand. Returns whether it did.
+    fn count_in_place(&mut self, path: &[Step], difference: i64) -> Result<bool, EngineError> {
+        let mut changed = Vec::with_capacity(path.len());
+        for step in path {
+            let members = counted(step.standing.members, difference)?;
+            let Some(node) = with_members(&step.stored, &step.standing, members) else { return Ok(false) };
+            changed.push(node);
+        }
+        let run = path.last().map_or(0, |step| step.standing.members);
+        if !(1..=RUN_MEMBERS_MAX as u64).contains(&counted(run, difference)?) {
+            return Ok(false);
+        }
+        for (step, node) in path.iter().zip(changed) {
+            self.edit.put_record(self.staging, self.context, step.record_key.clone(), Some(node));
+        }
+        Ok(true)
     }
 
     /// Counts members of a run more or less in all nodes above it, and divides or removes what is too large or empty.
-    fn count(&mut self, mut path: Vec<Step>, run: &Cover, difference: i64) -> Result<(), EngineError> {
-        for step in &mut path {
-            let members = &mut step.node.entries[step.at].members;
-            let counted = members.checked_add_signed(difference);
-            *members = counted.ok_or_else(|| damaged("a node counts fewer members than there are"))?;
-        }
-        let mut entries = match path.last() {
-            Some(step) => self.divide_run(&step.node.entries[step.at], run)?,
-            None => return Ok(()),
-        };
+    fn count(&mut self, path: &[Step], difference: i64) -> Result<(), EngineError> {
+        let Some(last) = path.last() else { return Ok(()) };
+        let members = counted(last.standing.members, difference)?;
+        let mut entries = self.divide_run(Entry { separator: last.separator(), members }, &cover(path))?;
         let mut level = 0;
-        for mut step in path.into_iter().rev() {
-            step.node.entries.splice(step.at..=step.at, entries);
-            entries = self.store(step.level, &step.name, &step.from, step.node);
+        for (depth, step) in path.iter().enumerate().rev() {
+            let mut node = Node::decode(&step.stored)?;
+            let at = step.standing.at;
+            node.entries.splice(at..=at, entries);
+            let name = depth.checked_sub(1).map_or_else(Bytes::new, |above| path[above].separator());
+            entries = self.store(step.level, &name, &cover(&path[..depth]).from, node);
             level = step.level;
         }
         // More than one node on the uppermost level: one more level.
@@ -196,10 +167,10 @@ impl IndexEdit<'_> {
     }
 
     /// What takes the place of a run: nothing if it is empty, several if it has become too large.
-    fn divide_run(&self, entry: &Entry, run: &Cover) -> Result<Vec<Entry>, EngineError> {
+    fn divide_run(&self, entry: Entry, run: &Cover) -> Result<Vec<Entry>, EngineError> {
         match entry.members {
             0 => Ok(Vec::new()),
-            members if members <= RUN_MEMBERS_MAX as u64 => Ok(vec![entry.clone()]),
+            members if members <= RUN_MEMBERS_MAX as u64 => Ok(vec![entry]),
             _ => self.with_look(|sorted| {
                 let to = run.to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
                 let places: Vec<_> =
@@ -290,6 +261,13 @@ impl IndexEdit<'_> {
     }
 }
 
+/// A number of members and some more or less.
+fn counted(members: u64, difference: i64) -> Result<u64, EngineError> {
+    members
+        .checked_add_signed(difference)
+        .ok_or_else(|| damaged("a node counts fewer members than there are"))
+}
+
 /// Divides so many things into ranges of about equal size, none larger than allowed. Where there are several, each has
 /// room for some more.
 fn pieces(length: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
@@ -321,20 +299,5 @@ mod tests {
             assert!(pieces.iter().all(|piece| (1..=6).contains(&piece.len())));
             assert!(pieces.len() == 1 || pieces.iter().all(|piece| piece.len() <= 4));
         }
-    }
-
-    #[test]
-    fn damage_is_named() {
-        let entry = |separator: &'static str| Entry { separator: separator.into(), members: 7 };
-        let node = Node { entries: vec![entry(""), entry("b"), entry("cd")] };
-        let bytes = node.encode();
-        assert_eq!(Node::decode(bytes.clone()).unwrap(), node);
-        for length in [0, 1, 9, 11, 19, bytes.len() - 1] {
-            assert!(matches!(Node::decode(bytes.slice(..length)), Err(EngineError::Damaged(_))), "{length}");
-        }
-        assert_eq!(
-            ["", "a", "b", "c", "cd", "d"].map(|place| node.covering(place.as_bytes())),
-            [0, 0, 1, 1, 2, 2]
-        );
     }
 }

@@ -9,8 +9,8 @@
 //!   sub-key                              value
 //!   m │ position 6 bytes │ member        version u64 │ score f64 bits      what is the score of a member?
 //!   s │ place                            empty                             which members lie between two places?
-//!   i │ level u8 │ separator             entries: members u64 │           how many lie before a place?
-//!                                          length u16 │ separator
+//!   i │ level u8 │ separator             members and separators            how many lie before a place?
+//!                                        of runs or nodes; see `node`
 //! ```
 //!
 //! # The index
@@ -55,6 +55,7 @@ mod choose;
 mod combine;
 mod index;
 mod near;
+mod node;
 mod place;
 mod range;
 mod read;

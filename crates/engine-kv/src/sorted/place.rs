@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use engine::EngineError;
 
-use crate::collection::positioned;
+use crate::layout::PART_PREFIX_BYTES;
 
 /// First byte of the index's sub-keys.
 pub(super) const INDEX: u8 = b'i';
@@ -55,17 +55,17 @@ pub(super) fn split_place(place: &Bytes) -> Result<(Bytes, f64), EngineError> {
     Ok((place.slice(SCORE_BYTES..), score_of(u64::from_be_bytes(*score))))
 }
 
+/// The place in the record key of its part.
+pub(super) fn place_in(record_key: &Bytes) -> Bytes {
+    record_key.slice(PART_PREFIX_BYTES + 1..)
+}
+
 /// The sub-key of a place.
 pub(super) fn place_key(place: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(1 + place.len());
     bytes.put_u8(PLACE);
     bytes.put_slice(place);
     bytes.freeze()
-}
-
-/// The sub-key of a member.
-pub(super) fn member_key(member: &[u8]) -> Bytes {
-    positioned(&[MEMBER], member)
 }
 
 /// What a member's part holds.

@@ -6,7 +6,8 @@ use bytes::{Buf, Bytes};
 use engine::EngineError;
 use types::limits::MEMBER_BYTES_MAX;
 
-use super::index::{Cover, Node};
+use super::index::Cover;
+use super::node::Node;
 use super::place::{self, MEMBER, damaged, place_key, split_place};
 use super::root::Root;
 use crate::collection::{Found, Parts, find};
@@ -42,8 +43,7 @@ impl<'a> Sorted<'a> {
 
     /// The sorted set that was found.
     pub(crate) fn of(look: &'a dyn Look, found: &Found) -> Result<Self, EngineError> {
-        let root = Root::decode(&found.rest)?;
-        Ok(Self::new(look, found.parts, found.count, &root))
+        Ok(Self { look, parts: found.parts, count: found.count, root: Root::decode(&found.rest)? })
     }
 
     pub(super) fn new(look: &'a dyn Look, parts: Parts, count: u64, root: &Root) -> Self {
@@ -55,9 +55,9 @@ impl<'a> Sorted<'a> {
         Ordered { parts: self.parts, tag: &[MEMBER], count: self.count }
     }
 
-    /// The value of a part.
-    pub(super) fn part(&self, sub_key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.parts.get(self.look, sub_key)
+    /// The value of a part whose sub-key is a tag and what stands behind it.
+    pub(super) fn part(&self, tag: &[u8], rest: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.look.get(&self.parts.key_of(&[tag, rest]))
     }
 
     /// The score of a member.
@@ -66,7 +66,8 @@ impl<'a> Sorted<'a> {
         if member.len() > MEMBER_BYTES_MAX {
             return Ok(None);
         }
-        self.part(&place::member_key(member))?.map(|value| place::score_in(&value)).transpose()
+        let value = self.look.get(&self.parts.key_of_member(&[MEMBER], member))?;
+        value.map(|value| place::score_in(&value)).transpose()
     }
 
     /// How many members lie before a place.

@@ -40,23 +40,23 @@ impl Root {
         Ok(Self { levels: *levels, first, last, ..Self::default() })
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Bytes {
         let mut bytes = Vec::with_capacity(2 + self.first.len() + self.last.len());
         bytes.put_u8(self.levels);
         bytes.put_u8(self.first.len() as u8);
         bytes.put_slice(&self.first);
         bytes.put_slice(&self.last);
-        bytes
+        bytes.into()
     }
 
     /// Notes a new place; `is_only` if there is no other.
     pub(super) fn add(&mut self, place: &Bytes, is_only: bool) {
         let place = beginning(place);
-        if is_only || place < self.first {
-            (self.first, self.first_is_gone) = (place.clone(), false);
+        if is_only || place < &self.first[..] {
+            (self.first, self.first_is_gone) = (Bytes::copy_from_slice(place), false);
         }
-        if is_only || place > self.last {
-            (self.last, self.last_is_gone) = (place, false);
+        if is_only || place > &self.last[..] {
+            (self.last, self.last_is_gone) = (Bytes::copy_from_slice(place), false);
         }
     }
 
@@ -74,12 +74,12 @@ impl Root {
 
     /// Notes the first place, which was found.
     pub(super) fn set_first(&mut self, place: &Bytes) {
-        (self.first, self.first_is_gone) = (beginning(place), false);
+        (self.first, self.first_is_gone) = (Bytes::copy_from_slice(beginning(place)), false);
     }
 
     /// Notes the last place, which was found.
     pub(super) fn set_last(&mut self, place: &Bytes) {
-        (self.last, self.last_is_gone) = (beginning(place), false);
+        (self.last, self.last_is_gone) = (Bytes::copy_from_slice(beginning(place)), false);
     }
 
     /// No place lies before this.
@@ -97,8 +97,8 @@ impl Root {
     }
 }
 
-fn beginning(place: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(&place[..place.len().min(END_BYTES_MAX)])
+fn beginning(place: &[u8]) -> &[u8] {
+    &place[..place.len().min(END_BYTES_MAX)]
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
             for (number, place) in places.iter().enumerate() {
                 root.add(place, number == 0);
             }
-            let root = Root::decode(&root.encode().into()).unwrap();
+            let root = Root::decode(&root.encode()).unwrap();
             prop_assert!(places.iter().all(|place| place >= root.start()));
             // There is no end behind a place of nothing but the highest bytes, and then none is known.
             prop_assert!(root.end().is_none_or(|end| places.iter().all(|place| place[..] < end[..])));

@@ -63,7 +63,9 @@ fn put(records: &dyn Records, pairs: &[(&str, &str)]) {
 }
 
 fn get(records: &dyn Records, key: &str) -> Option<String> {
-    good(records.get(key.as_bytes())).map(text)
+    let value = good(records.get(key.as_bytes()));
+    assert_eq!(value, good(records.get_latest(key.as_bytes())), "nothing is being written");
+    value.map(text)
 }
 
 fn text(bytes: Bytes) -> String {
