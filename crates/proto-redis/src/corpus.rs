@@ -104,6 +104,7 @@ fn render_to(reply: &Reply, out: &mut String) {
         Reply::Verbatim { text, .. } => write!(out, "={}", quoted(text)),
         Reply::Array(items) => return render_items("[", items, out),
         Reply::Set(items) => return render_items("~[", items, out),
+        Reply::Packed(list) => return render_to(&list.unpacked(), out),
         Reply::Push(items) => return render_items(">[", items, out),
         Reply::Map(pairs) => return render_map(pairs, out),
         Reply::Pairs(pairs) => {

@@ -4,6 +4,7 @@ mod geo;
 mod sorted;
 
 use crate::faults::{engine_error, fault_error};
+use crate::packed::{Packed, PackedKind};
 use crate::reply::Reply;
 use crate::text::{ErrorText, WRONG_TYPE};
 use api::kv::{KvAnswer, KvReply, Many, Nothing, Page, Values};
@@ -132,6 +133,19 @@ impl Form {
         }
     }
 
+    /// The reply to the client from the engine's bytes, if it is a list that need not be taken apart. The engine's
+    /// errors are none.
+    pub fn packed(&self, reply: &Bytes) -> Option<Reply> {
+        let kind = match self.shape {
+            Shape::Bulks => PackedKind::Array,
+            Shape::BulkSet => PackedKind::Set,
+            Shape::BulkMap => PackedKind::Map,
+            Shape::BulkPairs => PackedKind::Pairs,
+            _ => return None,
+        };
+        Packed::of(kind, reply).map(Reply::Packed)
+    }
+
     fn shape_answer(&self, answer: KvAnswer) -> Result<Reply, Fault> {
         Ok(match (&self.shape, answer) {
             (Shape::Plain, KvAnswer::Ok(_)) => Reply::OK,
@@ -244,7 +258,8 @@ fn member_page(page: Page) -> Reply {
     Reply::Array(vec![Reply::bulk(cursor), Reply::Array(items(page))])
 }
 
-fn pairs(items: Vec<Reply>) -> Vec<(Reply, Reply)> {
+/// Names and values in turn as pairs.
+pub(crate) fn pairs(items: Vec<Reply>) -> Vec<(Reply, Reply)> {
     let mut items = items.into_iter();
     std::iter::from_fn(|| Some((items.next()?, items.next()?))).collect()
 }

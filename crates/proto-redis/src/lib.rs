@@ -47,6 +47,7 @@ pub mod faults;
 pub mod form;
 pub mod info;
 pub mod line;
+pub mod packed;
 pub mod parse;
 pub mod plan;
 pub mod reply;

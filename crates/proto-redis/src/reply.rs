@@ -1,6 +1,7 @@
 //! Replies, and their bytes in RESP2 and RESP3.
 
 use crate::float;
+use crate::packed::Packed;
 use crate::text::{ErrorText, put_integer};
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -47,6 +48,8 @@ pub enum Reply {
     Pairs(Vec<(Reply, Reply)>),
     /// A list without order; an array in RESP2.
     Set(Vec<Reply>),
+    /// A list of bulk strings, of one of the kinds above.
+    Packed(Packed),
     /// A decimal number; its text in RESP2.
     Double(f64),
     /// A decimal number with all its decimals, up to 17 of them; its text in RESP2.
@@ -109,6 +112,7 @@ impl Reply {
             Reply::NullArray => out.put_slice(b"*-1\r\n"),
             Reply::Array(items) => put_items(out, b'*', items, protocol),
             Reply::Set(items) => put_items(out, if resp3 { b'~' } else { b'*' }, items, protocol),
+            Reply::Packed(list) => list.encode(protocol, out),
             Reply::Push(items) => put_items(out, if resp3 { b'>' } else { b'*' }, items, protocol),
             Reply::Map(pairs) => put_map(out, pairs, protocol),
             Reply::Pairs(pairs) => put_pairs(out, pairs, protocol),
@@ -140,13 +144,13 @@ impl From<ErrorText> for Reply {
     }
 }
 
-fn put_head(out: &mut BytesMut, kind: u8, number: i64) {
+pub(crate) fn put_head(out: &mut BytesMut, kind: u8, number: i64) {
     out.put_u8(kind);
     put_integer(out, number);
     out.put_slice(b"\r\n");
 }
 
-fn put_bulk(out: &mut BytesMut, kind: u8, bytes: &[u8]) {
+pub(crate) fn put_bulk(out: &mut BytesMut, kind: u8, bytes: &[u8]) {
     out.reserve(bytes.len() + 32);
     put_head(out, kind, bytes.len() as i64);
     out.put_slice(bytes);

@@ -21,7 +21,7 @@ use types::{ErrorCode, Fault, GroupId};
 use super::blocking::{self, Blocked, Ending};
 use super::client::Client;
 use super::directory::Directory;
-use super::pipeline::{CallName, Finish, Next, Parts, Pipeline, Work, decode};
+use super::pipeline::{CallName, Finish, Next, Parts, Pipeline, Work, decode, reply_of};
 use super::statistics::{Counted, Started};
 use super::worker::Worker;
 use super::{Call, answers};
@@ -469,7 +469,7 @@ impl Executor {
         if access == Access::Read
             && let Some(outcome) = self.worker.face().backend.try_read(group, &self.request)
         {
-            let reply = form.reply(outcome.and_then(|bytes| decode(&bytes)));
+            let reply = reply_of(&form, outcome);
             return self.pipeline.reply(&reply, mode);
         }
         let body = self.request.split().freeze();

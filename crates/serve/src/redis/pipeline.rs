@@ -215,13 +215,15 @@ impl Pipeline {
         if matches!(work, Some(Work::Block { .. })) {
             return Next::Block { outcome };
         }
+        if let Some(Work::Keyed { group, access, form }) =
+            work.take_if(|work| matches!(work, Work::Keyed { .. }))
+        {
+            self.open.remove(group, access);
+            self.answer(call.slot, &reply_of(&form, outcome));
+            return Next::Nothing;
+        }
         let outcome = outcome.and_then(|bytes| decode(&bytes));
         match work.take() {
-            Some(Work::Keyed { group, access, form }) => {
-                self.open.remove(group, access);
-                self.answer(call.slot, &form.reply(outcome));
-                Next::Nothing
-            }
             Some(Work::Exec { group, reply }) => {
                 self.open.remove(group, Access::Write);
                 Next::Exec { slot: call.slot, reply, outcome }
@@ -244,7 +246,7 @@ impl Pipeline {
             Some(Work::Walk { walk, targets, at }) => {
                 Next::Walk { slot: call.slot, walk, targets, at, outcome }
             }
-            Some(Work::Block { .. }) | None => Next::Nothing,
+            Some(Work::Keyed { .. } | Work::Block { .. }) | None => Next::Nothing,
         }
     }
 
@@ -368,6 +370,13 @@ fn encode(reply: &Reply, mode: ReplyMode, out: &mut BytesMut) {
         let fault = Fault::new(ErrorCode::RequestTooLarge, detail);
         Reply::Error(fault_error(&fault)).encode(mode.protocol, out);
     }
+}
+
+/// The reply to the client of a command that is one request.
+pub(crate) fn reply_of(form: &Form, outcome: Outcome) -> Reply {
+    let packed = outcome.as_ref().ok().filter(|bytes| bytes.len() <= limits::REPLY_PART_BYTES_MAX);
+    let packed = packed.and_then(|bytes| form.packed(bytes));
+    packed.unwrap_or_else(|| form.reply(outcome.and_then(|bytes| decode(&bytes))))
 }
 
 /// The engine's reply in the bytes that the backend gave.
