@@ -49,6 +49,9 @@ pub struct Options {
     /// Data that operations move [default: 1024] or backups hold [default: 2048]; less is a quick look, and no figure
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=65_536))]
     size: Option<u64>,
+    /// Members of large collections; fewer are a quick look, and no figure
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1000..))]
+    members: u64,
     /// Measure this program instead of a release build of the repository
     #[arg(long, value_name = "FILE")]
     skein: Option<PathBuf>,
@@ -101,6 +104,8 @@ struct Bench {
     kills: u32,
     /// MiB of values that operations move, or backups hold.
     size_mib: u64,
+    /// Members of large collections.
+    members: u64,
 }
 
 /// Measures and prints a table.
@@ -113,6 +118,7 @@ pub fn run(options: &Options) -> Result<()> {
         seconds: options.seconds,
         kills: options.kills,
         size_mib: 0,
+        members: options.members,
     };
     let wanted = |wish| match wish {
         Which::Kv if options.types => false,
