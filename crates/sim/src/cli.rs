@@ -105,7 +105,7 @@ impl Options {
         if let Some(which) = &mut options.mutants
             && which.is_empty()
         {
-            which.extend(Bug::all());
+            which.extend(Bug::hunted());
         }
         Ok(options)
     }
