@@ -266,7 +266,7 @@ fn fits(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// The strings in a flat reply that chance chose, and whether it is a list of them.
+/// The strings in a reply, which chance may have chosen.
 fn told(found: &Reply) -> Vec<Text> {
     match found {
         Reply::Bulk(bytes) => vec![bytes.to_vec()],
