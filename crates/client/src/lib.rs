@@ -18,6 +18,7 @@ mod http;
 mod jobs;
 mod lookup;
 mod operations;
+mod schedules;
 mod topology;
 mod zankv;
 

@@ -19,7 +19,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use client::Lookup;
 
 pub use archive::{ArchiveCommand, ArchiveStart, ArchiveStatus, ArchiveStop};
-pub use backup::{BackupCommand, BackupCreate, BackupList, BackupNamed, BackupVerify, Restore, Speed, Which};
+pub use backup::{
+    BackupCommand, BackupCreate, BackupList, BackupNamed, BackupVerify, Restore, ScheduleCommand,
+    ScheduleNamed, ScheduleSet, Speed, Which,
+};
 pub use import::{ImportCommand, ImportRdb, ImportResp, ImportTarget, OnConflict as ImportConflict};
 pub use label::Label;
 pub use meta::{MetaCommand, MetaRestore, MetaSnapshot};

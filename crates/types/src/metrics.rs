@@ -65,5 +65,8 @@ metrics! {
     REPLICA_LAG "skein_replica_lag_entries" Gauge "Log entries that the replica which is furthest behind its leader, on a node that is up, has yet to apply.";
     OPERATIONS_ACTIVE "skein_operations_active" Gauge "Operations that have not ended, parts not counted.";
     OPERATIONS_FAILED "skein_operations_failed" Gauge "Operations that have failed and are remembered, parts not counted.";
+    BACKUP_COMPLETE "skein_backup_last_complete_timestamp_seconds" Gauge "When the last backup of a schedule, or of those that somebody asked for (by-hand), was complete, since 1970.";
+    BACKUP_PROVEN "skein_backup_last_proven_timestamp_seconds" Gauge "When a backup of a schedule, or one that somebody tried (by-hand), was last restored and found equal, since 1970.";
+    BACKUP_SCHEDULE_SET "skein_backup_schedule_set_timestamp_seconds" Gauge "When a schedule of backups was set first, since 1970.";
     CPU_SECONDS "skein_cpu_seconds_total" Counter "Processor time used by the process.";
 }

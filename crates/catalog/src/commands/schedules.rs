@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use api::catalog::ClusterRecord;
 use api::saving::{ScheduleChange, ScheduleNews, ScheduleRecord};
+use types::Fault;
 use types::limits::{BACKUP_URL_BYTES_MAX, NAME_BYTES_MAX, SCHEDULE_TABLES_MAX, SCHEDULES_MAX};
-use types::{ErrorCode, Fault};
 
 use super::operations::Draft;
 use super::{Decision, bad_argument, shown};
@@ -38,7 +38,7 @@ pub(super) fn change(
     }
     if !change.remove.is_empty() {
         if catalog.schedule(&change.remove).is_none() {
-            return Err(Fault::new(ErrorCode::NotThere, format!("schedule '{}'", shown(&change.remove))));
+            return Err(bad_argument(format!("there is no schedule '{}'", shown(&change.remove))));
         }
         changes.push(RecordChange::Remove(RecordName::Schedule(change.remove.clone())));
     }

@@ -88,7 +88,10 @@ impl Executor {
             };
             let look = steps::look(&doing, step);
             work.commands.extend(look.commands);
-            for directive in look.directives {
+            // A task changes the catalog by itself: its step is persisted before it begins.
+            let may_begin =
+                |directive: &Directive| !matches!(directive, Directive::Task { .. }) || !course.changed;
+            for directive in look.directives.into_iter().filter(may_begin) {
                 if self.memory.tell(&directive, course.record.id, sight.observed.wall_ms) {
                     work.directives.push(directive);
                 }

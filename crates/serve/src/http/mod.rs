@@ -8,6 +8,7 @@ mod listener;
 mod metrics;
 mod namespaces;
 mod operations;
+mod schedules;
 mod zankv;
 
 use std::future::Future;
@@ -34,8 +35,10 @@ use types::{ErrorCode, Fault, limits};
 
 pub use jobs::Jobs;
 pub use listener::HttpLimits;
+pub use metrics::LabelledValue;
 pub use namespaces::{Namespaces, check_options, namespace_options};
 pub use operations::Operations;
+pub use schedules::Schedules;
 pub use zankv::{ONLY_HERE, OptimizeWish, StatsWish, Whom, Zankv};
 
 /// An answer that takes a while.
@@ -65,6 +68,14 @@ pub trait Admin: Operations + Namespaces + Zankv {
     fn move_leader(&self, wish: MoveLeader) -> Answer<()>;
     /// Hashes all replicas of a partition at one log position.
     fn digest(&self, which: TablePartition) -> Answer<DigestReport>;
+    /// Values of metrics that are told of several things.
+    fn labelled_metrics(&self) -> Vec<LabelledValue> {
+        Vec::new()
+    }
+    /// When backups are taken by themselves; nothing by default.
+    fn schedules(&self) -> Option<Arc<dyn Schedules>> {
+        None
+    }
     /// What it does for backups and restores; none by default.
     fn jobs(&self) -> Option<Arc<dyn Jobs>> {
         None
@@ -119,6 +130,7 @@ pub fn router(admin: Arc<dyn Admin>, secret: Secret) -> Router {
         .route("/digest", post(digest))
         .merge(operations::routes())
         .merge(jobs::routes())
+        .merge(schedules::routes())
         .merge(namespaces::routes())
         .layer(middleware::from_fn_with_state(shared.clone(), require_token));
     Router::new()
@@ -232,7 +244,8 @@ async fn health(State(shared): State<Shared>) -> Response {
 }
 
 async fn metrics_text(State(shared): State<Shared>) -> Response {
-    let text = metrics::render(&shared.admin.metrics());
+    let mut text = metrics::render(&shared.admin.metrics());
+    text.push_str(&metrics::render_labelled(&shared.admin.labelled_metrics()));
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 

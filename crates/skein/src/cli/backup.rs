@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::archive::{ArchiveCommand, moment};
-use super::{Find, Output};
+use super::{Ask, Find, Output};
 
 /// Commands about backups.
 #[derive(Debug, Subcommand)]
@@ -27,6 +27,9 @@ pub enum BackupCommand {
     Verify(BackupVerify),
     /// Remove a backup, complete or not
     Delete(BackupNamed),
+    /// Let the cluster take backups by itself
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
     /// Write what changes, continuously, so that every later time can be restored
     #[command(subcommand)]
     Archive(ArchiveCommand),
@@ -78,6 +81,61 @@ pub struct BackupCreate {
     /// Ctrl-C ends the waiting, not the operation.
     #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
     pub wait: bool,
+    #[command(flatten)]
+    pub find: Find,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Commands about schedules.
+#[derive(Debug, Subcommand)]
+pub enum ScheduleCommand {
+    /// Make a schedule, or change it
+    ///
+    /// A time that was missed, because no node was there or the backup before it still went on, is made up for once.
+    Set(ScheduleSet),
+    /// List the schedules, when each is due next, and what came of it
+    List(Ask),
+    /// Remove a schedule; its backups stay
+    Remove(ScheduleNamed),
+}
+
+/// Arguments of `backup schedule set`.
+#[derive(Debug, Args)]
+pub struct ScheduleSet {
+    /// Its name: a-z, 0-9 and _
+    pub name: String,
+    /// When, in UTC: minute, hour, day of the month, month, day of the week, as in '30 2 * * 1-5', or @daily
+    #[arg(long, value_name = "CRON")]
+    pub cron: String,
+    /// Where to: file:///absolute/path or s3://bucket/prefix
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// Only this table, NAME or NAMESPACE:NAME; may be repeated
+    #[arg(long, value_name = "TABLE")]
+    pub table: Vec<String>,
+    /// Complete backups of the schedule that stay; the last proven one always does [default: all]
+    ///
+    /// Older ones go once a newer one is complete, with --drill once it is proven.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
+    /// Restore each into scratch tables and compare
+    #[arg(long)]
+    pub drill: bool,
+    /// Bytes of contents per second in all, as in 50MiB/s
+    #[arg(long, value_name = "BYTES/s", value_parser = rate)]
+    pub rate: Option<u64>,
+    #[command(flatten)]
+    pub find: Find,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of commands about one schedule.
+#[derive(Debug, Args)]
+pub struct ScheduleNamed {
+    /// The schedule
+    pub name: String,
     #[command(flatten)]
     pub find: Find,
     #[command(flatten)]
@@ -188,6 +246,9 @@ impl BackupCommand {
             Self::List(list) => list.output,
             Self::Show(named) | Self::Delete(named) => named.output,
             Self::Verify(verify) => verify.output,
+            Self::Schedule(ScheduleCommand::Set(set)) => set.output,
+            Self::Schedule(ScheduleCommand::List(list)) => list.output,
+            Self::Schedule(ScheduleCommand::Remove(named)) => named.output,
             Self::Archive(archive) => archive.output(),
         }
     }

@@ -11,7 +11,7 @@ use api::catalog::{
     CatalogAnswer, CatalogOp, EngineKind, HashBy, Label, NewTable, NodeRecord, TableName, TableRecord,
 };
 use node::Node;
-use serve::http::{Admin, Answer, Jobs};
+use serve::http::{Admin, Answer, Jobs, LabelledValue, Schedules};
 use serve::redis::RedisFace;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use types::metrics::Metric;
 use types::{ErrorCode, Fault, NodeId, TableId, limits};
 
 use super::jobs::NodeJobs;
+use super::schedules::NodeSchedules;
 use super::transport::Wires;
 use wal::SegmentedLog;
 
@@ -92,6 +93,14 @@ impl Admin for NodeAdmin {
 
     fn jobs(&self) -> Option<Arc<dyn Jobs>> {
         self.jobs.clone().map(|jobs| jobs as Arc<dyn Jobs>)
+    }
+
+    fn schedules(&self) -> Option<Arc<dyn Schedules>> {
+        Some(NodeSchedules::new(self.node.clone()))
+    }
+
+    fn labelled_metrics(&self) -> Vec<LabelledValue> {
+        super::schedules::backup_values(&self.node.catalog())
     }
 
     fn metrics(&self) -> Vec<(&'static Metric, f64)> {

@@ -18,6 +18,7 @@ mod namespaces;
 mod operations;
 mod redis;
 mod room;
+mod schedules;
 mod table_counts;
 mod tasks;
 mod transport;

@@ -1,5 +1,7 @@
 //! The member behind the second half of the admin API: operations, permits, explanations and settings.
 
+use std::path::Path;
+
 use api::admin::{
     Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SetSetting, SettingValue,
     StartOperation,
@@ -78,9 +80,21 @@ impl NodeAdmin {
     }
 }
 
+/// How much room a directory for backups has, as this node sees it. Buckets do not say.
+fn room_note(node: u64, url: &str) -> Option<String> {
+    let path = Path::new(url.strip_prefix("file://")?);
+    let room = path.ancestors().find_map(|existing| rustix::fs::statvfs(existing).ok())?;
+    let free = crate::say::bytes(room.f_bavail * room.f_frsize);
+    Some(format!("{url} has {free} left, as node {node} sees it"))
+}
+
 impl Operations for NodeAdmin {
     fn plan(&self, request: OperationRequest) -> Result<Plan, Fault> {
-        self.node.plan(&request)
+        let mut plan = self.node.plan(&request)?;
+        if let Some(wish) = request.backup.as_ref().filter(|_| request.kind == "backup") {
+            plan.notes.extend(room_note(self.node.id().get(), &wish.url));
+        }
+        Ok(plan)
     }
 
     fn start(&self, wish: StartOperation) -> Answer<Operation> {

@@ -8,7 +8,8 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::SKEIN;
-use super::support::{Cluster, Shape, alone, until, words};
+use super::support::{Cluster, Shape, alone, until, within, words};
+use super::zankv::http;
 
 /// A place for backups.
 struct Place(TempDir);
@@ -358,6 +359,59 @@ fn a_backup_that_is_cancelled_leaves_nothing_and_one_that_fails_is_resumed() {
     assert_eq!(only(&cluster, &place)["manifest"]["sum"]["keys"], 300);
     succeed(&cluster, &["backup", "verify", &id, "--at", &url, "--drill"]);
     assert_eq!(only(&cluster, &place)["state"], "proven");
+}
+
+#[test]
+fn a_schedule_takes_backups_proves_them_and_keeps_the_newest() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 2, ..Shape::default() });
+    fill(&cluster);
+    let place = Place::new();
+    let url = place.url();
+    let set = |cron: &str| {
+        let words = [
+            "backup",
+            "schedule",
+            "set",
+            "each_minute",
+            "--cron",
+            cron,
+            "--to",
+            &url,
+            "--keep",
+            "1",
+            "--drill",
+        ];
+        words.map(String::from).to_vec()
+    };
+    let refusal = words(&cluster.run(set("61 * * * *")));
+    assert!(refusal.contains("[bad-argument]") && refusal.contains("minute: '61'"), "{refusal}");
+    assert!(cluster.run(set("* * * * *")).status.success());
+    let proven = |than: &str| {
+        let limit = std::time::Duration::from_secs(150);
+        within(limit, "another proven backup", || {
+            let output = cluster.run(["backup", "schedule", "list", "--json"]);
+            let listed: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+            let proven = listed[0]["proven"].as_str()?.to_owned();
+            (!proven.is_empty() && proven != than).then_some(proven)
+        })
+    };
+    let first = proven("");
+    let second = proven(&first);
+    // The first goes once the second is proven.
+    until("only the second", || {
+        let listed = json(&cluster, &["backup", "list", "--at", &url]);
+        let names: Vec<&str> = listed.as_array()?.iter().filter_map(|one| one["id"].as_str()).collect();
+        (names.first() == Some(&second.as_str())).then_some(())
+    });
+    assert_eq!(until_last(&cluster, "drill", "done")["by"], "automation: schedule each_minute");
+    let metrics = http(&cluster, 1, "GET", "/metrics", false).1;
+    assert!(
+        metrics.contains("skein_backup_last_proven_timestamp_seconds{schedule=\"each_minute\"} "),
+        "{metrics}"
+    );
+    succeed(&cluster, &["backup", "schedule", "remove", "each_minute"]);
+    refused(&cluster, &["backup", "schedule", "remove", "each_minute"], "bad-argument");
 }
 
 /// Runs one of ZanKV's tools.

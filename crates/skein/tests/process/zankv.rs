@@ -13,7 +13,7 @@ use super::support::{Cluster, alone, until};
 use super::three;
 
 /// What `curl` would print: status and body.
-fn http(cluster: &Cluster, node: u64, method: &str, path: &str, with_token: bool) -> (u16, String) {
+pub fn http(cluster: &Cluster, node: u64, method: &str, path: &str, with_token: bool) -> (u16, String) {
     let address = cluster.addresses(node).http;
     let token = cluster.directory().secret().expect("a secret").admin_token();
     let authorization = if with_token { format!("Authorization: Bearer {token}\r\n") } else { String::new() };

@@ -5,6 +5,7 @@ mod at_time;
 mod create;
 mod line;
 mod restore;
+mod schedule;
 
 use backup::write::{Limits, Progress};
 use backup::{Listed, State, verify};
@@ -25,6 +26,7 @@ pub fn run(command: &BackupCommand) -> Result<Exit, Fault> {
         BackupCommand::Show(arguments) => show_one(arguments),
         BackupCommand::Verify(arguments) => verify(arguments),
         BackupCommand::Delete(arguments) => delete(arguments),
+        BackupCommand::Schedule(command) => schedule::run(command),
         BackupCommand::Archive(command) => archive::run(command),
     }
 }

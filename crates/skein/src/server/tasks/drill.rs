@@ -104,11 +104,21 @@ fn make(
             None => catalog.table_named(catalog::DEFAULT_NAMESPACE, &name),
         };
         match known {
-            Some(known) if known.scratch_of == at_work.operation.id => return Ok(known.clone()),
+            // Requests find their way by routes, which are made from the catalog a moment later.
+            Some(known) if is_routed(at_work, known) => return Ok(known.clone()),
+            Some(known) if known.scratch_of == at_work.operation.id => {
+                at_work.pause("a scratch table is made", LOOK)?;
+            }
             Some(_) => return Err(Fault::new(ErrorCode::TableExists, name)),
             None => at_work.pause("a scratch table is made", LOOK)?,
         }
     }
+}
+
+/// Whether a table is one of this drill, and requests from this node find it.
+fn is_routed(at_work: &AtWork<'_>, table: &CatalogTable) -> bool {
+    let route = at_work.node.table(&table.namespace, &table.name);
+    table.scratch_of == at_work.operation.id && route.is_some_and(|route| route.table.get() == table.id)
 }
 
 /// The name of a scratch table.
