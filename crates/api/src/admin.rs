@@ -12,6 +12,7 @@
 //! | `POST /v1/tables` | [`CreateTable`] | [`Table`] |
 //! | `GET /v1/tables/{namespace}/{name}` | | [`Table`] |
 //! | `DELETE /v1/tables/{namespace}/{name}` | | `{}` |
+//! | `POST /v1/tables/{namespace}/{name}/restored` | | `{}`: all of a restore is in it, and clients may use it |
 //! | `GET /v1/namespaces` | | list of [`Namespace`] |
 //! | `POST /v1/namespaces` | [`CreateNamespace`] | [`Namespace`] |
 //! | `DELETE /v1/namespaces/{name}` | | `{}` |
@@ -113,6 +114,9 @@ pub struct NodeStatus {
     /// Where it stands: `dc`, `rack`, `host` and whatever else.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Bytes that its disk has left for data; absent while it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
 }
 
 /// A node that wants to be known: a new one, or one of the cluster that tells where it is.
@@ -247,6 +251,9 @@ pub struct Table {
     pub generation: u64,
     /// How keys find their partition: `tag` or `whole`.
     pub hash: String,
+    /// The backup that is being restored into it; no client is served until all of it is there.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub restoring: String,
 }
 
 /// A wish for a table.
@@ -266,6 +273,9 @@ pub struct CreateTable {
     /// How many replicas; 3, or as many as there are nodes, when absent.
     #[serde(default)]
     pub replicas: Option<u32>,
+    /// The backup that shall be restored into it; no client is served before `POST .../restored`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restoring: Option<String>,
 }
 
 /// A namespace as ZanKV means it: it has the partitions, and a table is the first part of a key.

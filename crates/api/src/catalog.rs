@@ -11,7 +11,7 @@ use crate::peer::Membership;
 #[derive(Clone, PartialEq, Message)]
 pub struct CatalogCommand {
     /// What to do; `None` is a command of a newer release.
-    #[prost(oneof = "CatalogOp", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 20")]
+    #[prost(oneof = "CatalogOp", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 20")]
     pub op: Option<CatalogOp>,
 }
 
@@ -51,6 +51,9 @@ pub enum CatalogOp {
     /// The catalog's own group has lost its majority for good, and a survivor leads it alone. Reply: `Ok`.
     #[prost(message, tag = "11")]
     RecoverCatalog(RecoverCatalog),
+    /// A table that was made for a restore holds all of it: clients may use it. Reply: `Ok`.
+    #[prost(message, tag = "12")]
+    Restored(TableName),
     /// Begin or end the archive of changes. Reply: `Ok`.
     #[prost(message, tag = "13")]
     Archive(ArchiveChange),
@@ -221,6 +224,9 @@ pub struct NewTable {
     /// See [`TableRecord::scratch_of`].
     #[prost(uint64, tag = "8")]
     pub scratch_of: u64,
+    /// See [`TableRecord::restoring`].
+    #[prost(string, tag = "9")]
+    pub restoring: String,
 }
 
 /// A table's name.
@@ -289,6 +295,10 @@ pub struct TableRecord {
     /// The operation that needs it for a while, or 0: it is dropped when that one does not go on any more.
     #[prost(uint64, tag = "10")]
     pub scratch_of: u64,
+    /// The backup that is being restored into it. Until all of it is there, no client is served, so that a part is
+    /// never taken for the whole. Empty for every other table.
+    #[prost(string, tag = "11")]
+    pub restoring: String,
 }
 
 /// A partition as the catalog knows it.

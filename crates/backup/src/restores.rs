@@ -25,8 +25,10 @@ pub struct RestoreRecord {
     pub since: u64,
     /// What happens to keys that exist.
     pub on_conflict: String,
-    /// The restore made the table.
+    /// The table was made for the restore, and serves nobody before it is over.
     pub made: bool,
+    /// How many replicas such a table gets in the end.
+    pub replicas: u32,
     /// Kinds of keys, by name; none means all.
     pub kinds: Vec<String>,
     /// The time that is restored; 0 for the backup's own.

@@ -1,21 +1,15 @@
 //! A backup that breaks off anywhere is never taken for a good one, and goes on where it was.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use api::kv::{ContentKind, ContentSum, Contents, Piece};
-use backup::write::{Limits, Progress};
-use backup::{
-    BackupError, Begun, FORMAT, Manifest, NewFile, PartitionRecord, State, TableRecord, Target, verify, write,
-};
-use engine::{ContentPage, ContentSource, EngineError};
+use backup::{BackupError, NewFile, State, Target};
 use proptest::prelude::*;
-use prost::Message;
-
-const ID: &str = "20261126T233000Z-5c1d9a";
-const PARTITIONS: u32 = 3;
+use support::{ID, contents, is_good};
 
 /// A target that goes away after so many calls, in the middle of whatever is written.
 struct Breaking {
@@ -105,83 +99,8 @@ impl NewFile for BreakingFile {
     }
 }
 
-/// Contents that were made up.
-struct Made(Vec<Contents>);
-
-impl ContentSource for Made {
-    fn next_page(&mut self, _bytes_max: usize) -> Result<Option<ContentPage>, EngineError> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
-        let contents = self.0.remove(0);
-        let mut sum = ContentSum::default();
-        contents.pieces.iter().for_each(|piece| sum.add(piece));
-        Ok(Some(ContentPage { body: contents.encode_to_vec().into(), sum, is_whole: true }))
-    }
-}
-
-fn contents(partition: u32) -> Vec<Contents> {
-    let piece = |number: u32| Piece {
-        key: format!("{partition}:{number}").into(),
-        kind: ContentKind::String as i32,
-        value: "value".into(),
-        ..Default::default()
-    };
-    (0..3).map(|page| Contents { pieces: (0..4).map(|key| piece(page * 10 + key)).collect() }).collect()
-}
-
-fn begun() -> Begun {
-    let partition =
-        |partition| PartitionRecord { partition, group: 10, index: 5, term: 1, ..Default::default() };
-    Begun {
-        format: FORMAT,
-        id: ID.into(),
-        cluster: "c".into(),
-        cluster_name: "skein".into(),
-        release: "0.1.0".into(),
-        begun_ms: 1,
-        at_ms: 2,
-        kinds: Vec::new(),
-        schedule: String::new(),
-        tables: vec![TableRecord {
-            namespace: "default".into(),
-            name: "kv".into(),
-            engine: "kv".into(),
-            hash: "tag".into(),
-            replicas: 3,
-            partitions: (0..PARTITIONS).map(partition).collect(),
-        }],
-    }
-}
-
-/// Does what is left to do of a backup; the number of partitions that had to be written.
 fn go_on(target: &dyn Target) -> Result<u32, BackupError> {
-    let mut begun = match backup::begun(target, ID) {
-        Err(BackupError::NoBackup(_)) => {
-            backup::begin(target, &begun())?;
-            begun()
-        }
-        begun => begun?,
-    };
-    let mut written = 0;
-    for partition in 0..PARTITIONS {
-        let table = &begun.tables[0];
-        let place = &table.partitions[partition as usize];
-        written += u32::from(write::complete(target, &begun, table, place)?.is_none());
-        let (mut source, limits) = (Made(contents(partition)), Limits::default());
-        let record =
-            write::partition(target, &begun, table, place, &mut source, limits, &Progress::default())?;
-        begun.tables[0].partitions[partition as usize] = record;
-    }
-    backup::finish(target, &Manifest::new(begun, 3))?;
-    Ok(written)
-}
-
-fn is_good(target: &dyn Target) -> bool {
-    let manifest = backup::load(target, ID).unwrap();
-    let found = verify::all(target, &manifest, Limits::default(), &Progress::default()).unwrap();
-    let keys = u64::from(PARTITIONS) * 12;
-    found.damaged.is_empty() && found.sum == manifest.sum && manifest.sum.keys == keys
+    support::go_on(target, &contents)
 }
 
 proptest! {

@@ -57,6 +57,7 @@ pub(crate) fn decide(catalog: &Catalog, command: &CatalogCommand) -> Result<Deci
         CatalogOp::RegisterNode(node) => nodes::register(catalog, cluster, node),
         CatalogOp::CreateTable(wish) => tables::create(catalog, cluster, wish),
         CatalogOp::DropTable(name) => tables::drop_table(catalog, cluster, name),
+        CatalogOp::Restored(name) => tables::restored(catalog, cluster, name),
         CatalogOp::Established(established) => Ok(replicas::establish(catalog, cluster, established)),
         CatalogOp::Observed(observed) => replicas::observe(catalog, cluster, observed),
         CatalogOp::ReplaceReplica(replace) => replicas::replace(catalog, cluster, replace),

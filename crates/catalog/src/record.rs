@@ -263,6 +263,9 @@ impl fmt::Display for Record {
             Record::Table(table) => {
                 write!(f, " {}:{} engine={:?}", table.namespace, table.name, table.engine())?;
                 write!(f, " hash={:?} replicas={}", table.hash(), table.replicas)?;
+                if !table.restoring.is_empty() {
+                    write!(f, " restoring={}", table.restoring)?;
+                }
                 write!(f, " generation={} groups={}", table.generation, ranges(&table.groups))?;
                 if table.scratch_of != 0 {
                     write!(f, " scratch of={}", table.scratch_of)?;

@@ -237,6 +237,10 @@ fn node_statuses(
     for leader in assessments.iter().filter_map(|one| one.status.leader) {
         *leads.entry(leader).or_default() += 1;
     }
+    let free_bytes = |node: &NodeRecord| {
+        let report = observations.reports.get(&NodeId(node.id)).map(|observation| &observation.report);
+        report.filter(|report| report.disk_bytes > 0).map(|report| report.free_bytes)
+    };
     let node_status = |node: &NodeRecord| NodeStatus {
         id: node.id,
         endpoint: node.endpoint.clone(),
@@ -252,6 +256,7 @@ fn node_statuses(
         leads: leads.get(&node.id).copied().unwrap_or(0),
         flags: flag_names(&catalog.flags(NodeId(node.id))),
         labels: node.labels.iter().map(|label| (label.name.clone(), label.value.clone())).collect(),
+        free_bytes: free_bytes(node),
     };
     catalog.nodes().map(node_status).collect()
 }

@@ -93,6 +93,7 @@ fn table(id: u64, groups: Vec<u64>) -> TableRecord {
         groups,
         options: (0..TABLE_OPTIONS_MAX).map(longest_option).collect(),
         scratch_of: 0,
+        restoring: String::new(),
     }
 }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use api::catalog::{
     Bootstrap, CatalogAnswer, CatalogCommand, CatalogFound, CatalogOp, CatalogQuery, CatalogRead,
-    CatalogReadReply, CatalogReply, EngineKind, HashBy, NewTable, NodeRecord,
+    CatalogReadReply, CatalogReply, EngineKind, HashBy, NewTable, NodeRecord, ObservedMembership, TableName,
 };
 use api::kv::Nothing;
+use api::operation::{CatalogEdit, Edit, OnPartition, OperationChange, ReplicasWish};
 use api::peer::{Member, Membership};
 use bytes::Bytes;
 use catalog::{Catalog, CatalogEngine};
@@ -63,6 +64,7 @@ fn create(name: &str, partitions: u32) -> Vec<u8> {
         replicas: 3,
         options: vec![],
         scratch_of: 0,
+        restoring: String::new(),
     }))
 }
 
@@ -351,4 +353,60 @@ fn a_damaged_record_is_noticed_when_the_state_is_opened() {
     batch.put(&b"\x30t\0\0\0\0\0\0\0\x01"[..], &b"\x01\x08\x02"[..]);
     records.write(batch).unwrap();
     assert!(matches!(engine.open(STATE).err(), Some(EngineError::Damaged(_))));
+}
+
+#[test]
+fn a_table_that_is_restored_is_opened_once_its_replicas_are_there() {
+    let (_, engine) = engine();
+    let mut machine = engine.create(STATE).unwrap();
+    apply(machine.as_mut(), 6, &bootstrap());
+    let wish = |restoring: &str| {
+        command(CatalogOp::CreateTable(NewTable {
+            name: "t".into(),
+            engine: EngineKind::Kv.into(),
+            hash: HashBy::ByNamespace.into(),
+            partitions: 2,
+            replicas: 1,
+            restoring: restoring.into(),
+            ..NewTable::default()
+        }))
+    };
+    assert!(matches!(apply(machine.as_mut(), 7, &wish("../x")), CatalogAnswer::Refused(_)));
+    let CatalogAnswer::Table(table) = apply(machine.as_mut(), 8, &wish("20261127T010203Z-5c1d9a")) else {
+        panic!("no table");
+    };
+    assert_eq!(table.restoring, "20261127T010203Z-5c1d9a");
+
+    // Three are wished for, and each partition has one.
+    let replicas = Edit::SetReplicas(ReplicasWish { table: table.id, replicas: 3 });
+    let edits = vec![CatalogEdit { edit: Some(replicas) }];
+    let raise = CatalogOp::Operate(OperationChange { edits, ..Default::default() });
+    apply(machine.as_mut(), 9, &command(raise));
+    let open = command(CatalogOp::Restored(TableName { namespace: String::new(), name: "t".into() }));
+    match apply(machine.as_mut(), 10, &open) {
+        CatalogAnswer::Refused(refused) => assert!(format!("{refused:?}").contains("1 of 3"), "{refused:?}"),
+        other => panic!("{other:?}"),
+    }
+    for (group, at) in table.groups.iter().zip(11..) {
+        let has = copy(&*machine.reader()).partition(GroupId(*group)).unwrap().replicas[0].node;
+        let add = |node| Edit::AddReplica(OnPartition { group: *group, node });
+        let edits = (1..=3).filter(|node| *node != has).map(|node| CatalogEdit { edit: Some(add(node)) });
+        let add = OperationChange { edits: edits.collect(), ..Default::default() };
+        apply(machine.as_mut(), at, &command(CatalogOp::Operate(add)));
+    }
+    let is_open =
+        |machine: &dyn StateMachine| copy(&*machine.reader()).find("t").unwrap().restoring.is_empty();
+    for (index, learns) in [(20, true), (30, false)] {
+        for (group, at) in table.groups.iter().zip(index..) {
+            let wished = copy(&*machine.reader()).partition(GroupId(*group)).unwrap().replicas.clone();
+            let member = |id: u64, node| Member { replica: id, node, learner: learns && id == 3 };
+            let members = wished.iter().map(|replica| member(replica.id, replica.node)).collect();
+            let membership = Some(Membership { epoch: index, members });
+            let observed = ObservedMembership { group: *group, membership, ..Default::default() };
+            apply(machine.as_mut(), at, &command(CatalogOp::Observed(observed)));
+        }
+        apply(machine.as_mut(), index + 5, &open);
+        assert_eq!(is_open(machine.as_ref()), !learns, "a learner is no replica yet");
+    }
+    assert!(matches!(apply(machine.as_mut(), 40, &open), CatalogAnswer::Ok(_)), "repeated, nothing happens");
 }

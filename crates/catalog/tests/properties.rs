@@ -61,6 +61,7 @@ fn any_op() -> impl Strategy<Value = CatalogOp> {
                     replicas,
                     options,
                     scratch_of: 0,
+                    restoring: String::new(),
                 })
             }
         ),

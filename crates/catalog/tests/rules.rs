@@ -29,6 +29,7 @@ fn good() -> Vec<Record> {
             replicas: 3,
             options: vec![],
             scratch_of: 0,
+            restoring: String::new(),
         }],
     };
     let context = ApplyContext {

@@ -167,6 +167,15 @@ impl Client {
         done(self.change(&Method::DELETE, &path, CHANGE_TIMEOUT, None::<&()>)?)
     }
 
+    /// Lets clients use a table that was made for a restore. Repeated: no effect.
+    ///
+    /// # Errors
+    /// `UnknownTable`, `TableRestoring` if replicas are missing, and as [`Self::create_table`].
+    pub fn restored(&self, namespace: &str, name: &str) -> Result<(), Fault> {
+        let path = format!("{}/restored", table_path(namespace, name));
+        done(self.change(&Method::POST, &path, CHANGE_TIMEOUT, None::<&()>)?)
+    }
+
     /// Moves a partition's leader; returns once the replica leads.
     ///
     /// # Errors

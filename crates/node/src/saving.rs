@@ -130,14 +130,16 @@ impl Node {
         self.for_each_group(|shared| shared.holds().release(id));
     }
 
-    /// The tables of a wish, as `namespace:name`; all tables of clients' if none is named.
+    /// The tables of a wish, as `namespace:name`; all that clients may use if none is named.
     ///
     /// # Errors
     /// `UnknownTable`.
     pub fn tables_of(&self, names: &[String]) -> Result<Vec<TableRecord>, Fault> {
         let catalog = self.catalog();
         if names.is_empty() {
-            return Ok(catalog.tables().filter(|table| table.engine() == EngineKind::Kv).cloned().collect());
+            let is_whole =
+                |table: &&TableRecord| table.engine() == EngineKind::Kv && table.restoring.is_empty();
+            return Ok(catalog.tables().filter(is_whole).cloned().collect());
         }
         let find = |name: &String| {
             let found = catalog.find(name).filter(|table| table.engine() == EngineKind::Kv);

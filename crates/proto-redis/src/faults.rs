@@ -19,7 +19,7 @@ pub const fn prefix(code: ErrorCode) -> &'static str {
     match code {
         NotLeader | NoLeader | Unreachable => "CLUSTERDOWN",
         StaleRoute | Overloaded | Sealed => "TRYAGAIN",
-        NotReady => "LOADING",
+        NotReady | TableRestoring => "LOADING",
         OutcomeUnknown | SessionExpired => "UNKNOWN",
         CrossPartition => "CROSSSLOT",
         Unauthorized => "NOAUTH",

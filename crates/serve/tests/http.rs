@@ -36,6 +36,7 @@ fn table(namespace: &str, name: &str) -> Table {
         replicas: 3,
         generation: 1,
         hash: "tag".into(),
+        restoring: String::new(),
     }
 }
 
@@ -150,6 +151,10 @@ impl Admin for Dummy {
     fn create_table(&self, wish: CreateTable) -> Answer<Table> {
         Box::pin(async move { Ok(table("default", &wish.name)) })
     }
+    fn restored(&self, _: String, _: String) -> Answer<()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn drop_table(&self, _: String, _: String) -> Answer<()> {
         Box::pin(async { Ok(()) })
     }

@@ -156,6 +156,7 @@ impl World {
             replicas: 3,
             generation: 1,
             hash: "tag".into(),
+            restoring: String::new(),
         };
         let status = Status {
             verdict: Verdict::Healthy,

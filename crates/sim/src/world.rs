@@ -446,6 +446,7 @@ fn bootstrap(plan: &Plan) -> Bootstrap {
         replicas: plan.replicas,
         options: Vec::new(),
         scratch_of: 0,
+        restoring: String::new(),
     };
     Bootstrap {
         cluster: plan.seed + 1,

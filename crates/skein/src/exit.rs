@@ -93,6 +93,7 @@ pub const fn of(code: ErrorCode) -> Exit {
         | E::BackupLost
         | E::DrillFailed
         | E::TableNotEmpty
+        | E::TableRestoring
         | E::KeyExists => REFUSED,
         E::Cancelled => CANCELLED,
         _ => ERROR,

@@ -21,8 +21,9 @@ use crate::store::LogError;
 
 /// Zeros are written this far ahead of the newest segment's end, so that a write finds blocks there.
 const PREFILL_BYTES: u64 = 1 << 20;
-/// At most this far ahead, however much was written since the last call.
-const PREFILL_BYTES_MAX: u64 = 8 << 20;
+/// After so much in one turn, nothing is filled ahead: what comes next is as large, finds its blocks by itself in a
+/// time that does not show beside its own, and every byte would be written twice.
+const PREFILL_TURN_MAX: u64 = 1 << 20;
 /// Live bytes that one call may move, beside twice what was written since the last call. Twice, so that
 /// reclaiming keeps up: with half of the log dead, every byte written needs at most one moved.
 const MOVE_BYTES: u64 = 1 << 20;
@@ -50,8 +51,11 @@ impl SegmentedLog {
 
     /// Writes zeros ahead of the end of the newest segment.
     fn prefill(&self, writer: &mut Writer, written: u64) -> Result<(), LogError> {
+        if written >= PREFILL_TURN_MAX {
+            return Ok(());
+        }
         let active = &mut writer.active;
-        let ahead = (2 * written).clamp(PREFILL_BYTES, PREFILL_BYTES_MAX);
+        let ahead = (2 * written).max(PREFILL_BYTES);
         // A segment without a batch stays small: an idle node writes nothing.
         if active.is_empty() || active.ready - active.tail >= ahead / 2 {
             return Ok(());

@@ -17,7 +17,7 @@ use object_store::{
 };
 use tokio::runtime::Runtime;
 
-use super::{NewFile, Target};
+use super::{NewFile, Target, read_whole};
 use crate::error::BackupError;
 
 /// Bytes of a part of an upload; a bucket takes 10 000 of them, and none but the last below 5 MiB.
@@ -27,6 +27,8 @@ const READ_BYTES: u64 = 8 * 1024 * 1024;
 /// How often a request is repeated, and for how long: a bucket that stays away longer is an error, not a wait.
 const RETRIES_MAX: usize = 6;
 const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
+/// What stores with S3's protocol say when they have no room; S3 itself always has.
+const FULL: &[&str] = &["507 Insufficient Storage", "QuotaExceeded", "XMinioStorageFull"];
 const REQUEST_TIMEOUT: &str = "60 seconds";
 const CONNECT_TIMEOUT: &str = "5 seconds";
 
@@ -48,6 +50,22 @@ impl Bucket {
     /// # Errors
     /// `BadUrl` without a bucket; `Target` if the environment does not fit.
     pub fn new(url: &str) -> Result<Self, BackupError> {
+        Self::reached_by(url, AmazonS3Builder::from_env())
+    }
+
+    /// The same, with these variables instead of those of the process.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_variables(url: &str, variables: &[(&str, &str)]) -> Result<Self, BackupError> {
+        let known = variables.iter().filter_map(|(name, value)| {
+            Some((name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().ok()?, *value))
+        });
+        let builder = AmazonS3Builder::new();
+        Self::reached_by(url, known.fold(builder, |builder, (key, value)| builder.with_config(key, value)))
+    }
+
+    fn reached_by(url: &str, builder: AmazonS3Builder) -> Result<Self, BackupError> {
         let place = url.strip_prefix("s3://").unwrap_or_default();
         let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
         if bucket.is_empty() {
@@ -60,7 +78,7 @@ impl Bucket {
             retry_timeout: RETRY_TIME_MAX,
         };
         let (timeout, connect) = (ClientConfigKey::Timeout, ClientConfigKey::ConnectTimeout);
-        let store = AmazonS3Builder::from_env()
+        let store = builder
             .with_config(AmazonS3ConfigKey::Client(timeout), REQUEST_TIMEOUT)
             .with_config(AmazonS3ConfigKey::Client(connect), CONNECT_TIMEOUT)
             .with_retry(retry)
@@ -95,7 +113,11 @@ impl Target for Bucket {
     fn put_new(&self, path: &str, bytes: &[u8]) -> Result<(), BackupError> {
         let (place, options) = (self.path(path), PutOptions::from(PutMode::Create));
         let put = self.shared.store.put_opts(&place, Bytes::copy_from_slice(bytes).into(), options);
-        self.shared.runtime.block_on(put).map(|_| ()).map_err(|error| failure(path, &error))
+        match self.shared.runtime.block_on(put).map_err(|error| failure(path, &error)) {
+            // Put by an attempt of this request of whose success nothing was heard.
+            Err(BackupError::Exists(_)) if read_whole(self, path)? == *bytes => Ok(()),
+            put => put.map(|_| ()),
+        }
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, BackupError> {
@@ -158,7 +180,7 @@ impl Write for Upload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.waiting.extend_from_slice(bytes);
         if self.waiting.len() >= PART_BYTES {
-            self.send_part().map_err(io::Error::other)?;
+            self.send_part().map_err(|error| io_error(&error))?;
         }
         Ok(bytes.len())
     }
@@ -210,7 +232,7 @@ impl Read for Download {
         if self.piece.is_empty() && self.next < self.end {
             let range = self.next..self.end.min(self.next + READ_BYTES);
             let piece = self.shared.store.get_range(&self.place, range);
-            self.piece = self.shared.runtime.block_on(piece).map_err(io::Error::other)?;
+            self.piece = self.shared.runtime.block_on(piece).map_err(|error| io_error(&error))?;
             if self.piece.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -229,6 +251,35 @@ fn failure(file: &str, error: &object_store::Error) -> BackupError {
         object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. } => {
             BackupError::Exists(file)
         }
-        other => BackupError::Target { file, detail: other.to_string() },
+        other => {
+            let detail = words(other);
+            match FULL.iter().any(|word| detail.contains(word)) {
+                true => BackupError::Full { file, detail },
+                false => BackupError::Target { file, detail },
+            }
+        }
     }
+}
+
+/// An error for whoever reads or writes; one that says that there is no room still does.
+fn io_error(error: &object_store::Error) -> io::Error {
+    match failure("", error) {
+        BackupError::Full { detail, .. } => io::Error::new(io::ErrorKind::StorageFull, detail),
+        _ => io::Error::other(words(error)),
+    }
+}
+
+/// What an error says, with whatever it was caused by.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
 }

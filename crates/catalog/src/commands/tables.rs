@@ -61,6 +61,7 @@ pub(super) fn create(
         groups: (first_group..first_group + u64::from(wish.partitions)).collect(),
         options,
         scratch_of: wish.scratch_of,
+        restoring: restoring(wish)?,
     };
     cluster.next_table += 1;
     cluster.next_group += u64::from(wish.partitions);
@@ -121,6 +122,43 @@ pub(super) fn drop_table(
     Ok(Decision::ok(cluster, changes))
 }
 
+/// Ends the time in which a table serves nobody because it is being restored. Repeated: no effect.
+///
+/// Whoever asks has seen that all files are written and all replicas equal. What the catalog knows of that itself is
+/// that the replicas are there.
+pub(super) fn restored(
+    catalog: &Catalog,
+    cluster: ClusterRecord,
+    name: &TableName,
+) -> Result<Decision, Fault> {
+    let namespace = if name.namespace.is_empty() { DEFAULT_NAMESPACE } else { &name.namespace };
+    let Some(table) = catalog.table_named(namespace, &name.name) else {
+        let detail = format!("{}:{}", shown(namespace), shown(&name.name));
+        return Err(Fault::new(ErrorCode::UnknownTable, detail));
+    };
+    if table.restoring.is_empty() {
+        return Ok(Decision::ok(cluster, Vec::new()));
+    }
+    let members = |partition: &PartitionRecord| {
+        let known = partition.observed.as_ref().or(partition.birth.as_ref());
+        known.map_or(0, |known| known.members.iter().filter(|member| !member.learner).count())
+    };
+    let mut partitions = catalog.partitions().filter(|partition| partition.table == table.id);
+    let short = partitions.find(|partition| members(partition) < table.replicas as usize);
+    if let Some(partition) = short {
+        let detail = format!(
+            "partition {} has {} of {} replicas",
+            partition.index,
+            members(partition),
+            table.replicas
+        );
+        return Err(Fault::new(ErrorCode::TableRestoring, detail));
+    }
+    let table = TableRecord { restoring: String::new(), ..table.clone() };
+    let changes = vec![RecordChange::Put(Record::Table(Arc::new(table)))];
+    Ok(Decision::ok(cluster, changes))
+}
+
 /// The system table and its only partition, group 0.
 pub(super) fn catalog_table(birth: Membership) -> (TableRecord, PartitionRecord) {
     let table = TableRecord {
@@ -134,6 +172,7 @@ pub(super) fn catalog_table(birth: Membership) -> (TableRecord, PartitionRecord)
         groups: vec![GroupId::CATALOG.get()],
         options: Vec::new(),
         scratch_of: 0,
+        restoring: String::new(),
     };
     // Its founders exist, or this command would not.
     let partition = PartitionRecord { may_begin: true, ..born_partition(&table, 0, birth) };
@@ -236,6 +275,15 @@ fn options(wish: &NewTable) -> Result<Vec<Label>, Fault> {
     let mut options = wish.options.clone();
     options.sort_by(|left, right| left.name.cmp(&right.name));
     Ok(options)
+}
+
+/// The name of a backup, as long as names are.
+fn restoring(wish: &NewTable) -> Result<String, Fault> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    match wish.restoring.len() <= NAME_BYTES_MAX && wish.restoring.bytes().all(is_allowed) {
+        true => Ok(wish.restoring.clone()),
+        false => Err(bad_argument(format!("'{}' is no name of a backup", shown(&wish.restoring)))),
+    }
 }
 
 fn check_room(catalog: &Catalog, partitions: u32) -> Result<(), Fault> {

@@ -187,6 +187,7 @@ fn bootstrap(words: &Words<'_>) -> Bootstrap {
             replicas: parts.get(2).map_or(0, |text| parse(text)),
             options: vec![],
             scratch_of: 0,
+            restoring: String::new(),
         }
     };
     Bootstrap {
@@ -236,6 +237,7 @@ fn new_table(words: &Words<'_>) -> NewTable {
         replicas: words.value("replicas").unwrap_or(0),
         options: words.list("options").into_iter().map(label).collect(),
         scratch_of: 0,
+        restoring: String::new(),
     }
 }
 

@@ -122,13 +122,19 @@ fn chosen<'a>(sight: &Sight<'a>, wish: &BackupRequest) -> Result<Vec<&'a TableRe
     let named =
         wish.tables.iter().map(|name| sight.catalog.find(name).filter(is_kv).ok_or_else(|| unknown(name)));
     let named: Vec<&TableRecord> = named.collect::<Result<_, _>>()?;
+    // What is half restored must not become a whole backup.
+    let is_whole = |table: &&TableRecord| table.restoring.is_empty();
+    if let Some(table) = named.iter().find(|table| !is_whole(table)) {
+        return Err(Fault::new(ErrorCode::TableRestoring, catalog::display_name(table)));
+    }
     let everything = wish.tables.is_empty() && wish.namespaces.is_empty();
     let is_chosen = |table: &&TableRecord| {
         everything
             || wish.namespaces.contains(&table.namespace)
             || named.iter().any(|named| named.id == table.id)
     };
-    let tables: Vec<&TableRecord> = sight.catalog.tables().filter(is_kv).filter(is_chosen).collect();
+    let tables = sight.catalog.tables().filter(is_kv).filter(is_whole).filter(is_chosen);
+    let tables: Vec<&TableRecord> = tables.collect();
     if tables.is_empty() {
         return Err(unknown("nothing is chosen"));
     }

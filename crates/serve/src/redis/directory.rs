@@ -44,7 +44,8 @@ impl Directory {
         // Tables of the default namespace belong to the other port; its namespace of ZanKV's, if there is one, not.
         let is_named =
             |named: &NamedRoute| named.namespace != DEFAULT_NAMESPACE || named.name == NAMESPACE_TABLE;
-        let named = (0..tables.len()).filter(|&place| is_named(&tables[place]));
+        let is_whole = |named: &NamedRoute| !named.restoring;
+        let named = (0..tables.len()).filter(|&place| is_named(&tables[place]) && is_whole(&tables[place]));
         let (plain_targets, zankv_targets) =
             (plain.into_iter().flat_map(targets).collect(), named.flat_map(targets).collect());
         let groups = tables.iter().flat_map(|named| &named.route.partitions).map(|partition| partition.group);
@@ -137,6 +138,10 @@ impl Directory {
             self.check()?;
             return Err(no_table(&String::from_utf8_lossy(&key[..second])));
         };
+        if self.tables[table].restoring {
+            let detail = String::from_utf8_lossy(&key[..second]).into_owned();
+            return Err(fault_error(&Fault::new(ErrorCode::TableRestoring, detail)));
+        }
         let stored = match self.tables[table].route.hash {
             HashRule::Whole => key.slice(first + 1..),
             HashRule::Tag => key.slice(second + 1..),
@@ -207,7 +212,12 @@ mod tests {
             hash,
             partitions: (0..partitions).map(partition).collect(),
         };
-        NamedRoute { namespace: namespace.into(), name: name.into(), route: Arc::new(route) }
+        NamedRoute {
+            namespace: namespace.into(),
+            name: name.into(),
+            restoring: false,
+            route: Arc::new(route),
+        }
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub struct NamedRoute {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// It is being restored: nothing in it is served.
+    pub restoring: bool,
     /// Where its keys are.
     pub route: Arc<TableRoute>,
 }

@@ -50,7 +50,7 @@ fn table(namespace: &str, name: &str, id: u64, partitions: u64, hash: HashRule) 
         hash,
         partitions: (0..partitions).map(partition).collect(),
     };
-    NamedRoute { namespace: namespace.into(), name: name.into(), route: Arc::new(route) }
+    NamedRoute { namespace: namespace.into(), name: name.into(), restoring: false, route: Arc::new(route) }
 }
 
 impl Memory {

@@ -166,6 +166,18 @@ impl Admin for NodeAdmin {
         })
     }
 
+    fn restored(&self, namespace: String, name: String) -> Answer<()> {
+        let done = TableName { namespace: namespace.clone(), name: name.clone() };
+        let answer = self.change(CatalogOp::Restored(done));
+        let node = self.node.clone();
+        Box::pin(async move {
+            answer.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))??;
+            let is_open = |table: &TableRecord| table.restoring.is_empty();
+            wait_for_all(&node, |catalog| catalog.table_named(&namespace, &name).is_none_or(is_open)).await;
+            Ok(())
+        })
+    }
+
     fn move_leader(&self, wish: MoveLeader) -> Answer<()> {
         let node = self.node.clone();
         Box::pin(async move {
@@ -279,6 +291,7 @@ fn new_table(wish: CreateTable) -> Result<NewTable, Fault> {
         replicas: wish.replicas.unwrap_or(0),
         options: Vec::new(),
         scratch_of: 0,
+        restoring: wish.restoring.unwrap_or_default(),
     })
 }
 
@@ -300,5 +313,6 @@ fn table(record: &TableRecord) -> Table {
         replicas: record.replicas,
         generation: record.generation,
         hash: hash.into(),
+        restoring: record.restoring.clone(),
     }
 }

@@ -78,6 +78,7 @@ fn new_namespace(wish: &CreateNamespace) -> Result<NewTable, Fault> {
         replicas: wish.replicas.unwrap_or(0),
         options: vec![option(DATA_VERSION, version), option(EXPIRATION_POLICY, policy)],
         scratch_of: 0,
+        restoring: String::new(),
     })
 }
 

@@ -69,7 +69,12 @@ impl Backend for NodeBackend {
         names
             .filter_map(|table| {
                 let route = self.node.table(&table.namespace, &table.name)?;
-                Some(NamedRoute { namespace: table.namespace.clone(), name: table.name.clone(), route })
+                Some(NamedRoute {
+                    namespace: table.namespace.clone(),
+                    name: table.name.clone(),
+                    restoring: !table.restoring.is_empty(),
+                    route,
+                })
             })
             .collect()
     }

@@ -12,19 +12,19 @@ use super::support::{Cluster, Shape, alone, until, within, words};
 use super::zankv::http;
 
 /// A place for backups.
-struct Place(TempDir);
+pub struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(TempDir::new().expect("a temporary directory"))
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("file://{}", self.0.path().display())
     }
 
     /// Files below a backup's directory whose names end so.
-    fn files(&self, end: &str) -> Vec<PathBuf> {
+    pub fn files(&self, end: &str) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let mut waiting = vec![self.0.path().to_owned()];
         while let Some(directory) = waiting.pop() {
@@ -53,35 +53,35 @@ fn run(cluster: &Cluster, arguments: &[&str]) -> Output {
 }
 
 /// Runs a command that must succeed.
-fn succeed(cluster: &Cluster, arguments: &[&str]) -> String {
+pub fn succeed(cluster: &Cluster, arguments: &[&str]) -> String {
     let output = run(cluster, arguments);
     assert!(output.status.success(), "{arguments:?}\n{}", words(&output));
     words(&output)
 }
 
 /// Runs a command that must be refused with a code.
-fn refused(cluster: &Cluster, arguments: &[&str], code: &str) -> String {
+pub fn refused(cluster: &Cluster, arguments: &[&str], code: &str) -> String {
     let output = run(cluster, arguments);
     let said = words(&output);
     assert!(!output.status.success() && said.contains(&format!("[{code}]")), "{arguments:?}\n{said}");
     said
 }
 
-fn json(cluster: &Cluster, arguments: &[&str]) -> serde_json::Value {
+pub fn json(cluster: &Cluster, arguments: &[&str]) -> serde_json::Value {
     let output = run(cluster, &[arguments, &["--json"]].concat());
     assert!(output.status.success(), "{arguments:?}\n{}", words(&output));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 /// The only backup at a place.
-fn only(cluster: &Cluster, place: &Place) -> serde_json::Value {
+pub fn only(cluster: &Cluster, place: &Place) -> serde_json::Value {
     let listed = json(cluster, &["backup", "list", "--at", &place.url()]);
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
     listed[0].clone()
 }
 
 /// Keys of every type, some that expire, and one of each that is large.
-fn fill(cluster: &Cluster) {
+pub fn fill(cluster: &Cluster) {
     let mut connection = cluster.redis(1);
     let mut say = |words: &[String]| {
         until("an acknowledged write", || {

@@ -15,6 +15,7 @@ mod meta;
 mod operations;
 mod power;
 mod restarts;
+mod restore;
 mod space;
 mod support;
 mod transactions;

@@ -4,7 +4,9 @@ mod archive;
 mod at_time;
 mod create;
 mod line;
+mod raise;
 mod restore;
+mod room;
 mod schedule;
 
 use backup::write::{Limits, Progress};

@@ -1,6 +1,6 @@
 //! `restore`: tables out of a backup into this cluster, file by file, by all nodes.
 
-use api::admin::{CreateTable, Table};
+use api::admin::{CreateTable, NodeStatus, Table};
 use backup::restores::{RestoreRecord, under_way};
 use backup::{Manifest, TableRecord, Target};
 use serde::Serialize;
@@ -8,6 +8,7 @@ use types::{ErrorCode, Fault};
 
 use super::at_time;
 use super::line::Line;
+use super::{raise, room};
 use crate::backups::crew::{Crew, Totals};
 use crate::backups::restoring::{Manner, One};
 use crate::backups::split_title;
@@ -131,10 +132,16 @@ impl One<'_> {
         let mut line = Line::new("restored", self.table.sum().bytes);
         let restored = self.write(&mut record, manner, &mut |seen| line.show(seen));
         drop(line);
+        let restored = restored.and_then(|totals| {
+            if record.made {
+                raise::open(self.client, (&table.namespace, &table.name), self.to, record.replicas)?;
+            }
+            Ok(totals)
+        });
         match &restored {
             Ok(_) => record.remove(self.target).map_err(|error| error.to_fault())?,
             Err(fault) if record.made && fault.code == ErrorCode::BackupDamaged => {
-                // What looks like a table with everything in it must not stay.
+                // Nobody can use it, and nothing will complete it.
                 self.client.drop_table(&table.namespace, &table.name)?;
                 record.remove(self.target).map_err(|error| error.to_fault())?;
                 say::note(format_args!("{}: removed again, because the backup is damaged", self.to));
@@ -149,26 +156,63 @@ impl One<'_> {
         restored
     }
 
-    /// The table that is written to; whether it was made for that.
+    /// The table that is written to; whether it was made for that, by this run or by one that broke off.
     fn find_or_make(&self, arguments: &Restore) -> Result<(Table, bool), Fault> {
         let (namespace, name) = split_title(self.to);
+        let id = &self.manifest.begun.id;
         match self.client.table(&namespace, &name) {
-            Ok(table) => Ok((table, false)),
-            Err(fault) if fault.code == ErrorCode::UnknownTable => {
-                let nodes = self.crew.ids().len() as u32;
-                let replicas = arguments.replicas.unwrap_or(self.table.replicas.clamp(1, nodes.max(1)));
-                let partitions = arguments.partitions.unwrap_or(self.table.partitions.len() as u32);
-                let wish = CreateTable {
-                    namespace: Some(namespace),
-                    name,
-                    engine: Some(self.table.engine.clone()),
-                    partitions: Some(partitions),
-                    replicas: Some(replicas),
-                };
-                Ok((self.client.create_table(&wish)?, true))
+            Ok(table) if table.restoring.is_empty() => Ok((table, false)),
+            // It serves nobody: nothing is lost with it.
+            Ok(_) if arguments.restart => {
+                self.client.drop_table(&namespace, &name)?;
+                Ok((self.make(arguments)?, true))
             }
+            Ok(table) if table.restoring == *id => Ok((table, true)),
+            Ok(table) => {
+                let detail = format!(
+                    "{}: a restore of {} into it was begun and has not ended; --restart gives it up",
+                    self.to, table.restoring
+                );
+                Err(Fault::new(ErrorCode::TableRestoring, detail))
+            }
+            Err(fault) if fault.code == ErrorCode::UnknownTable => Ok((self.make(arguments)?, true)),
             Err(fault) => Err(fault),
         }
+    }
+
+    /// Makes a table that serves nobody yet. Each partition has one replica for now: what is written once is copied
+    /// faster than it is written three times.
+    fn make(&self, arguments: &Restore) -> Result<Table, Fault> {
+        let (namespace, name) = split_title(self.to);
+        self.check_target(self.wished_replicas(arguments))?;
+        let wish = CreateTable {
+            namespace: Some(namespace),
+            name,
+            engine: Some(self.table.engine.clone()),
+            partitions: Some(arguments.partitions.unwrap_or(self.table.partitions.len() as u32)),
+            replicas: Some(1),
+            restoring: Some(self.manifest.begun.id.clone()),
+        };
+        self.client.create_table(&wish)
+    }
+
+    /// How many replicas a table that is made for the restore gets.
+    fn wished_replicas(&self, arguments: &Restore) -> u32 {
+        let nodes = self.crew.ids().len() as u32;
+        arguments.replicas.unwrap_or(self.table.replicas.clamp(1, nodes.max(1)))
+    }
+
+    /// Refuses what could not be completed, before anything is written.
+    fn check_target(&self, replicas: u32) -> Result<(), Fault> {
+        let status = self.client.status()?;
+        let nodes: Vec<&NodeStatus> =
+            status.nodes.iter().filter(|node| node.roles.iter().any(|role| role == "data")).collect();
+        if replicas as usize > nodes.len() {
+            let detail =
+                format!("{replicas} replicas were asked for, and there are {} data nodes", nodes.len());
+            return Err(Fault::new(ErrorCode::NotEnoughNodes, detail));
+        }
+        room::check(&nodes, self.table.sum().bytes, self.table.sum().keys, replicas)
     }
 
     /// Where an earlier restore of the same broke off, or the beginning; and which of them.
@@ -185,24 +229,26 @@ impl One<'_> {
         let conflict = arguments.on_conflict.map(|conflict| conflict.word());
         let known = under_way(self.target, id, &cluster, &to).map_err(|error| error.to_fault())?;
         let is_same = |record: &RestoreRecord| {
-            record.tid == table.tid
-                && record.from == self.table.directory()
+            record.from == self.table.directory()
                 && record.kinds == kinds
                 && record.at_ms == self.at.map_or(0, |at| at.to_ms)
                 && conflict.is_none_or(|conflict| conflict == record.on_conflict)
         };
-        if let Some(record) = known.filter(|record| is_same(record) && !arguments.restart) {
-            say::note(format_args!("{}: going on after {} files", self.to, record.done.len()));
-            return Ok((record, true));
-        }
-        if conflict.is_none() && !made {
-            let keys = self.client.count_keys(&table.namespace, &table.name)?.keys;
-            if keys > 0 {
-                return Err(Fault::new(
-                    ErrorCode::TableNotEmpty,
-                    format!("{}: {}", self.to, say::count(keys, "key")),
-                ));
+        match known.filter(|record| record.tid == table.tid) {
+            Some(record) if is_same(&record) && !arguments.restart => {
+                say::note(format_args!("{}: going on after {} files", self.to, record.done.len()));
+                return Ok((record, true));
             }
+            // Two of them in one table would be neither.
+            Some(_) if made => {
+                let detail = format!(
+                    "{}: a restore into it was begun with other arguments and has not ended; --restart gives it up",
+                    self.to
+                );
+                return Err(Fault::new(ErrorCode::TableRestoring, detail));
+            }
+            _ if made => {}
+            _ => self.check_existing(table, conflict.is_some())?,
         }
         let record = RestoreRecord {
             id: id.clone(),
@@ -213,11 +259,27 @@ impl One<'_> {
             since: self.stamp()?,
             on_conflict: conflict.unwrap_or("fail").to_owned(),
             made,
+            replicas: self.wished_replicas(arguments),
             kinds: kinds.to_vec(),
             at_ms: self.at.map_or(0, |at| at.to_ms),
             done: Vec::new(),
         };
         record.store(self.target).map_err(|error| error.to_fault())?;
         Ok((record, false))
+    }
+
+    /// Refuses a table that was there before, if it holds keys about which nothing was said, or has no room.
+    fn check_existing(&self, table: &Table, is_said: bool) -> Result<(), Fault> {
+        self.check_target(table.replicas)?;
+        if is_said {
+            return Ok(());
+        }
+        match self.client.count_keys(&table.namespace, &table.name)?.keys {
+            0 => Ok(()),
+            keys => {
+                let detail = format!("{}: {}", self.to, say::count(keys, "key"));
+                Err(Fault::new(ErrorCode::TableNotEmpty, detail))
+            }
+        }
     }
 }

@@ -197,9 +197,16 @@ impl Jobs for NodeJobs {
     fn import(&self, namespace: &str, name: &str, body: Bytes) -> Answer<Bytes> {
         let node = self.node.clone();
         let route = node.table(namespace, name);
-        let unknown = Fault::new(ErrorCode::UnknownTable, format!("{namespace}:{name}"));
+        let table = format!("{namespace}:{name}");
+        let is_restored = |found: &catalog::Catalog| {
+            found.table_named(namespace, name).is_some_and(|table| !table.restoring.is_empty())
+        };
+        let restored = is_restored(&node.catalog());
         Box::pin(async move {
-            let route = route.ok_or(unknown)?;
+            if restored {
+                return Err(Fault::new(ErrorCode::TableRestoring, table));
+            }
+            let route = route.ok_or_else(|| Fault::new(ErrorCode::UnknownTable, table))?;
             let import = Import::decode(body)
                 .map_err(|_| Fault::new(ErrorCode::BadArgument, "the body is no import"))?;
             let (sender, receiver) = oneshot::channel();

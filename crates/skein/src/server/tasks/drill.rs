@@ -90,6 +90,7 @@ fn make(
         replicas: 1,
         options: Vec::new(),
         scratch_of: at_work.operation.id,
+        restoring: String::new(),
     };
     let id = match at_work.change(CatalogOp::CreateTable(new)) {
         Ok(CatalogAnswer::Table(made)) => Some(TableId(made.id)),
@@ -146,6 +147,7 @@ fn record(
         tid: scratch.id,
         since: one.stamp()?,
         on_conflict: "fail".into(),
+        replicas: 1,
         made: true,
         kinds: Vec::new(),
         at_ms: 0,
