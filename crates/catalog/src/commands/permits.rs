@@ -1,6 +1,6 @@
 //! Permits: granted one after another, so that no two are given on the same answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::catalog::ClusterRecord;
 use api::operation::PermitChange;
@@ -21,12 +21,8 @@ pub(super) fn permit(
         changes.push(RecordChange::Remove(RecordName::Permit(NodeId(change.release))));
     }
     if let Some(grant) = &change.grant {
-        let outdated = change.expect.iter().find(|expected| {
-            let is = catalog.partition(GroupId(expected.group)).map(|partition| partition.route_epoch);
-            is != Some(expected.route_epoch)
-        });
-        if let Some(outdated) = outdated {
-            let detail = format!("group {} is not as the answer saw it", outdated.group);
+        if let Some(group) = first_unseen(catalog, change) {
+            let detail = format!("group {group} is not as the answer saw it");
             return Err(Fault::new(ErrorCode::PlanOutdated, detail));
         }
         if !catalog.nodes.contains_key(&NodeId(grant.node)) {
@@ -44,4 +40,14 @@ pub(super) fn permit(
         }
     }
     Ok(Decision::ok(cluster, changes))
+}
+
+/// A partition that is not as the answer saw it: changed, dropped, or made since and not asked about at all.
+fn first_unseen(catalog: &Catalog, change: &PermitChange) -> Option<u64> {
+    let seen: BTreeMap<u64, u64> =
+        change.expect.iter().map(|expected| (expected.group, expected.route_epoch)).collect();
+    let are: BTreeMap<u64, u64> =
+        catalog.partitions().map(|partition| (partition.group, partition.route_epoch)).collect();
+    let mut groups = seen.keys().chain(are.keys());
+    groups.find(|group| seen.get(group) != are.get(group)).copied()
 }

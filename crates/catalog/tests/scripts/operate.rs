@@ -52,8 +52,14 @@ pub fn change(words: &Words<'_>, catalog: &Catalog) -> OperationChange {
     }
 }
 
-/// `permit 2 seen=1,3 until=5000 release=4`.
-pub fn permit(words: &Words<'_>) -> PermitChange {
+/// `permit 2 seen=1,3 until=5000 release=4`; `unseen=1` for groups that the answer did not know of.
+pub fn permit(words: &Words<'_>, catalog: &Catalog) -> PermitChange {
+    let unseen: Vec<u64> = words.list("unseen").into_iter().map(parse).collect();
+    let seen = catalog.partitions().filter(|partition| !unseen.contains(&partition.group));
+    let expect = seen.map(|partition| ExpectedPartition {
+        group: partition.group,
+        route_epoch: partition.route_epoch,
+    });
     let grant = words.arguments().first().map(|node| PermitRecord {
         node: parse(node),
         holder: "agent".into(),
@@ -64,7 +70,7 @@ pub fn permit(words: &Words<'_>) -> PermitChange {
         grant,
         seen: words.list("seen").into_iter().map(parse).collect(),
         release: words.value("release").unwrap_or(0),
-        ..Default::default()
+        expect: expect.collect(),
     }
 }
 

@@ -64,7 +64,7 @@ impl World {
                 nodes: words.list("nodes").into_iter().map(parse).collect(),
             })),
             "operate" => self.apply(CatalogOp::Operate(operate::change(&words, &self.catalog))),
-            "permit" => self.apply(CatalogOp::Permit(operate::permit(&words))),
+            "permit" => self.apply(CatalogOp::Permit(operate::permit(&words, &self.catalog))),
             "archive" => self.apply(CatalogOp::Archive(operate::archive(&words))),
             "set" => {
                 let (name, value) = (words.argument(0).into(), words.argument(1).into());
