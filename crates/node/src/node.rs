@@ -251,10 +251,10 @@ impl Node {
     /// Takes on calls together, in order: they reach their groups together, and cost one wake-up.
     pub fn submit_all(&self, calls: Vec<(Call, Done)>) {
         let mut effects = Vec::new();
+        let mut state = lock(&self.gateway);
         let routes = self.routes();
         let view = NodeRoutes { node: self, routes: &routes };
         let now = self.clock.now();
-        let mut state = lock(&self.gateway);
         for (call, done) in calls {
             let id = state.gateway.submit(call, &view, now, &mut effects);
             state.done.insert(id, done);
@@ -280,9 +280,9 @@ impl Node {
     /// Answers came to requests of this node's gateway.
     pub fn on_replies(&self, from: NodeId, replies: Vec<Reply>) {
         let mut effects = Vec::new();
+        let mut state = lock(&self.gateway);
         let routes = self.routes();
         let view = NodeRoutes { node: self, routes: &routes };
-        let mut state = lock(&self.gateway);
         let now = self.clock.now();
         for reply in replies {
             state.gateway.reply(from, reply, &view, now, &mut effects);
@@ -348,14 +348,16 @@ impl Node {
     /// Time for the gateway. Returns when it wants to be called again.
     pub(crate) fn tick_gateway(&self) -> Option<Moment> {
         let mut effects = Vec::new();
+        let mut state = lock(&self.gateway);
         let routes = self.routes();
         let view = NodeRoutes { node: self, routes: &routes };
-        let mut state = lock(&self.gateway);
         state.gateway.tick(&view, self.clock.now(), &mut effects);
         self.execute_quietly(state, &view, effects);
         lock(&self.gateway).gateway.next_due()
     }
 
+    /// Whoever holds the gateway reads them after its lock was taken: with older ones than its calls were made with, it
+    /// would know nothing of a table that is new.
     pub(crate) fn routes(&self) -> Arc<RouteTable> {
         self.routes.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api::catalog::ClusterRecord;
 use api::operation::PermitChange;
-use types::{ErrorCode, Fault, GroupId, NodeId};
+use types::{ErrorCode, Fault, NodeId};
 
 use super::{Decision, bad_argument};
 use crate::Catalog;

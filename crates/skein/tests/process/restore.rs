@@ -144,3 +144,64 @@ fn a_restore_that_is_given_up_leaves_nothing_that_looks_whole() {
     assert_ne!(json(&cluster, &["table", "show", "copy"])["tid"], tid);
     is_whole(&cluster, &place);
 }
+
+/// Crashes of the test below.
+const CRASHES: u64 = 20;
+/// What a backup there consists of: two descriptions, and two files for each partition.
+const FILES: u64 = 2 + 2 * 3;
+
+#[test]
+fn twenty_crashes_at_random_points_leave_no_backup_that_does_not_restore() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 3, ..Shape::default() });
+    fill(&cluster);
+    let place = Place::new();
+    let url = place.url();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..CRASHES {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let files = place.files("").len() as u64 + random % (FILES + 1);
+        let mut saving = cluster.command(["backup", "create", "--to", &url, "--qps", "1000"]);
+        let mut saving = saving.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program");
+        until("some files, or the end", || {
+            let has_ended = saving.try_wait().expect("a child").is_some();
+            (has_ended || place.files("").len() as u64 >= files).then_some(())
+        });
+        // Between two files as well.
+        std::thread::sleep(Duration::from_millis(random >> 32 & 63));
+        cluster.kill(1);
+        let _ = saving.kill();
+        saving.wait().expect("its end");
+        cluster.node_is_ready(1);
+    }
+    // The operations go on, or end because the moment is lost.
+    let client = cluster.client();
+    within(Duration::from_secs(240), "the end of all operations", || {
+        let operations = client.operations().ok()?;
+        operations.iter().all(|operation| operation.ended_ms > 0).then_some(())
+    });
+    let listed = json(&cluster, &["backup", "list", "--at", &url]);
+    let listed = listed.as_array().expect("a list");
+    let mut proven = 0;
+    for backup in listed {
+        let id = backup["id"].as_str().expect("an id");
+        match backup["state"].as_str() {
+            Some("begun") => {
+                refused(&cluster, &["restore", "--from", &url, "--id", id], "unknown-backup");
+            }
+            Some("complete") => {
+                succeed(&cluster, &["backup", "verify", id, "--at", &url, "--drill"]);
+                proven += 1;
+            }
+            other => panic!("{id} is {other:?}"),
+        }
+    }
+    succeed(&cluster, &["backup", "create", "--to", &url]);
+    let last = json(&cluster, &["backup", "list", "--at", &url]);
+    let last = last.as_array().and_then(|listed| listed.last()).expect("a backup").clone();
+    let id = last["id"].as_str().expect("an id");
+    succeed(&cluster, &["backup", "verify", id, "--at", &url, "--drill"]);
+    eprintln!("{} backups were begun, {proven} were completed, and all of those restore", listed.len());
+}
