@@ -56,10 +56,8 @@ pub fn change(words: &Words<'_>, catalog: &Catalog) -> OperationChange {
 pub fn permit(words: &Words<'_>, catalog: &Catalog) -> PermitChange {
     let unseen: Vec<u64> = words.list("unseen").into_iter().map(parse).collect();
     let seen = catalog.partitions().filter(|partition| !unseen.contains(&partition.group));
-    let expect = seen.map(|partition| ExpectedPartition {
-        group: partition.group,
-        route_epoch: partition.route_epoch,
-    });
+    let expect = seen
+        .map(|partition| ExpectedPartition { group: partition.group, route_epoch: partition.route_epoch });
     let grant = words.arguments().first().map(|node| PermitRecord {
         node: parse(node),
         holder: "agent".into(),
