@@ -333,8 +333,10 @@ fn a_backup_that_is_cancelled_leaves_nothing_and_one_that_fails_is_resumed() {
     });
     let running = until_last(&cluster, "backup", "running");
     let operation = running["id"].to_string();
-    let explained = succeed(&cluster, &["op", "explain", &operation]);
-    assert!(explained.contains("partitions are saved"), "{explained}");
+    until("an explanation", || {
+        let explained = succeed(&cluster, &["op", "explain", &operation]);
+        explained.contains("partitions are saved").then_some(())
+    });
     succeed(&cluster, &["op", "cancel", &operation, "--wait"]);
     assert_eq!(until_last(&cluster, "backup", "cancelled")["id"], running["id"]);
     assert!(place.files("").is_empty(), "{:?}", place.files(""));
