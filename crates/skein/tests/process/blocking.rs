@@ -117,8 +117,13 @@ fn who_has_waited_longest_is_first_whatever_the_node() {
     let _alone = alone();
     let cluster = three_with_one_partition();
     cluster.becomes(Verdict::Healthy);
-    let mut line: Vec<Connection> =
-        (0..9).map(|place| wait(&cluster, 1 + place % 3, "BLPOP queue 0")).collect();
+    let leads = leader(&cluster);
+    let mut line = Vec::new();
+    for place in 0..9 {
+        line.push(wait(&cluster, 1 + place % 3, "BLPOP queue 0"));
+        // Whoever begins in the same millisecond comes in the order of arrival there.
+        until("a place in the line", || (in_line_at(&cluster, leads) == line.len()).then_some(()));
+    }
     for (place, connection) in line.iter_mut().enumerate() {
         let element = place.to_string();
         push(&cluster, 1 + (place as u64 + 1) % 3, "queue", &element);
