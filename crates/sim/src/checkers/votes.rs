@@ -102,7 +102,7 @@ impl Votes {
             }
             // Its founders have begun nothing, or the catalog had refused.
             CatalogOp::ChooseFounders(chosen) => {
-                self.give_up_all(transition, GroupId(chosen.group));
+                self.give_up_founders(transition, GroupId(chosen.group));
                 Ok(())
             }
             CatalogOp::Operate(change) => {
@@ -142,6 +142,16 @@ impl Votes {
     fn give_up_all(&mut self, transition: &Transition<'_>, group: GroupId) {
         let voters = self.groups.get(&group).map(Group::voters).unwrap_or_default();
         voters.into_iter().for_each(|voter| self.give_up(transition, group, voter));
+    }
+
+    /// Founders that are wished no more. One may still be made, by a node with an old copy of the catalog.
+    fn give_up_founders(&mut self, transition: &Transition<'_>, group: GroupId) {
+        let after = wished(transition.after, group);
+        let before = wished(transition.before, group).into_keys();
+        let known = self.groups.entry(group).or_default();
+        known
+            .may_go
+            .extend(before.filter(|founder| !after.contains_key(founder)).map(|founder| (founder, 0)));
     }
 
     fn note_begun(&mut self, transition: &Transition<'_>) {

@@ -53,7 +53,8 @@ fn large_values_that_are_gone_leave_neither_memory_nor_disk() {
     until("memory given back", || (resident_bytes(pid) < 256 * MIB).then_some(()));
 
     let state = cluster.directory().node_directory(1).join("data/state");
-    assert!(disk_bytes(&state) > 150 * MIB, "{} bytes of state", disk_bytes(&state));
+    // How much is in the journal and how much, compressed, in tables is a matter of time.
+    assert!(disk_bytes(&state) > 100 * MIB, "{} bytes of state", disk_bytes(&state));
     redis::cmd("FLUSHALL").query::<()>(&mut cluster.redis(1)).expect("flushed");
     // One journal is left.
     until("disk given back", || (disk_bytes(&state) < 100 * MIB).then_some(()));
