@@ -20,6 +20,7 @@
 mod ends;
 mod middle;
 
+use std::collections::BTreeSet;
 use std::ops::{Bound, Range};
 
 use api::kv::{Element, KvError, ListChange, ListOp, ListPosition, ListRange, ListRequest};
@@ -303,15 +304,17 @@ pub(crate) fn redo(
     let before = list.row;
     let place = |there: u64| before.first.wrapping_add(there.wrapping_sub(change.first_before));
     let first = place(change.first);
-    let fits = |place: u64| place.checked_sub(first).is_some_and(|index| index < change.count);
-    if first.checked_add(change.count).is_none() || !change.places.iter().all(|there| fits(place(*there))) {
+    let fits = |place: &u64| place.checked_sub(first).is_some_and(|index| index < change.count);
+    let places: BTreeSet<u64> = change.places.iter().map(|there| place(*there)).collect();
+    let is_told_once = places.len() == change.places.len();
+    if first.checked_add(change.count).is_none() || !is_told_once || !places.iter().all(fits) {
         return Err(Stop::Refused(KvError::Unsupported));
     }
     // A place that the list did not have before must have been told, or there would be a hole.
     let (end_before, end) = (before.first + before.count, first + change.count);
     let stays = end.min(end_before).saturating_sub(first.max(before.first));
-    let is_new = |there: &&u64| !(before.first..end_before).contains(&place(**there));
-    if change.places.iter().filter(is_new).count() as u64 != change.count - stays {
+    let new = places.iter().filter(|place| !(before.first..end_before).contains(place)).count();
+    if new as u64 != change.count - stays {
         return Err(Stop::Refused(KvError::Unsupported));
     }
     for (there, element) in change.places.iter().zip(elements) {
