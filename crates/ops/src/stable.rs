@@ -37,9 +37,11 @@ fn takes_away(kind: &OperationKind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::catalog::{Bootstrap, CatalogCommand, CatalogOp, NodeRecord};
+    use api::catalog::{Bootstrap, CatalogCommand, CatalogOp, NodeRecord, PartitionRecord};
     use api::kv::Nothing;
-    use api::operation::{OnPartition, OperationChange, OperationState, PermitChange, PermitRecord};
+    use api::operation::{
+        ExpectedPartition, OnPartition, OperationChange, OperationState, PermitChange, PermitRecord,
+    };
     use api::peer::{Member, Membership};
     use engine::ApplyContext;
     use types::{Hlc, LogIndex};
@@ -104,7 +106,12 @@ mod tests {
         assert!(with(OperationKind::OfflineReplica(on), OperationState::Done), "it is over");
         assert!(with(OperationKind::Snapshot(on), OperationState::Running), "it takes nothing away");
         let grant = PermitRecord { node: 1, holder: "me".into(), granted_ms: 1, until_ms: 20 };
-        let permit = PermitChange { grant: Some(grant), ..Default::default() };
+        let seen = |partition: &PartitionRecord| ExpectedPartition {
+            group: partition.group,
+            route_epoch: partition.route_epoch,
+        };
+        let expect = catalog.partitions().map(seen).collect();
+        let permit = PermitChange { grant: Some(grant), expect, ..Default::default() };
         apply(&mut catalog, CatalogOp::Permit(permit));
         assert!(!is_stable(&catalog, &status(Verdict::Healthy), 10), "node 1 is to be stopped");
         assert!(is_stable(&catalog, &status(Verdict::Healthy), 20), "the permit is over");
