@@ -33,7 +33,9 @@ pub fn said(promises: &Promises, message: &RaftMessage) -> Result<(), String> {
         return Err(format!("{told}: but durable is only a vote for {known} in term {term}"));
     }
     let accepts = message.kind == APPEND_RESPONSE && !message.reject;
-    if accepts && message.index > last.index.get() {
+    // What a later leader has cut was durable when it was promised: the word is as one that was long on its way.
+    let may_be_cut = record.term > message.term;
+    if accepts && !may_be_cut && message.index > last.index.get() {
         let told = replication::effects::describe(message);
         return Err(format!("{told}: but durable is only the log up to {}", last.index));
     }
