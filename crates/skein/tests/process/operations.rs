@@ -19,6 +19,11 @@ fn start(client: &Client, request: OperationRequest) -> Operation {
         Ok(started) => Some(started),
         // The catalog has no leader at the moment, or this node does not know it yet.
         Err(fault) if fault.code.is_retryable() => None,
+        // A leader that died a moment ago counted as well until now.
+        Err(fault) if fault.code == ErrorCode::Unsafe => {
+            eprintln!("refused for now: {fault}");
+            None
+        }
         Err(fault) => panic!("{wish:?}: {fault}"),
     })
 }
