@@ -100,9 +100,11 @@ impl Stat {
         let (_, fields) = text.rsplit_once(')')?;
         let mut fields = fields.split_ascii_whitespace();
         let state = fields.next()?;
-        // Field 22 of the line, counted from 1; two went with the name, one with the state.
-        let started = fields.nth(18)?.parse().ok()?;
-        Some(Self { started, ended: matches!(state, "Z" | "X") })
+        // Fields 20 and 22 of the line, counted from 1; two went with the name, one with the state.
+        let threads: u32 = fields.nth(16)?.parse().ok()?;
+        let started = fields.nth(1)?.parse().ok()?;
+        // While another thread waits for the disk, a process has its ports and locks though its first one has ended.
+        Some(Self { started, ended: matches!(state, "Z" | "X") && threads <= 1 })
     }
 }
 

@@ -337,9 +337,16 @@ pub fn send(pid: u32, signal: Signal) {
     }
 }
 
-/// Whether a process lives; one that only waits to be waited for does not.
+/// Whether a process lives; one that only waits to be waited for does not. One whose first thread has ended still has
+/// its ports while another waits for the disk.
 pub fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_ascii_whitespace().next());
-    state.is_some_and(|state| state != "Z" && state != "X")
+    let Some((_, fields)) = stat.rsplit_once(')') else { return false };
+    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+    let threads = fields.get(THREADS_FIELD).and_then(|threads| threads.parse::<u32>().ok());
+    let has_ended = matches!(fields.first(), None | Some(&"Z" | &"X"));
+    !has_ended || threads.is_some_and(|threads| threads > 1)
 }
+
+/// Where `/proc/PID/stat` tells the number of threads, counted from the state.
+const THREADS_FIELD: usize = 17;
