@@ -521,9 +521,7 @@ impl Group {
             MessageType::MsgTimeoutNow if self.adopting.is_some() => {
                 Err(BadMessage::Contradiction("a snapshot is being taken up"))
             }
-            MessageType::MsgHeartbeat if message.commit > last => {
-                Err(BadMessage::Contradiction("a heartbeat commits what this replica never acknowledged"))
-            }
+            MessageType::MsgHeartbeat if message.commit > last => Err(self.lost_or_never_had(message, last)),
             MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot
                 if current && self.leads() =>
             {
@@ -542,6 +540,20 @@ impl Group {
                 }
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What a heartbeat proves that commits more than this replica has.
+    ///
+    /// A leader commits no more to a replica than the replica has acknowledged in the leader's term, and a log
+    /// loses entries to a leader of a later term only. So a member whose term is not later than this replica's own
+    /// and which commits more tells a lie, or of a time that has passed; otherwise what was acknowledged is gone:
+    /// the disk said that entries were durable which were not.
+    fn lost_or_never_had(&self, message: &Message, last: u64) -> BadMessage {
+        let is_member = membership::node_of(self.raft.store().membership(), message.from).is_some();
+        match is_member && message.term >= self.raft.raft.term {
+            true => BadMessage::Lost { acknowledged: message.commit, last },
+            false => BadMessage::Contradiction("a heartbeat commits what this replica never acknowledged"),
         }
     }
 

@@ -36,6 +36,14 @@ pub enum BadMessage {
     /// It contradicts what this replica knows for certain.
     #[error("{0}")]
     Contradiction(&'static str),
+    /// It proves that this replica has lost entries that it had acknowledged.
+    #[error("the leader knows that entry {acknowledged} was acknowledged here, but the log ends at {last}")]
+    Lost {
+        /// What a leader of this term, or of a later one, was told that is durable here.
+        acknowledged: u64,
+        /// The last entry of this replica's log.
+        last: u64,
+    },
 }
 
 /// The wire's form of a message that `raft` made.

@@ -16,6 +16,7 @@ use wal::LogStore;
 use crate::clocks::{self, PeerClocks};
 use crate::effects::{Answer, Campaign, Effect, GroupStart, Input, Now};
 use crate::group::Group;
+use crate::message::BadMessage;
 use crate::pace::Pace;
 use crate::shared::GroupShared;
 use crate::takeover::Pending;
@@ -259,12 +260,18 @@ impl Worker {
     fn message(&mut self, from: NodeId, message: RaftMessage) {
         let id = GroupId(message.group);
         self.clocks.hear(from, message.wall_millis);
+        let mut lost = None;
         self.touch(id, |group, _, counters| {
             if let Err(error) = group.step(from, message) {
                 counters.messages_refused += 1;
                 tracing::debug!(group = id.get(), from = from.get(), %error, "message refused");
+                lost = matches!(error, BadMessage::Lost { .. }).then_some(error);
             }
         });
+        // Such a replica must not vote any more, and a copy of another mends it.
+        if let Some(error) = lost {
+            self.stop(id, Fault::new(ErrorCode::DataDamaged, format!("group {id}: {error}")));
+        }
     }
 
     /// Lets a group work and say at the end of the turn what it has become. Returns whether it is here.

@@ -20,6 +20,7 @@
 //! > crash n1 [power]        the process is gone, and what the disk has not done; its state may fall behind
 //! > restart n1              the process starts again
 //! > lose n1                 a node that is down loses its state
+//! > forget n1 2           the log of a node that is down loses its last two entries, which it had called durable
 //! > flush n1                the state is durable as far as it is applied
 //! > join n4 4               a node makes an empty replica
 //! > wish 1@1 (2)@2 4@4      the catalog wishes for these replicas; those in brackets without a vote

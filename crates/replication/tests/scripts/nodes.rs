@@ -19,7 +19,7 @@ use replication::{
     Wished, Worker, WorkerOptions,
 };
 use types::{ConfigEpoch, Generation, GroupId, Hlc, LogIndex, NodeId, ReplicaId, StateId, limits};
-use wal::{LogStore, MemoryLog};
+use wal::{GroupWrite, LogStore, MemoryLog};
 
 use crate::words::{self, get, node_number, number, shown, told};
 
@@ -148,6 +148,10 @@ impl Nodes {
                 let node = self.nodes.get_mut(&node_number(node)).expect("a node of the script");
                 let states = node.records.list().unwrap();
                 states.into_iter().for_each(|state| node.records.remove(state).unwrap());
+            }
+            ["forget", node, entries] => {
+                let node = self.nodes.get_mut(&node_number(node)).expect("a node of the script");
+                node.forget(number(entries));
             }
             ["flush", node] => self.flush(node_number(node)),
             ["join", node, replica] => self.join(node_number(node), number(replica)),
@@ -488,6 +492,22 @@ impl Node {
             reads: BTreeMap::new(),
             held: None,
         });
+    }
+
+    /// The log ends that many entries before where it said that it ends.
+    fn forget(&mut self, entries: u64) {
+        let kept = self.log.group(GROUP).expect("the group");
+        let end = LogIndex(kept.last.index.get() + 1 - entries);
+        let first = LogIndex(kept.start.index.get() + 1);
+        let entries = self.log.entries(GROUP, first, end, u64::MAX).unwrap();
+        let write = GroupWrite {
+            group: GROUP,
+            delete: false,
+            reset: Some(kept.start),
+            entries,
+            record: Some(kept.record),
+        };
+        self.log.write(&[write], true).unwrap();
     }
 
     fn new_state(&mut self) -> StateId {
