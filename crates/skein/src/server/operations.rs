@@ -18,8 +18,9 @@ use types::{ErrorCode, Fault, NodeId, OperationId};
 
 use super::admin::{KNOWN_PATIENCE, LOOK, NodeAdmin, wait_for_all};
 
-/// An operation that does what is wished may end while somebody asks to join it; so often the wish is planned anew.
-const JOINS_MAX: u32 = 3;
+/// The cluster may change between the plan of a wish and its start; so often a wish whose plan nobody has looked at is
+/// planned anew.
+const PLANS_MAX: u32 = 5;
 
 /// Changes operations. Returns the ids of those that were started, or of the one that does the same already.
 async fn operate(node: &Node, change: OperationChange) -> Result<OperationIds, Fault> {
@@ -33,13 +34,15 @@ async fn operate(node: &Node, change: OperationChange) -> Result<OperationIds, F
 
 /// Starts what is wished, or joins what goes on already.
 async fn start(node: &Node, wish: &StartOperation) -> Result<Operation, Fault> {
-    let mut tries = 0;
+    let mut plans = 0;
     let started = loop {
-        tries += 1;
-        let change = node.start_command(wish)?;
-        let may_be_planned_anew = change.joins != 0 && wish.planned.is_none() && tries < JOINS_MAX;
-        match operate(node, change).await {
-            Err(fault) if fault.code == ErrorCode::PlanOutdated && may_be_planned_anew => {}
+        plans += 1;
+        let may_be_planned_anew = wish.planned.is_none() && plans < PLANS_MAX;
+        match operate(node, node.start_command(wish)?).await {
+            Err(fault) if fault.code == ErrorCode::PlanOutdated && may_be_planned_anew => {
+                // What has changed is in the answer's catalog; this node's copy has it in a moment.
+                tokio::time::sleep(LOOK).await;
+            }
             other => break other?,
         }
     };
