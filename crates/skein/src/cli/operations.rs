@@ -274,6 +274,9 @@ pub struct NodeMayStop {
     /// Give that right back
     #[arg(long)]
     pub give_back: bool,
+    /// Wait until it may be stopped; Ctrl-C ends the waiting
+    #[arg(long, conflicts_with = "give_back")]
+    pub wait: bool,
     /// How long the right is needed
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub seconds: u64,

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use api::admin::{PermitRequest, Verdict};
+use api::admin::{Permit, PermitRequest, Verdict};
 use catalog::status::NodeState;
-use client::{Directory, Lookup};
+use client::{Client, Directory, Lookup};
 use rustix::process::Signal;
 use serde::Serialize;
 use types::settings::AUTO_FAILOVER;
@@ -50,7 +50,10 @@ pub fn may_stop(arguments: &NodeMayStop) -> Result<Exit, Fault> {
         seconds: Some(arguments.seconds),
         only_ask: !arguments.take,
     };
-    let permit = client.permit(arguments.node, &wish)?;
+    let permit = match arguments.wait {
+        true => permit_in_time(&client, arguments.node, &wish)?,
+        false => client.permit(arguments.node, &wish)?,
+    };
     match form {
         Form::Json => say::json(&permit),
         Form::Text => {
@@ -63,6 +66,28 @@ pub fn may_stop(arguments: &NodeMayStop) -> Result<Exit, Fault> {
         }
     }
     Ok(exit::OK)
+}
+
+/// Asks until the node may be stopped, and says what is in the way whenever that changes.
+///
+/// # Errors
+/// Whatever does not pass by itself, as an unknown node.
+fn permit_in_time(client: &Client, node: u64, wish: &PermitRequest) -> Result<Permit, Fault> {
+    let mut said = String::new();
+    loop {
+        match client.permit(node, wish) {
+            Err(fault) if fault.code == ErrorCode::NoPermit || fault.code.is_retryable() => {
+                if fault.detail != said {
+                    say::note(format_args!("not yet: {}", fault.detail));
+                    said = fault.detail;
+                }
+            }
+            // Granted, while the cluster moved on: what it was granted for is looked at again.
+            Err(fault) if fault.code == ErrorCode::PlanOutdated => {}
+            answered => return answered,
+        }
+        std::thread::sleep(LOOK_PAUSE);
+    }
 }
 
 /// Sets a node's data aside, so that it begins anew. The node comes back as one that has lost its disk: with
