@@ -9,7 +9,10 @@ use super::{NewFile, Target};
 use crate::error::BackupError;
 
 /// Bytes that are collected before they are written.
-const BUFFER_BYTES: usize = 1024 * 1024;
+const BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes that are written before the disk is waited for. Were it waited for at the end only, hundreds of megabytes
+/// would then stand in the way of every log on the same disk.
+const SYNC_BYTES: usize = 256 * 1024;
 /// What names of unfinished files end with; they are not listed.
 const UNFINISHED: &str = ".unfinished";
 
@@ -59,7 +62,7 @@ impl Directory {
         let beside = format!("{path}.{}-{number}{UNFINISHED}", std::process::id());
         let beside = self.path(&beside);
         let file = File::create(&beside).map_err(failed)?;
-        let out = Some(BufWriter::with_capacity(BUFFER_BYTES, file));
+        let out = Some(BufWriter::with_capacity(BUFFER_BYTES, Steady { file, unsynced: 0 }));
         Ok(Unfinished { name: path.to_owned(), beside, target, out })
     }
 }
@@ -145,14 +148,36 @@ struct Unfinished {
     beside: PathBuf,
     target: PathBuf,
     /// There until it is synced.
-    out: Option<BufWriter<File>>,
+    out: Option<BufWriter<Steady>>,
+}
+
+/// A file that is synced as it grows.
+struct Steady {
+    file: File,
+    unsynced: usize,
+}
+
+impl Write for Steady {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.unsynced += written;
+        if self.unsynced >= SYNC_BYTES {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 impl Unfinished {
     fn sync(&mut self) -> io::Result<()> {
         match self.out.take() {
             None => Ok(()),
-            Some(out) => out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all(),
+            Some(out) => out.into_inner().map_err(io::IntoInnerError::into_error)?.file.sync_all(),
         }
     }
 }
