@@ -31,7 +31,7 @@ use bytes::Bytes;
 use engine::{Applied, ApplyContext, Digest};
 use replication::group::Group;
 use replication::{Applier, GroupStart};
-use types::{Fault, GroupId, Hlc, LogIndex, ReplicaId};
+use types::{ErrorCode, Fault, GroupId, Hlc, LogIndex, ReplicaId};
 use wal::GroupWrite;
 
 use crate::event::Place;
@@ -285,9 +285,11 @@ impl Checks {
         missing.is_err()
     }
 
-    /// A replica stopped while it ran.
-    pub fn stopped(&mut self, place: Place, group: GroupId, fault: &Fault, now: u64) {
-        self.fail("stopped", format!("node {}: group {group} stopped: {fault}", place + 1), now);
+    /// A replica stopped while it ran, which only the damage of a disk that `lied` is a reason for.
+    pub fn stopped(&mut self, place: Place, lied: bool, group: GroupId, fault: &Fault, now: u64) {
+        if !lied || fault.code != ErrorCode::DataDamaged {
+            self.fail("stopped", format!("node {}: group {group} stopped: {fault}", place + 1), now);
+        }
     }
 
     fn note(&mut self, checker: &'static str, found: Result<(), String>, now: u64) {

@@ -91,6 +91,8 @@ pub struct Process {
     shared: BTreeMap<GroupId, Arc<GroupShared>>,
     next_state: StateId,
     damaged: BTreeMap<(GroupId, ReplicaId), String>,
+    /// The node's disk has lied before this run.
+    disk_lied: bool,
     member: Member,
     flush_interval: u64,
     tap: Tap,
@@ -255,6 +257,7 @@ impl Process {
             shared: BTreeMap::new(),
             next_state,
             damaged: BTreeMap::new(),
+            disk_lied: machine.lied,
             member,
             flush_interval: start.flush_interval,
             tap,

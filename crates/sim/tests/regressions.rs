@@ -74,11 +74,16 @@ fn a_node_without_a_replica_of_the_catalog_is_sent_one() {
 /// where it was mended; here they are run as they are now.
 #[test]
 fn seeds_that_failed_once_are_clean() {
-    const SEEDS: [(u64, &str); 4] = [
+    const SEEDS: [(u64, &str); 5] = [
         (
             2939,
             "the word that a replica shall go came late, after its node had replaced it: the step passed for done, and \
              the new replica stayed",
+        ),
+        (
+            10563,
+            "a disk forgot an entry that it had called durable: the replica refused the heartbeats that named it, and was \
+             never replaced",
         ),
         (32783, "recovering the cluster put a node online again while it was being taken offline"),
         (

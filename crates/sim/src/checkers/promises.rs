@@ -1,7 +1,7 @@
 //! What was written durably is there after every crash: a log's batches are whole or absent, and those
 //! that were synced are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use replication::{GroupRecord, GroupStart};
@@ -14,6 +14,9 @@ pub struct Promises {
     durable: BTreeMap<GroupId, Told>,
     /// The same with the write that is under way.
     ahead: Option<BTreeMap<GroupId, Told>>,
+    /// Groups whose replica here has lost what was promised. It stays so, however often the node starts, until the
+    /// replica is gone.
+    lost: BTreeSet<GroupId>,
 }
 
 /// What a log has of its groups: last entry and record.
@@ -29,6 +32,7 @@ impl Promises {
     /// A replica was made, durably.
     pub fn created(&mut self, start: &GroupStart) {
         let told = Told { last: start.log.1, record: start.record.to_bytes() };
+        self.lost.remove(&start.group);
         self.durable.insert(start.group, told.clone());
         if let Some(ahead) = &mut self.ahead {
             // Written to the same file after the write that is under way, and synced with it.
@@ -69,6 +73,7 @@ impl Promises {
     pub fn written(&mut self) {
         if let Some(ahead) = self.ahead.take() {
             self.durable = ahead;
+            self.lost.retain(|group| self.durable.contains_key(group));
         }
     }
 
@@ -78,9 +83,10 @@ impl Promises {
         let group = start.group;
         let is_durable = self.durable.get(&group) == Some(&found);
         let is_ahead = self.ahead.as_ref().is_some_and(|ahead| ahead.get(&group) == Some(&found));
-        if is_durable || is_ahead {
+        if (is_durable || is_ahead) && !self.lost.contains(&group) {
             return Ok(());
         }
+        self.lost.insert(group);
         Err(format!("the log of group {group} is {}, was promised {}", shown(Some(&found)), {
             let ahead = self.ahead.as_ref().and_then(|ahead| ahead.get(&group));
             format!("{} or {}", shown(self.durable.get(&group)), shown(ahead))

@@ -50,7 +50,7 @@ impl Process {
                 self.write(LogCommand::Delete { group, replica, record: None }, out);
             }
             Effect::Stopped { group, fault } => {
-                out.checks.stopped(self.place, group, &fault, out.now);
+                out.checks.stopped(self.place, self.disk_lied, group, &fault, out.now);
                 let replica = self.replicas.get(&group).map_or(ReplicaId::NONE, |(replica, _)| *replica);
                 self.damaged.insert((group, replica), fault.to_string());
             }
