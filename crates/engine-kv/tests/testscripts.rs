@@ -16,7 +16,6 @@
 
 mod common;
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,33 +28,8 @@ use types::{Hlc, LogIndex, StateId, Term};
 
 #[test]
 fn scripts_get_their_replies() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts");
-    let rewrite = std::env::var_os("SKEIN_REWRITE").is_some();
-    let mut scripts: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    scripts.retain(|path| path.is_file());
-    scripts.sort();
-    assert!(!scripts.is_empty());
-    let mut failed = Vec::new();
-    for path in scripts {
-        let script = fs::read_to_string(&path).unwrap();
-        let replayed = Session::new().run(&script);
-        if rewrite {
-            fs::write(&path, &replayed).unwrap();
-        } else if replayed != script {
-            failed.push(difference(&path, &script, &replayed));
-        }
-    }
-    assert!(failed.is_empty(), "\n{}", failed.join("\n"));
-}
-
-fn difference(path: &Path, script: &str, replayed: &str) -> String {
-    let first = script.lines().zip(replayed.lines()).enumerate().find(|(_, (old, new))| old != new);
-    match first {
-        Some((line, (old, new))) => {
-            format!("{}:{}\n  expected {old}\n  but got  {new}", path.display(), line + 1)
-        }
-        None => format!("{}: the replies have another number of lines", path.display()),
-    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts");
+    golden::scripts(&folder, 1, |script| Session::new().run(script));
 }
 
 /// A state, its clock, and the position of its next entry.

@@ -15,27 +15,13 @@ use types::ErrorCode;
 #[test]
 fn the_reference_is_what_the_tables_say() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/redis.md");
-    let text = std::fs::read_to_string(&file).unwrap();
     let sections = [
         ("commands", commands()),
         ("unsupported", unsupported()),
         ("errors", errors()),
         ("parameters", parameters()),
     ];
-    let wanted = sections.iter().fold(text.clone(), |text, (name, body)| replace(&text, name, body));
-    if std::env::var_os("SKEIN_REWRITE").is_some() {
-        std::fs::write(&file, wanted).unwrap();
-    } else {
-        assert!(text == wanted, "docs/redis.md is out of date; SKEIN_REWRITE=1 writes it");
-    }
-}
-
-/// Puts a new body between the markers of a section.
-fn replace(text: &str, name: &str, body: &str) -> String {
-    let begin = text.find(&format!("<!-- begin {name}:")).expect("the begin marker");
-    let start = begin + text[begin..].find('\n').unwrap() + 1;
-    let end = text.find(&format!("<!-- end {name} -->")).expect("the end marker");
-    format!("{}{body}{}", &text[..start], &text[end..])
+    sections.iter().for_each(|(name, body)| golden::part(&file, name, body));
 }
 
 fn commands() -> String {

@@ -22,21 +22,7 @@ use types::hash::HashRule;
 
 #[test]
 fn scripts() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts");
-    let mut files: Vec<_> =
-        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
-    files.sort();
-    assert!(files.len() >= 5, "the scripts are gone");
-    for file in files {
-        let text = std::fs::read_to_string(&file).unwrap();
-        let found = run(&text);
-        if std::env::var_os("SKEIN_REWRITE").is_some() {
-            std::fs::write(&file, found).unwrap();
-        } else {
-            assert_eq!(found, text, "{} (SKEIN_REWRITE=1 writes what is found)", file.display());
-        }
-    }
+    golden::scripts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts"), 5, run);
 }
 
 fn run(text: &str) -> String {

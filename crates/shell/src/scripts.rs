@@ -24,22 +24,7 @@ use crate::session::{Clock, Session};
 
 #[test]
 fn scripts_come_out_as_written() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts");
-    let mut paths: Vec<_> = std::fs::read_dir(&folder)
-        .expect("the scripts")
-        .map(|entry| entry.expect("a script").path())
-        .collect();
-    paths.sort();
-    assert!(paths.len() >= 8, "only {} scripts were found", paths.len());
-    for path in paths {
-        let script = std::fs::read_to_string(&path).expect("text");
-        let outcome = run(&script);
-        if std::env::var_os("SKEIN_REWRITE").is_some() {
-            std::fs::write(&path, &outcome).expect("written");
-        } else {
-            assert!(outcome == script, "{}\n{outcome}", path.display());
-        }
-    }
+    golden::scripts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts"), 8, run);
 }
 
 /// The script with the output that it has now.

@@ -22,19 +22,8 @@ fn documents_are_what_the_program_is() {
     section("settings.md", "settings at start", &table_of(settings::AT_START));
 }
 
-/// Compares, or writes, the text between a file's two marks of this name.
 fn section(file: &str, name: &str, wanted: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(file);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let (begin, end) = (format!("<!-- made: {name} -->\n"), format!("<!-- end: {name} -->"));
-    let from = text.find(&begin).unwrap_or_else(|| panic!("{file} has no mark {begin}")) + begin.len();
-    let to = from + text[from..].find(&end).unwrap_or_else(|| panic!("{file} has no mark {end}"));
-    let wanted = format!("\n{}\n\n", wanted.trim());
-    if std::env::var_os("SKEIN_REWRITE").is_some() {
-        std::fs::write(&path, format!("{}{wanted}{}", &text[..from], &text[to..])).expect("written");
-    } else {
-        assert_eq!(text[from..to], wanted, "{file}, {name}: SKEIN_REWRITE=1 cargo test -p skein reference");
-    }
+    golden::part(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(file), name, wanted);
 }
 
 fn exit_codes() -> String {

@@ -17,24 +17,7 @@ use world::World;
 
 #[test]
 fn scripts_come_out_as_written() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts");
-    let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    assert!(!paths.is_empty());
-    let mut wrong = Vec::new();
-    for path in paths {
-        let expected = std::fs::read_to_string(&path).unwrap();
-        let actual = run(&expected);
-        if actual == expected {
-            continue;
-        }
-        if std::env::var_os("SKEIN_REWRITE").is_some() {
-            std::fs::write(&path, actual).unwrap();
-        } else {
-            wrong.push(format!("{}\n{}", path.display(), first_difference(&expected, &actual)));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    golden::scripts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts"), 1, run);
 }
 
 /// The script with the output that its commands have now. Comments and blank lines before a command
@@ -55,14 +38,4 @@ fn run(script: &str) -> String {
         }
     }
     out
-}
-
-fn first_difference(expected: &str, actual: &str) -> String {
-    let mut lines = expected.lines().zip(actual.lines()).enumerate();
-    match lines.find(|(_, (expected, actual))| expected != actual) {
-        Some((at, (expected, actual))) => {
-            format!("  line {}\n  expected: {expected}\n  actual:   {actual}", at + 1)
-        }
-        None => "  one is longer than the other".into(),
-    }
 }

@@ -19,26 +19,7 @@ use crate::words::{Words, parse};
 
 #[test]
 fn scripts_come_out_as_written() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts");
-    let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    assert!(!paths.is_empty());
-    let mut wrong = Vec::new();
-    for path in paths {
-        let expected = std::fs::read_to_string(&path).unwrap();
-        let actual = run(&expected);
-        if actual == expected {
-            continue;
-        }
-        if std::env::var_os("SKEIN_REWRITE").is_some() {
-            std::fs::write(&path, actual).unwrap();
-        } else {
-            let lines = expected.lines().zip(actual.lines()).enumerate();
-            let first = lines.into_iter().find(|(_, (expected, actual))| expected != actual);
-            wrong.push(format!("{}: {first:#?}", path.display()));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    golden::scripts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts"), 1, run);
 }
 
 /// The script with the output that its commands have now. Comments and blank lines before a command

@@ -36,8 +36,7 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test; a broken script shall stop it")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 mod nodes;
 mod words;
@@ -46,25 +45,7 @@ use nodes::Nodes;
 
 #[test]
 fn every_script_comes_out_as_it_says() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts");
-    let entries = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
-    let mut scripts: Vec<PathBuf> = entries.filter(|path| path.extension().is_some()).collect();
-    scripts.sort();
-    assert!(!scripts.is_empty());
-    let mut differing = Vec::new();
-    for path in scripts {
-        let written = fs::read_to_string(&path).unwrap();
-        let came = run(&written);
-        if came == written {
-            continue;
-        }
-        if std::env::var_os("SKEIN_REWRITE").is_some() {
-            fs::write(&path, came).unwrap();
-        } else {
-            differing.push(format!("{}\n{}", path.display(), first_difference(&written, &came)));
-        }
-    }
-    assert!(differing.is_empty(), "{}", differing.join("\n\n"));
+    golden::scripts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("testscripts"), 20, run);
 }
 
 /// The script with what came of each command.
@@ -85,19 +66,4 @@ fn run(script: &str) -> String {
         }
     }
     out
-}
-
-fn first_difference(written: &str, came: &str) -> String {
-    let (mut old, mut new) = (written.lines(), came.lines());
-    for number in 1.. {
-        match (old.next(), new.next()) {
-            (None, None) => break,
-            (old, new) if old == new => {}
-            (old, new) => {
-                let shown = |line: Option<&str>| line.unwrap_or("(the end)").to_owned();
-                return format!("line {number}\n  written: {}\n  came:    {}", shown(old), shown(new));
-            }
-        }
-    }
-    "only in the ends of lines".into()
 }

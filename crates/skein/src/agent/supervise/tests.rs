@@ -9,20 +9,7 @@ use super::*;
 
 #[test]
 fn the_law_does_what_the_scripts_say() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/agent/testscripts");
-    let mut scripts = 0;
-    for entry in std::fs::read_dir(&directory).expect("the scripts") {
-        let path = entry.expect("a script").path();
-        let script = std::fs::read_to_string(&path).expect("text");
-        let outcome = run(&script);
-        if std::env::var_os("SKEIN_REWRITE").is_some() {
-            std::fs::write(&path, &outcome).expect("written");
-        } else {
-            assert_eq!(outcome, script, "{}", path.display());
-        }
-        scripts += 1;
-    }
-    assert!(scripts >= 8, "only {scripts} scripts were found");
+    golden::scripts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/agent/testscripts"), 8, run);
 }
 
 /// The script with the actions of the law in place of the ones that it has.
