@@ -41,6 +41,12 @@ pub struct BackupWish {
     /// Complete backups of the schedule that stay, or 0 for all of them.
     #[prost(uint32, tag = "9")]
     pub keep: u32,
+    /// The backup that it stands on; empty for a full one.
+    #[prost(string, tag = "10")]
+    pub parent: String,
+    /// If it cannot stand on that, it becomes a full one.
+    #[prost(bool, tag = "11")]
+    pub or_full: bool,
 }
 
 /// A backup to be restored into scratch tables and compared with its source.
@@ -102,6 +108,9 @@ pub struct SavedRecord {
     /// A copy was restored and is equal.
     #[prost(bool, tag = "10")]
     pub proven: bool,
+    /// The backup that it stands on; empty for a full one.
+    #[prost(string, tag = "12")]
+    pub parent: String,
 }
 
 /// When backups are taken by themselves, and what came of it.
@@ -137,6 +146,9 @@ pub struct ScheduleRecord {
     /// What came of it.
     #[prost(message, optional, tag = "10")]
     pub progress: Option<ScheduleProgress>,
+    /// Every so many backups one is full, and those between stand on the one before; up to 1: all are full.
+    #[prost(uint32, tag = "11")]
+    pub full_every: u32,
 }
 
 /// What came of a schedule. As a change: what is empty or 0 stays as it is.
@@ -160,6 +172,9 @@ pub struct ScheduleProgress {
     /// The last backup whose drill was begun.
     #[prost(string, tag = "6")]
     pub drilled: String,
+    /// How many backups the last complete one stands on, itself among them, at most.
+    #[prost(uint32, tag = "7")]
+    pub chain: u32,
 }
 
 /// What an operation tells of a schedule. One that is gone is left alone.
@@ -193,6 +208,9 @@ pub struct BackupRequest {
     /// The backup: one that was interrupted and is gone on with, or the one that is tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<String>,
+    /// The backup that a new one stands on: only what has changed since is saved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     /// Only these tables, by title.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<String>,
@@ -236,6 +254,9 @@ pub struct Saved {
     pub partitions: Vec<u32>,
     /// A copy was restored and is equal.
     pub proven: bool,
+    /// The backup that it stands on; empty for a full one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub parent: String,
 }
 
 /// A wish for a schedule.
@@ -255,6 +276,9 @@ pub struct SetSchedule {
     /// Each is restored and compared.
     #[serde(default)]
     pub drill: bool,
+    /// Every so many backups one is full, and those between stand on the one before; up to 1: all are full.
+    #[serde(default)]
+    pub full_every: u32,
     /// Bytes of contents per second in all; 0 is no limit.
     #[serde(default)]
     pub bytes_per_second: u64,
@@ -278,6 +302,8 @@ pub struct Schedule {
     pub keep: u32,
     /// Each is restored and compared.
     pub drill: bool,
+    /// Every so many backups one is full, and those between stand on the one before; up to 1: all are full.
+    pub full_every: u32,
     /// Bytes of contents per second in all; 0 is no limit.
     pub bytes_per_second: u64,
     /// Who set it.
@@ -309,6 +335,7 @@ impl From<&SavedRecord> for Saved {
             digest: record.digest.clone(),
             partitions: record.partitions.clone(),
             proven: record.proven,
+            parent: record.parent.clone(),
         }
     }
 }
@@ -332,6 +359,9 @@ impl ScheduleProgress {
         text(&mut self.complete, &news.complete);
         text(&mut self.proven, &news.proven);
         text(&mut self.drilled, &news.drilled);
+        if news.chain > 0 {
+            self.chain = news.chain;
+        }
         self.due_ms = self.due_ms.max(news.due_ms);
         self.complete_ms = self.complete_ms.max(news.complete_ms);
         self.proven_ms = self.proven_ms.max(news.proven_ms);

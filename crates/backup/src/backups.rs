@@ -4,8 +4,9 @@ use api::kv::ContentKind;
 use serde::Serialize;
 use types::limits;
 
+use crate::chain::{Chain, check_all};
 use crate::error::BackupError;
-use crate::manifest::{Begun, FORMAT, Manifest, Proof, seal, unseal};
+use crate::manifest::{Begun, FORMAT, Manifest, Proof, checksum_of, seal, unseal};
 use crate::target::{Target, list_all, put, read_whole};
 
 const BEGUN: &str = "begun.json";
@@ -22,8 +23,20 @@ pub enum State {
     Complete,
     /// It was restored, and compared with its source.
     Proven,
-    /// What describes it is damaged.
+    /// What describes it is damaged, or what it stands on is not there.
     Damaged,
+}
+
+impl State {
+    /// As people are told.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Begun => "incomplete",
+            Self::Complete => "complete, not proven",
+            Self::Proven => "proven",
+            Self::Damaged => "damaged",
+        }
+    }
 }
 
 /// A backup in a list.
@@ -85,11 +98,17 @@ pub fn finish(target: &dyn Target, manifest: &Manifest) -> Result<(), BackupErro
     }
 }
 
-/// A complete backup.
+/// A complete backup, of which all that it stands on is there.
 ///
 /// # Errors
-/// `NoBackup` if there is none of the name, or it was never completed; `Damaged`; what the target says.
+/// `NoBackup` if there is none of the name, or it was never completed; `Parent` if one that it stands on is not there, or
+/// is not the one that it was; `Damaged`; what the target says.
 pub fn load(target: &dyn Target, id: &str) -> Result<Manifest, BackupError> {
+    Chain::load(target, id).map(Chain::into_newest)
+}
+
+/// A complete backup, whatever is there of what it stands on; and the checksum of its manifest.
+pub(crate) fn load_alone(target: &dyn Target, id: &str) -> Result<(Manifest, String), BackupError> {
     let path = in_backup(checked(id)?, MANIFEST);
     let bytes = match read_whole(target, &path) {
         Err(BackupError::Missing(_)) => {
@@ -103,9 +122,13 @@ pub fn load(target: &dyn Target, id: &str) -> Result<Manifest, BackupError> {
     let begun = check_begun(&path, id, manifest.begun.clone())?;
     // What it says of the whole must be what it says of the parts.
     let computed = Manifest::new(begun, manifest.finished_ms);
-    match computed == manifest {
-        true => Ok(manifest),
-        false => Err(BackupError::damaged(&path, 0, "its totals are not those of its parts")),
+    if computed != manifest {
+        return Err(BackupError::damaged(&path, 0, "its totals are not those of its parts"));
+    }
+    let mut partitions = manifest.begun.tables.iter().flat_map(|table| &table.partitions);
+    match partitions.all(|partition| partition.keys.is_some()) {
+        true => Ok((manifest, checksum_of(&bytes))),
+        false => Err(BackupError::damaged(&path, 0, "a partition has no file of its keys")),
     }
 }
 
@@ -116,7 +139,10 @@ pub fn load(target: &dyn Target, id: &str) -> Result<Manifest, BackupError> {
 pub fn list(target: &dyn Target) -> Result<Vec<Listed>, BackupError> {
     let names = target.list("")?;
     let ids = names.iter().filter_map(|name| name.strip_suffix('/')).filter(|name| is_id(name));
-    ids.map(|id| listed(target, id)).collect()
+    let all: Vec<(Listed, Option<String>)> = ids.map(|id| listed(target, id)).collect::<Result<_, _>>()?;
+    let (mut all, checksums): (Vec<Listed>, Vec<Option<String>>) = all.into_iter().unzip();
+    check_all(target, &mut all, &checksums);
+    Ok(all)
 }
 
 /// One backup as it is listed.
@@ -124,11 +150,16 @@ pub fn list(target: &dyn Target) -> Result<Vec<Listed>, BackupError> {
 /// # Errors
 /// `NoBackup` if there is none of the name; what the target says.
 pub fn show(target: &dyn Target, id: &str) -> Result<Listed, BackupError> {
-    let listed = listed(target, checked(id)?)?;
-    match listed.begun.is_none() && listed.state == State::Begun {
-        true => Err(BackupError::NoBackup(format!("there is no backup '{id}' in {}", target.url()))),
-        false => Ok(listed),
+    let (mut listed, _) = listed(target, checked(id)?)?;
+    if listed.begun.is_none() && listed.state == State::Begun {
+        return Err(BackupError::NoBackup(format!("there is no backup '{id}' in {}", target.url())));
     }
+    if listed.manifest.is_some()
+        && let Err(error) = Chain::load(target, id)
+    {
+        listed.set_damaged(error)?;
+    }
+    Ok(listed)
 }
 
 /// Records that a backup was restored, and that the copy was compared with its source.
@@ -140,11 +171,12 @@ pub fn prove(target: &dyn Target, proof: &Proof) -> Result<(), BackupError> {
     put(target, &in_backup(&proof.id, &name), &seal(proof))
 }
 
-/// Removes a backup, complete or not; its manifest first, so that what is left if this breaks off is none.
+/// Removes a backup, complete or not, whatever stands on it; its manifest first, so that what is left if this breaks off
+/// is none.
 ///
 /// # Errors
 /// `NoBackup` if there is none of the name; what the target says.
-pub fn delete(target: &dyn Target, id: &str) -> Result<u64, BackupError> {
+pub(crate) fn delete_alone(target: &dyn Target, id: &str) -> Result<u64, BackupError> {
     let files = list_all(target, checked(id)?)?;
     if files.is_empty() {
         return Err(BackupError::NoBackup(format!("there is no backup '{id}' in {}", target.url())));
@@ -165,7 +197,24 @@ pub(crate) fn in_backup(id: &str, path: &str) -> String {
     format!("{id}/{path}")
 }
 
-fn listed(target: &dyn Target, id: &str) -> Result<Listed, BackupError> {
+impl Listed {
+    /// It cannot be restored, for a reason that lies in what describes it.
+    ///
+    /// # Errors
+    /// The error, if it says nothing of that.
+    fn set_damaged(&mut self, error: BackupError) -> Result<(), BackupError> {
+        if !matches!(error, BackupError::Damaged { .. } | BackupError::Parent(_)) {
+            return Err(error);
+        }
+        self.manifest = None;
+        self.state = State::Damaged;
+        self.problem = error.to_string();
+        Ok(())
+    }
+}
+
+/// A backup on its own, and the checksum of its manifest.
+fn listed(target: &dyn Target, id: &str) -> Result<(Listed, Option<String>), BackupError> {
     let mut listed = Listed {
         id: id.into(),
         state: State::Begun,
@@ -174,8 +223,10 @@ fn listed(target: &dyn Target, id: &str) -> Result<Listed, BackupError> {
         proof: None,
         problem: String::new(),
     };
-    match load(target, id) {
-        Ok(manifest) => {
+    let mut checksum = None;
+    match load_alone(target, id) {
+        Ok((manifest, sealed)) => {
+            checksum = Some(sealed);
             listed.state = State::Complete;
             listed.begun = Some(manifest.begun.clone());
             listed.proof = last_proof(target, &manifest)?;
@@ -185,13 +236,13 @@ fn listed(target: &dyn Target, id: &str) -> Result<Listed, BackupError> {
             }
         }
         Err(BackupError::NoBackup(_)) => listed.begun = begun(target, id).ok(),
-        Err(error @ BackupError::Damaged { .. }) => {
-            listed.state = State::Damaged;
-            listed.problem = error.to_string();
+        Err(error) => {
+            listed.set_damaged(error)?;
+            // What it stands on must stay while somebody looks at it.
+            listed.begun = begun(target, id).ok();
         }
-        Err(error) => return Err(error),
     }
-    Ok(listed)
+    Ok((listed, checksum))
 }
 
 /// The latest proof that says what the manifest says. A damaged one proves nothing.
@@ -219,6 +270,11 @@ fn check_begun(path: &str, id: &str, begun: Begun) -> Result<Begun, BackupError>
     if let Some(kind) = begun.kinds.iter().find(|kind| ContentKind::named(kind).is_none()) {
         return Err(damaged(format!("there is no kind '{kind}'")));
     }
+    if let Some(parent) = &begun.parent
+        && (!is_id(&parent.id) || parent.id == id || !(1..limits::BACKUP_CHAIN_MAX).contains(&parent.length))
+    {
+        return Err(damaged(format!("'{}' can be no parent of it", parent.id)));
+    }
     for table in &begun.tables {
         if !is_name(&table.namespace) || !is_name(&table.name) {
             return Err(damaged(format!("'{}:{}' is no table", table.namespace, table.name)));
@@ -229,6 +285,11 @@ fn check_begun(path: &str, id: &str, begun: Begun) -> Result<Begun, BackupError>
         for (partition, place) in table.partitions.iter().zip(0..) {
             if partition.partition != place {
                 return Err(damaged(format!("'{}' has no partition {place}", table.name)));
+            }
+            if let Some(file) =
+                partition.keys.as_ref().filter(|file| file.path != keys_path(&table.directory(), place))
+            {
+                return Err(damaged(format!("'{}' is no file of partition {place}", file.path)));
             }
             for (file, number) in partition.files.iter().zip(0..) {
                 if file.path != file_path(&table.directory(), place, number) {
@@ -245,6 +306,11 @@ pub(crate) fn file_path(directory: &str, partition: u32, number: u32) -> String 
     format!("{directory}/{partition:04}-{number:03}.skb")
 }
 
+/// The path of the keys of a partition within their backup.
+pub(crate) fn keys_path(directory: &str, partition: u32) -> String {
+    format!("{directory}/{partition:04}-keys.skb")
+}
+
 /// The path of what says that a partition is complete.
 pub(crate) fn partition_path(directory: &str, partition: u32) -> String {
     format!("{directory}/{partition:04}.json")
@@ -257,7 +323,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 
 pub(crate) fn is_id(id: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    (1..=64).contains(&id.len())
+    (1..=limits::BACKUP_ID_BYTES_MAX).contains(&id.len())
         && id.bytes().all(is_allowed)
         && id.starts_with(|first: char| first.is_ascii_digit())
 }

@@ -1,8 +1,8 @@
-//! Block files: contents as numbered, compressed, checksummed blocks.
+//! Block files: contents, or the keys of them (see `keys`), as numbered, compressed, checksummed blocks.
 //!
 //! ```text
 //!   head    "SKEINBKP" │ version u16 = 1 │ bytes of what follows u32 │ whose file it is │ CRC32C of all before u32
-//!   block   kind u8 = 1 │ number u32, from 0 │ bytes stored u32 │ bytes in full u32 │ CRC32C u32 │ zstd of Contents
+//!   block   kind u8 = 1 │ number u32, from 0 │ bytes stored u32 │ bytes in full u32 │ CRC32C u32 │ zstd of Contents or Keys
 //!   …
 //!   end     kind u8 = 2 │ number u32         │ bytes u32        │ the same u32      │ CRC32C u32 │ totals
 //! ```
@@ -28,6 +28,7 @@ use prost::Message;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::BackupError;
+use crate::keys::Keys;
 
 const MAGIC: &[u8; 8] = b"SKEINBKP";
 const VERSION: u16 = 1;
@@ -62,6 +63,9 @@ pub struct FileHead {
     /// The file's number within the partition.
     #[prost(uint32, tag = "5")]
     pub number: u32,
+    /// It has the partition's keys, without what they hold.
+    #[prost(bool, tag = "6")]
+    pub keys: bool,
 }
 
 /// What the whole file comes to.
@@ -79,10 +83,12 @@ struct Totals {
     digest_high: u64,
     #[prost(fixed64, tag = "6")]
     digest_low: u64,
+    #[prost(uint64, tag = "7")]
+    gone: u64,
 }
 
-impl From<&ContentSum> for Totals {
-    fn from(sum: &ContentSum) -> Self {
+impl From<&FileSum> for Totals {
+    fn from(FileSum { contents: sum, gone, .. }: &FileSum) -> Self {
         Self {
             keys: sum.keys,
             elements: sum.elements,
@@ -90,6 +96,7 @@ impl From<&ContentSum> for Totals {
             expiring: sum.expiring,
             digest_high: (sum.digest >> 64) as u64,
             digest_low: sum.digest as u64,
+            gone: *gone,
         }
     }
 }
@@ -101,8 +108,10 @@ pub struct FileSum {
     pub bytes: u64,
     /// XXH3-128 of all of it.
     pub checksum: u128,
-    /// What its contents come to.
+    /// What its contents come to; of a file of keys, what these come to.
     pub contents: ContentSum,
+    /// Keys that are told to be gone.
+    pub gone: u64,
 }
 
 /// Writes a block file.
@@ -138,13 +147,27 @@ impl<W: Write> BlockWriter<W> {
     /// # Errors
     /// Whatever the writer says; `InvalidInput` for more than [`BLOCK_BYTES_MAX`].
     pub fn write(&mut self, contents: &[u8], sum: &ContentSum) -> io::Result<()> {
+        self.put_full(contents)?;
+        self.sum.contents.merge(sum);
+        Ok(())
+    }
+
+    /// Writes a block of keys.
+    ///
+    /// # Errors
+    /// Whatever the writer says; `InvalidInput` for more than [`BLOCK_BYTES_MAX`].
+    pub(crate) fn write_keys(&mut self, keys: &Keys) -> io::Result<()> {
+        self.put_full(&keys.encode_to_vec())?;
+        keys.add_to(&mut self.sum);
+        Ok(())
+    }
+
+    fn put_full(&mut self, contents: &[u8]) -> io::Result<()> {
         if contents.len() > BLOCK_BYTES_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a block is too large"));
         }
         let stored = self.compressor.compress(contents)?;
-        self.put_block(CONTENTS, &stored, contents.len())?;
-        self.sum.contents.merge(sum);
-        Ok(())
+        self.put_block(CONTENTS, &stored, contents.len())
     }
 
     /// Bytes written so far.
@@ -157,7 +180,7 @@ impl<W: Write> BlockWriter<W> {
     /// # Errors
     /// Whatever the writer says.
     pub fn finish(mut self) -> io::Result<(W, FileSum)> {
-        let totals = Totals::from(&self.sum.contents).encode_to_vec();
+        let totals = Totals::from(&self.sum).encode_to_vec();
         self.put_block(END, &totals, totals.len())?;
         self.sum.checksum = self.hasher.digest128();
         Ok((self.out, self.sum))
@@ -214,6 +237,28 @@ impl<R: Read> BlockReader<R> {
     /// # Errors
     /// `Damaged`, naming where; what the reader says.
     pub fn next_block(&mut self) -> Result<Option<Contents>, BackupError> {
+        let at = self.sum.bytes;
+        let Some(full) = self.next_full()? else { return Ok(None) };
+        let contents = Contents::decode(full).map_err(|_| self.damaged(at, "a block holds no contents"))?;
+        contents.pieces.iter().for_each(|piece| self.sum.contents.add(piece));
+        Ok(Some(contents))
+    }
+
+    /// The keys of the next block, of a file that has such; `None` once the file has ended as it should.
+    ///
+    /// # Errors
+    /// `Damaged`, naming where; what the reader says.
+    pub(crate) fn next_keys(&mut self) -> Result<Option<Keys>, BackupError> {
+        let at = self.sum.bytes;
+        let Some(full) = self.next_full()? else { return Ok(None) };
+        let keys = Keys::decode(full).ok().filter(Keys::is_even);
+        let keys = keys.ok_or_else(|| self.damaged(at, "a block holds no keys"))?;
+        keys.add_to(&mut self.sum);
+        Ok(Some(keys))
+    }
+
+    /// The next block in full.
+    fn next_full(&mut self) -> Result<Option<Bytes>, BackupError> {
         if self.ended {
             return Ok(None);
         }
@@ -246,10 +291,7 @@ impl<R: Read> BlockReader<R> {
         let full = self.decompressor.decompress(&stored, full_bytes);
         let full = full.ok().filter(|full| full.len() == full_bytes);
         let full = full.ok_or_else(|| self.damaged(at, "a block cannot be decompressed"))?;
-        let contents = Contents::decode(Bytes::from(full));
-        let contents = contents.map_err(|_| self.damaged(at, "a block holds no contents"))?;
-        contents.pieces.iter().for_each(|piece| self.sum.contents.add(piece));
-        Ok(Some(contents))
+        Ok(Some(full.into()))
     }
 
     /// Where the next block begins.
@@ -284,9 +326,10 @@ impl<R: Read> BlockReader<R> {
         let head = FileHead::decode(&description[..]);
         let head = head.map_err(|_| self.damaged(HEAD_BYTES as u64, "the head cannot be read"))?;
         if head != *expected {
+            let file = if head.keys { "the keys".into() } else { format!("file {}", head.number) };
             let what = format!(
-                "this is file {} of partition {} of {}.{} in backup {}, and another belongs here",
-                head.number, head.partition, head.namespace, head.table, head.backup
+                "this is {file} of partition {} of {}.{} in backup {}, and another belongs here",
+                head.partition, head.namespace, head.table, head.backup
             );
             return Err(self.damaged(HEAD_BYTES as u64, &what));
         }
@@ -295,7 +338,7 @@ impl<R: Read> BlockReader<R> {
 
     fn end(&mut self, at: u64, stored: &[u8]) -> Result<(), BackupError> {
         let totals = Totals::decode(stored).map_err(|_| self.damaged(at, "the totals cannot be read"))?;
-        if totals != Totals::from(&self.sum.contents) {
+        if totals != Totals::from(&self.sum) {
             return Err(self.damaged(at, "the totals are not those of the blocks"));
         }
         let mut byte = [0];
@@ -354,7 +397,7 @@ mod tests {
 
     fn head() -> FileHead {
         let (namespace, table) = ("default".into(), "kv".into());
-        FileHead { backup: "b1".into(), namespace, table, partition: 3, number: 0 }
+        FileHead { backup: "b1".into(), namespace, table, partition: 3, number: 0, keys: false }
     }
 
     fn block(number: usize) -> Contents {

@@ -27,6 +27,17 @@ pub enum BackupError {
     /// There is no such backup, or it was never finished.
     #[error("{0}")]
     NoBackup(String),
+    /// A backup cannot stand on another one, or does not any more.
+    #[error("{0}")]
+    Parent(String),
+    /// Other backups stand on the one that shall go.
+    #[error("{} on {id}: {}", if needed_by.len() == 1 { "a backup stands" } else { "backups stand" }, needed_by.join(", "))]
+    Needed {
+        /// The backup.
+        id: String,
+        /// Those that stand on it.
+        needed_by: Vec<String>,
+    },
     /// A URL that names no place for backups.
     #[error("{0}")]
     BadUrl(String),
@@ -76,6 +87,8 @@ impl BackupError {
         let code = match self {
             Self::Damaged { .. } | Self::Missing(_) => ErrorCode::BackupDamaged,
             Self::NoBackup(_) => ErrorCode::UnknownBackup,
+            Self::Parent(_) => ErrorCode::BackupParent,
+            Self::Needed { .. } => ErrorCode::BackupNeeded,
             Self::Exists(_) | Self::BadUrl(_) => ErrorCode::BadArgument,
             Self::Full { .. } => ErrorCode::BackupTargetFull,
             Self::Target { .. } => ErrorCode::BackupTarget,

@@ -41,8 +41,23 @@ pub struct Begun {
     /// The schedule that it was taken for; empty if somebody asked for it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub schedule: String,
+    /// The backup that it stands on; none if it is a full one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ParentRecord>,
     /// The tables, without what they hold.
     pub tables: Vec<TableRecord>,
+}
+
+/// The backup that an increment stands on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParentRecord {
+    /// Its name.
+    pub id: String,
+    /// XXH3-128 of its manifest, as hexadecimal text.
+    pub checksum: String,
+    /// How many backups are in its chain: 1 for a full one.
+    pub length: usize,
 }
 
 /// A table, and once it is complete what it held.
@@ -81,7 +96,10 @@ pub struct PartitionRecord {
     /// Its files, in order.
     #[serde(default)]
     pub files: Vec<FileRecord>,
-    /// What it held.
+    /// The file of its keys: those that its files have, and those of the parent that are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<FileRecord>,
+    /// What it held, of an increment too: all, not only what its files have.
     #[serde(default)]
     pub sum: SumRecord,
 }
@@ -98,6 +116,13 @@ pub struct FileRecord {
     pub checksum: String,
     /// What it holds.
     pub sum: SumRecord,
+    /// Keys that it tells to be gone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub gone: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A [`ContentSum`] as JSON.
@@ -124,7 +149,7 @@ pub struct Manifest {
     pub begun: Begun,
     /// When it was complete, milliseconds since 1970.
     pub finished_ms: u64,
-    /// Bytes of its block files.
+    /// Bytes of its own block files, without those of what it stands on.
     pub bytes: u64,
     /// What all tables held.
     pub sum: SumRecord,
@@ -192,12 +217,46 @@ impl FileRecord {
     /// The record of a file that was written.
     pub fn new(path: String, sum: &FileSum) -> Self {
         let checksum = format!("{:032x}", sum.checksum);
-        Self { path, bytes: sum.bytes, checksum, sum: SumRecord::from(&sum.contents) }
+        Self { path, bytes: sum.bytes, checksum, sum: SumRecord::from(&sum.contents), gone: sum.gone }
     }
 
     /// Whether a file that was read is the one that was written.
     pub fn fits(&self, sum: &FileSum) -> bool {
         *self == Self::new(self.path.clone(), sum)
+    }
+}
+
+impl Begun {
+    /// How many backups it stands on, itself among them: 1 for a full one.
+    pub fn chain_length(&self) -> usize {
+        self.parent.as_ref().map_or(1, |parent| parent.length.saturating_add(1))
+    }
+
+    /// The table of the same name.
+    pub(crate) fn table(&self, like: &TableRecord) -> Option<&TableRecord> {
+        self.tables.iter().find(|table| table.namespace == like.namespace && table.name == like.name)
+    }
+
+    /// A partition of a table, given by namespace and name.
+    ///
+    /// # Errors
+    /// `NoBackup` if it has none such.
+    pub fn partition(
+        &self,
+        (namespace, name): (&str, &str),
+        partition: u32,
+    ) -> Result<(&TableRecord, &PartitionRecord), BackupError> {
+        let table = self.tables.iter().find(|table| table.namespace == namespace && table.name == name);
+        let found = table.and_then(|table| Some((table, table.partitions.get(partition as usize)?)));
+        let none = || format!("backup '{}' has no partition {partition} of {namespace}.{name}", self.id);
+        found.ok_or_else(|| BackupError::NoBackup(none()))
+    }
+}
+
+impl PartitionRecord {
+    /// Its files, that of its keys among them.
+    pub fn all_files(&self) -> impl Iterator<Item = &FileRecord> {
+        self.files.iter().chain(&self.keys)
     }
 }
 
@@ -222,10 +281,22 @@ impl TableRecord {
 }
 
 impl Manifest {
+    /// Keys of the backup that it stands on that are gone.
+    pub fn gone(&self) -> u64 {
+        let partitions = self.begun.tables.iter().flat_map(|table| &table.partitions);
+        partitions.filter_map(|partition| Some(partition.keys.as_ref()?.gone)).sum()
+    }
+
+    /// Keys that its own files have.
+    pub fn saved_keys(&self) -> u64 {
+        let partitions = self.begun.tables.iter().flat_map(|table| &table.partitions);
+        partitions.filter_map(|partition| Some(partition.keys.as_ref()?.sum.keys)).sum()
+    }
+
     /// The manifest of a backup whose tables are complete.
     pub fn new(begun: Begun, finished_ms: u64) -> Self {
         let partitions = || begun.tables.iter().flat_map(|table| &table.partitions);
-        let bytes = partitions().flat_map(|partition| &partition.files).map(|file| file.bytes).sum();
+        let bytes = partitions().flat_map(PartitionRecord::all_files).map(|file| file.bytes).sum();
         let sum = SumRecord::total(partitions().map(|partition| &partition.sum));
         Self { begun, finished_ms, bytes, sum }
     }
@@ -238,6 +309,13 @@ pub fn seal(description: &impl Serialize) -> Vec<u8> {
     let checksum = xxh3_128(text.as_bytes());
     text.push_str(&format!("{SEAL}{checksum:032x}\n"));
     text.into_bytes()
+}
+
+/// The checksum in the last line of a description.
+pub(crate) fn checksum_of(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let last = text.trim_end_matches('\n').rsplit('\n').next().unwrap_or_default();
+    last.strip_prefix(SEAL).unwrap_or_default().to_ascii_lowercase()
 }
 
 /// The description in the bytes of a file.

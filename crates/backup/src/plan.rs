@@ -163,6 +163,7 @@ fn is_final(code: ErrorCode) -> bool {
     matches!(
         code,
         ErrorCode::BackupDamaged
+            | ErrorCode::BackupParent
             | ErrorCode::BackupTargetFull
             | ErrorCode::UnknownBackup
             | ErrorCode::UnknownTable

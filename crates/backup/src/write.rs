@@ -1,20 +1,28 @@
-//! Saves a partition: contents into block files, and at the end the file that says that they are complete.
+//! Saves a partition: contents into block files, their keys into another, and at the end the file that says that they
+//! are complete.
+//!
+//! In an increment only what has changed since its parent is written. All of the state is read all the same, because
+//! what it holds in all is what a restore is compared with later: a digest that was worked out from the parent's would
+//! prove nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use api::kv::ContentSum;
-use engine::ContentSource;
+use api::kv::{ContentSum, Contents};
+use engine::{ContentPage, ContentSource, EngineError};
+use prost::Message;
 
 use crate::backups::{file_path, in_backup, partition_path};
 use crate::block::{BlockWriter, FileHead};
+use crate::chain::Chain;
 use crate::error::BackupError;
-use crate::manifest::{Begun, FileRecord, PartitionRecord, SumRecord, TableRecord, seal, unseal};
+use crate::keys::{Differences, KeysReader, KnownKeys};
+use crate::manifest::{Begun, FileRecord, Manifest, PartitionRecord, SumRecord, TableRecord, seal, unseal};
 use crate::pace::Pace;
 use crate::target::{NewFile, Target, put, read_whole};
 
 /// Contents per block: enough for the compression, little enough to hold several in memory.
-const PAGE_BYTES: usize = 512 * 1024;
+pub(crate) const PAGE_BYTES: usize = 512 * 1024;
 /// A file is ended at the next key after so many bytes: several files restore in parallel.
 const FILE_BYTES: u64 = 256 * 1024 * 1024;
 /// zstd's level: the disk is faster than a higher one.
@@ -133,23 +141,85 @@ pub fn partition(
     if let Some(done) = complete(target, begun, table, partition)? {
         return Ok(done);
     }
+    let parent = Chain::under(target, begun)?;
+    let known =
+        parent.as_ref().map(|chain| known_keys(target, chain, table, partition.partition)).transpose()?;
+    let mut differences = Differences::new(target, &begun.id, (table, partition.partition), known, LEVEL)?;
     let mut files =
         Files { target, begun, table, partition: partition.partition, open: None, done: Vec::new() };
+    let mut gathered = Gathered::default();
     let mut pacer = Pacer::new(limits, progress);
     let page_bytes = page_bytes(limits);
-    while let Some(page) = source.next_page(page_bytes)? {
+    let mut sum = ContentSum::default();
+    while let Some(page) =
+        source.next_page_without(page_bytes, &mut |key, stamp| differences.is_known(key, stamp))?
+    {
+        differences.check()?;
         progress.check()?;
-        let written = files.write(&page.body, &page.sum, page.is_whole)?;
+        let written = match &parent {
+            None => files.write(&page.body, &page.sum, page.is_whole)?,
+            Some(_) => gathered.take(&page, &mut files)?,
+        };
+        sum.merge(&page.sum);
         progress.add(&page.sum);
         progress.file_bytes.fetch_add(written, Ordering::Relaxed);
         pacer.spend(page.sum.keys, page.sum.bytes)?;
     }
+    gathered.give(true, &mut files)?;
     files.end_file()?;
-    let sum = SumRecord::total(files.done.iter().map(|file| &file.sum));
-    let record = PartitionRecord { files: files.done, sum, ..partition.clone() };
+    let keys = differences.finish()?;
+    let (files, sum) = (files.done, SumRecord::from(&sum));
+    let record = PartitionRecord { files, keys: Some(keys), sum, ..partition.clone() };
     let path = in_backup(&begun.id, &partition_path(&table.directory(), partition.partition));
     put(target, &path, &seal(&record))?;
     Ok(record)
+}
+
+/// The keys of a partition in all backups of a chain.
+fn known_keys(
+    target: &dyn Target,
+    chain: &Chain,
+    table: &TableRecord,
+    partition: u32,
+) -> Result<KnownKeys, BackupError> {
+    let reader = |manifest: &Manifest| {
+        let (table, place) = manifest.begun.partition((&table.namespace, &table.name), partition)?;
+        KeysReader::open(target, manifest, table, place)
+    };
+    chain.manifests().iter().map(reader).collect::<Result<_, _>>().map(KnownKeys::new)
+}
+
+/// Contents out of pages of which little is left, until there is enough for a block.
+#[derive(Default)]
+struct Gathered {
+    contents: Contents,
+    bytes: usize,
+}
+
+impl Gathered {
+    /// Takes what is in a page; bytes of files that were written.
+    fn take(&mut self, page: &ContentPage, files: &mut Files<'_>) -> Result<u64, BackupError> {
+        if page.body.is_empty() {
+            return Ok(0);
+        }
+        let contents = Contents::decode(page.body.clone());
+        let contents = contents.map_err(|_| EngineError::Damaged("a page holds no contents".into()))?;
+        self.bytes += page.body.len();
+        self.contents.pieces.extend(contents.pieces);
+        if self.bytes >= PAGE_BYTES { self.give(page.is_whole, files) } else { Ok(0) }
+    }
+
+    /// Writes what was taken.
+    fn give(&mut self, is_whole: bool, files: &mut Files<'_>) -> Result<u64, BackupError> {
+        let contents = std::mem::take(&mut self.contents);
+        self.bytes = 0;
+        if contents.pieces.is_empty() {
+            return Ok(0);
+        }
+        let mut sum = ContentSum::default();
+        contents.pieces.iter().for_each(|piece| sum.add(piece));
+        files.write(&contents.encode_to_vec(), &sum, is_whole)
+    }
 }
 
 /// What is known of a partition that was saved completely at the same place of its log.
@@ -214,6 +284,7 @@ impl Files<'_> {
             table: self.table.name.clone(),
             partition: self.partition,
             number,
+            keys: false,
         };
         let file = self.target.create(&in_backup(&self.begun.id, &path))?;
         let writer = BlockWriter::new(file, &head, LEVEL).map_err(|error| BackupError::io(&path, &error))?;

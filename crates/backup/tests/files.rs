@@ -1,43 +1,28 @@
 //! A backup in a directory: made, listed, verified, proved, damaged, removed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use api::kv::{ContentKind, ContentSum, Contents, Piece};
+use api::kv::{ContentKind, Contents, Piece};
 use backup::write::{Limits, Progress};
 use backup::{
-    BackupError, Begun, Manifest, PartitionRecord, Proof, State, SumRecord, TableRecord, Target, verify,
-    write,
+    BackupError, Begun, Chain, Manifest, ParentRecord, PartitionRecord, Proof, State, SumRecord, TableRecord,
+    Target, verify, write,
 };
-use engine::{ContentPage, ContentSource, EngineError};
-use prost::Message;
-
-const ID: &str = "20261126T233000Z-5c1d9a";
-
-/// Contents that were made up.
-struct Made(Vec<Contents>);
-
-impl ContentSource for Made {
-    fn next_page(&mut self, _bytes_max: usize) -> Result<Option<ContentPage>, EngineError> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
-        let contents = self.0.remove(0);
-        let mut sum = ContentSum::default();
-        contents.pieces.iter().for_each(|piece| sum.add(piece));
-        Ok(Some(ContentPage { body: contents.encode_to_vec().into(), sum, is_whole: true }))
-    }
-}
+use support::{ID, Made, pages};
 
 fn contents(partition: u32) -> Vec<Contents> {
     let piece = |number: u32| Piece {
         key: format!("{partition}:{number}").into(),
         kind: ContentKind::String as i32,
+        version: 7,
         value: format!("{number:0>50}").into(),
         ..Default::default()
     };
-    (0..4).map(|page| Contents { pieces: (0..20).map(|key| piece(page * 100 + key)).collect() }).collect()
+    pages((0..80).map(piece).collect(), 20)
 }
 
 fn begun(partitions: u32) -> Begun {
@@ -53,6 +38,7 @@ fn begun(partitions: u32) -> Begun {
         at_ms: 2,
         kinds: Vec::new(),
         schedule: String::new(),
+        parent: None,
         tables: vec![TableRecord {
             namespace: "default".into(),
             name: "kv".into(),
@@ -87,8 +73,8 @@ fn saved(partitions: u32) -> (tempfile::TempDir, std::sync::Arc<dyn Target>, Man
 }
 
 fn check(target: &dyn Target) -> Result<verify::Verified, BackupError> {
-    let manifest = backup::load(target, ID)?;
-    verify::all(target, &manifest, Limits::default(), &Progress::default())
+    let chain = Chain::load(target, ID)?;
+    verify::all(target, &chain, Limits::default(), &Progress::default())
 }
 
 #[test]
@@ -203,7 +189,7 @@ fn exchanged_files_are_found() {
     let (place, target, manifest) = saved(2);
     let files: Vec<_> = files_of(place.path())
         .into_iter()
-        .filter(|path| path.extension().is_some_and(|end| end == "skb"))
+        .filter(|path| path.to_string_lossy().ends_with("-000.skb"))
         .collect();
     let contents: Vec<_> = files.iter().map(|path| fs::read(path).unwrap()).collect();
     fs::write(&files[0], &contents[1]).unwrap();
@@ -229,6 +215,16 @@ fn a_manifest_that_reaches_for_other_files_is_refused() {
         &|manifest| manifest.begun.tables[0].partitions[0].files[0].path = "../../etc/passwd".into(),
         "no file",
     );
+    refused(
+        &|manifest| manifest.begun.tables[0].partitions[0].keys.as_mut().unwrap().path = "x".into(),
+        "no file",
+    );
+    refused(&|manifest| manifest.begun.tables[0].partitions[0].keys = None, "totals");
+    let parent = |id: &str, length| Some(ParentRecord { id: id.into(), checksum: "0".into(), length });
+    refused(&|manifest| manifest.begun.parent = parent("../x", 1), "no parent");
+    refused(&|manifest| manifest.begun.parent = parent(ID, 1), "no parent");
+    refused(&|manifest| manifest.begun.parent = parent("20261126T233000Z-000000", 99), "no parent");
+    refused(&|manifest| manifest.begun.parent = parent("20261126T233000Z-000000", 1), "stands on it");
     refused(&|manifest| manifest.begun.tables[0].name = "../x".into(), "no table");
     refused(&|manifest| manifest.begun.id = "20261126T233000Z-000000".into(), "describes backup");
     refused(&|manifest| manifest.begun.format = 2, "version 2");

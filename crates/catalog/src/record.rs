@@ -278,8 +278,11 @@ impl fmt::Display for Record {
 
 fn display_schedule(schedule: &ScheduleRecord, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, " '{}' to {} keep={} drill={}", schedule.cron, schedule.url, schedule.keep, schedule.drill)?;
-    schedule.tables.iter().try_for_each(|table| write!(f, " {table}"))?;
     let so_far = schedule.so_far();
+    if schedule.full_every > 1 {
+        write!(f, " full-every={} chain={}", schedule.full_every, so_far.chain)?;
+    }
+    schedule.tables.iter().try_for_each(|table| write!(f, " {table}"))?;
     write!(f, " due={}", so_far.due_ms)?;
     for (word, backup) in
         [("complete", so_far.complete), ("proven", so_far.proven), ("drilled", so_far.drilled)]

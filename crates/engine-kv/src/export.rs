@@ -9,7 +9,7 @@ use std::sync::Arc;
 use api::kv::{ContentKind, ContentSelection, ContentSum, Contents, Element, Piece};
 use bytes::Bytes;
 use engine::records::View;
-use engine::{ContentPage, ContentSource, EngineError, Held};
+use engine::{ContentPage, ContentSource, EngineError, Held, IsKnown};
 use prost::Message;
 use types::Hlc;
 
@@ -72,11 +72,15 @@ struct Collection {
     next: Bound<Bytes>,
     /// Elements that have been given out.
     given: u64,
+    /// Somebody has it already: it only counts.
+    is_known: bool,
 }
 
 /// A page being filled.
 struct Page {
     pieces: Vec<Piece>,
+    sum: ContentSum,
+    is_empty: bool,
     bytes: usize,
     bytes_max: usize,
 }
@@ -85,30 +89,42 @@ impl Page {
     fn is_full(&self) -> bool {
         self.bytes >= self.bytes_max
     }
+
+    /// Takes a piece; of one that is known only the sum.
+    fn put(&mut self, piece: Piece, is_known: bool) {
+        self.is_empty = false;
+        self.sum.add(&piece);
+        if !is_known {
+            self.pieces.push(piece);
+        }
+    }
 }
 
 impl ContentSource for KvContents {
-    fn next_page(&mut self, bytes_max: usize) -> Result<Option<ContentPage>, EngineError> {
-        let mut page = Page { pieces: Vec::new(), bytes: 0, bytes_max };
+    fn next_page_without(
+        &mut self,
+        bytes_max: usize,
+        is_known: IsKnown<'_>,
+    ) -> Result<Option<ContentPage>, EngineError> {
+        let sum = ContentSum::default();
+        let mut page = Page { pieces: Vec::new(), sum, is_empty: true, bytes: 0, bytes_max };
         if let Some(collection) = self.open.take() {
             self.open = self.take_elements(collection, &mut page)?;
         }
         if self.open.is_none() {
-            self.take_keys(&mut page)?;
+            self.take_keys(&mut page, is_known)?;
         }
-        if page.pieces.is_empty() {
+        if page.is_empty {
             return Ok(None);
         }
-        let mut sum = ContentSum::default();
-        page.pieces.iter().for_each(|piece| sum.add(piece));
         let body = Contents { pieces: page.pieces }.encode_to_vec().into();
-        Ok(Some(ContentPage { body, sum, is_whole: self.open.is_none() }))
+        Ok(Some(ContentPage { body, sum: page.sum, is_whole: self.open.is_none() }))
     }
 }
 
 impl KvContents {
     /// Takes keys until the page is full or there are no more.
-    fn take_keys(&mut self, page: &mut Page) -> Result<(), EngineError> {
+    fn take_keys(&mut self, page: &mut Page, is_known: IsKnown<'_>) -> Result<(), EngineError> {
         let Some(from) = self.next.take() else { return Ok(()) };
         let view = self.look.view.clone();
         let from = match &from {
@@ -122,7 +138,8 @@ impl KvContents {
             let stored = Stored::decode(value)?;
             let (_, key) = layout::split_data_key(&record_key)?;
             if self.wants(&stored.header) && key.starts_with(&self.selection.prefix) {
-                self.take_key(key, stored, page)?;
+                let is_known = is_known(&key, stored.header.version);
+                self.take_key(key, stored, is_known, page)?;
             }
             if page.is_full() || self.open.is_some() {
                 self.next = Some(Bound::Excluded(record_key));
@@ -138,16 +155,22 @@ impl KvContents {
         is_selected && !header.is_expired(self.look.now)
     }
 
-    fn take_key(&mut self, key: Bytes, stored: Stored, page: &mut Page) -> Result<(), EngineError> {
+    fn take_key(
+        &mut self,
+        key: Bytes,
+        stored: Stored,
+        is_known: bool,
+        page: &mut Page,
+    ) -> Result<(), EngineError> {
         if stored.header.kind.is_string() {
             let value = string_of(&self.look, &stored).map_err(damaged)?;
             page.bytes += KEY_COST + key.len() + value.len();
-            page.pieces.push(Piece { value, ..self.face(&key, &stored.header) });
+            page.put(Piece { value, ..self.face(&key, &stored.header) }, is_known);
             return Ok(());
         }
         let found = Found::of(self.look.epoch, &stored)?;
         let start = Bound::Included(elements_prefix(stored.header.kind));
-        let collection = Collection { key, header: stored.header, found, next: start, given: 0 };
+        let collection = Collection { key, header: stored.header, found, next: start, given: 0, is_known };
         self.open = self.take_elements(collection, page)?;
         Ok(())
     }
@@ -186,12 +209,12 @@ impl KvContents {
         let rest = collection.found.count.checked_sub(collection.given);
         match (rest, last) {
             (Some(0), _) => {
-                page.pieces.push(piece);
+                page.put(piece, collection.is_known);
                 Ok(None)
             }
             (Some(_), Some(last)) if page.is_full() => {
                 piece.more = true;
-                page.pieces.push(piece);
+                page.put(piece, collection.is_known);
                 collection.next = Bound::Excluded(last);
                 Ok(Some(collection))
             }

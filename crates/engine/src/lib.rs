@@ -22,6 +22,6 @@ pub mod suite;
 
 pub use state::{
     Applied, ApplyContext, Change, Compaction, ContentPage, ContentSource, Digest, DigestWork, Engine,
-    EngineError, Held, Reader, SnapshotSink, SnapshotSource, StateMachine, Statistics, SystemChange,
+    EngineError, Held, IsKnown, Reader, SnapshotSink, SnapshotSource, StateMachine, Statistics, SystemChange,
     SystemRecord,
 };

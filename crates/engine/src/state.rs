@@ -219,8 +219,22 @@ pub trait Held: Send + Sync {
 /// Contents being read.
 pub trait ContentSource: Send {
     /// The next page of about `bytes_max` bytes; `None` at the end.
-    fn next_page(&mut self, bytes_max: usize) -> Result<Option<ContentPage>, EngineError>;
+    fn next_page(&mut self, bytes_max: usize) -> Result<Option<ContentPage>, EngineError> {
+        self.next_page_without(bytes_max, &mut |_, _| false)
+    }
+
+    /// The next page of about `bytes_max` bytes that were read, without the keys that are known already. Those count in
+    /// the page's sum as the others do, and leave nothing in its body, which may be empty.
+    fn next_page_without(
+        &mut self,
+        bytes_max: usize,
+        is_known: IsKnown<'_>,
+    ) -> Result<Option<ContentPage>, EngineError>;
 }
+
+/// Whether somebody has what a key holds already, by the key and the stamp of its last change. Asked once for each key,
+/// in the order in which they are read: by position, then by their bytes.
+pub type IsKnown<'a> = &'a mut dyn FnMut(&Bytes, Hlc) -> bool;
 
 /// Some contents, in the form in which the engine takes them in again.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -304,7 +304,10 @@ pub(crate) fn what(sight: &Sight<'_>, kind: &OperationKind, single: bool) -> Str
                 tables if tables.len() <= TITLES_SHOWN_MAX => format!("{} are saved", tables.join(", ")),
                 tables => format!("{} tables are saved", tables.len()),
             };
-            format!("{what} at {}", wish.url)
+            match wish.parent.as_str() {
+                "" => format!("{what} at {}", wish.url),
+                parent => format!("{what} at {}, what has changed since {parent}", wish.url),
+            }
         }
         OperationKind::Drill(wish) => {
             format!("backup {} at {} is restored into scratch tables and compared", wish.backup, wish.url)

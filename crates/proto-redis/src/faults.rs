@@ -30,8 +30,8 @@ pub const fn prefix(code: ErrorCode) -> &'static str {
         | UnknownOperation | OperationActive | UnknownPartition | AlreadyThere | NotThere | NodeUnfit
         | NoRoom | TooLate | GaveUp | Unsafe | NoPermit | NeedsConsent | NodeRemoved | UnknownNode
         | NotMeta | UnknownBackup | BackupDamaged | BackupTarget | BackupTargetFull | BackupLost
-        | DrillFailed | ArchiveRuns | NotCovered | ClusterNotEmpty | TableNotEmpty | KeyExists
-        | Cancelled => "ERR",
+        | BackupParent | BackupNeeded | DrillFailed | ArchiveRuns | NotCovered | ClusterNotEmpty
+        | TableNotEmpty | KeyExists | Cancelled => "ERR",
     }
 }
 

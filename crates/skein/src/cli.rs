@@ -20,8 +20,8 @@ use client::Lookup;
 
 pub use archive::{ArchiveCommand, ArchiveStart, ArchiveStatus, ArchiveStop};
 pub use backup::{
-    BackupCommand, BackupCreate, BackupList, BackupNamed, BackupVerify, Restore, ScheduleCommand,
-    ScheduleNamed, ScheduleSet, Speed, Which,
+    BackupCommand, BackupCreate, BackupDelete, BackupList, BackupNamed, BackupVerify, Restore,
+    ScheduleCommand, ScheduleNamed, ScheduleSet, Speed, Which,
 };
 pub use import::{ImportCommand, ImportRdb, ImportResp, ImportTarget, OnConflict as ImportConflict};
 pub use label::Label;

@@ -90,6 +90,8 @@ pub const fn of(code: ErrorCode) -> Exit {
         | E::TopologyDiffers
         | E::UnknownBackup
         | E::BackupDamaged
+        | E::BackupParent
+        | E::BackupNeeded
         | E::BackupLost
         | E::DrillFailed
         | E::TableNotEmpty

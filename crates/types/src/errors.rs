@@ -98,6 +98,8 @@ codes! {
     BackupTarget "backup-target" Again "the place of the backup does not answer, or refuses" => "check the URL, that every node reaches it under the same one, and the rights there; then run the same command again";
     BackupTargetFull "backup-target-full" Again "there is no room in the place of the backup" => "free some space there; then go on with '--resume ID'";
     BackupLost "backup-lost" Never "no replica holds the state of this backup's moment any more" => "remove what is there of it with 'skein backup delete', and take another backup";
+    BackupParent "backup-parent" Never "a backup cannot stand on the other one that it names" => "the message says why; take a full backup, without '--incremental-from', and later ones from that";
+    BackupNeeded "backup-needed" Never "other backups stand on this one, and would be lost with it" => "remove those first, or all of them with '--with-dependants'; 'skein backup list' shows which stand on which";
     ArchiveRuns "archive-runs" Never "there is an archive already" => "'skein backup archive status' shows it; end it with 'skein backup archive stop' first";
     NotCovered "not-covered" Never "no backup and archive together tell that time" => "the message says which times can be restored; 'skein backup archive status' shows what the archive tells";
     DrillFailed "drill-failed" Never "what was restored is not what was saved" => "keep the backup and report the message; take another backup, and compare replicas with 'skein digest'";

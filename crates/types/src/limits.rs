@@ -96,6 +96,11 @@ pub const OPERATIONS_KEPT_MAX: usize = 4096;
 pub const SCHEDULES_MAX: usize = 64;
 /// Most tables that one of them names.
 pub const SCHEDULE_TABLES_MAX: usize = 256;
+/// Most backups that stand on each other, the full one among them: a restore reads all of them side by side, with a block
+/// of some hundred KiB of each in memory.
+pub const BACKUP_CHAIN_MAX: usize = 32;
+/// Longest name of a backup.
+pub const BACKUP_ID_BYTES_MAX: usize = 64;
 /// Longest URL of a place for backups.
 pub const BACKUP_URL_BYTES_MAX: usize = 1024;
 /// Events that an operation remembers.

@@ -27,7 +27,7 @@ fn go_on(target: &dyn Target) -> Result<u32, BackupError> {
 /// Values that do not compress, so many that the file has more than one part.
 fn large(partition: u32) -> Vec<Contents> {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64 + u64::from(partition);
-    let mut page = |number: usize| {
+    let mut piece = |number: usize| {
         let words = (0..(512 << 10) / 8).flat_map(|_| {
             random ^= random << 13;
             random ^= random >> 7;
@@ -36,11 +36,9 @@ fn large(partition: u32) -> Vec<Contents> {
         });
         let value = words.collect::<Vec<u8>>().into();
         let key = format!("{partition}:{number}").into();
-        Contents {
-            pieces: vec![Piece { key, kind: ContentKind::String as i32, value, ..Default::default() }],
-        }
+        Piece { key, kind: ContentKind::String as i32, value, ..Default::default() }
     };
-    (0..LARGE / (512 << 10)).map(&mut page).collect()
+    support::pages((0..LARGE / (512 << 10)).map(&mut piece).collect(), 1)
 }
 
 /// What stands in the bucket is none, or all of a backup.

@@ -3,9 +3,12 @@
 
 use api::kv::{ContentKind, ContentSum, Contents, Piece};
 use backup::write::{Limits, Progress};
-use backup::{BackupError, Begun, FORMAT, Manifest, PartitionRecord, TableRecord, Target, verify, write};
-use engine::{ContentPage, ContentSource, EngineError};
+use backup::{
+    BackupError, Begun, Chain, FORMAT, Manifest, PartitionRecord, TableRecord, Target, verify, write,
+};
+use engine::{ContentPage, ContentSource, EngineError, IsKnown};
 use prost::Message;
+use types::Hlc;
 
 /// Its name.
 pub const ID: &str = "20261126T233000Z-5c1d9a";
@@ -16,13 +19,18 @@ pub const PARTITIONS: u32 = 3;
 pub struct Made(pub Vec<Contents>);
 
 impl ContentSource for Made {
-    fn next_page(&mut self, _bytes_max: usize) -> Result<Option<ContentPage>, EngineError> {
+    fn next_page_without(
+        &mut self,
+        _bytes_max: usize,
+        is_known: IsKnown<'_>,
+    ) -> Result<Option<ContentPage>, EngineError> {
         if self.0.is_empty() {
             return Ok(None);
         }
-        let contents = self.0.remove(0);
+        let mut contents = self.0.remove(0);
         let mut sum = ContentSum::default();
         contents.pieces.iter().for_each(|piece| sum.add(piece));
+        contents.pieces.retain(|piece| !is_known(&piece.key, Hlc(piece.version)));
         Ok(Some(ContentPage { body: contents.encode_to_vec().into(), sum, is_whole: true }))
     }
 }
@@ -32,10 +40,17 @@ pub fn contents(partition: u32) -> Vec<Contents> {
     let piece = |number: u32| Piece {
         key: format!("{partition}:{number}").into(),
         kind: ContentKind::String as i32,
+        version: 7,
         value: "value".into(),
         ..Default::default()
     };
-    (0..3).map(|page| Contents { pieces: (0..4).map(|key| piece(page * 10 + key)).collect() }).collect()
+    pages((0..12).map(piece).collect(), 4)
+}
+
+/// Keys in the order in which engines tell them, some in each page.
+pub fn pages(mut pieces: Vec<Piece>, in_page: usize) -> Vec<Contents> {
+    pieces.sort_by_key(|piece| (types::hash::position(&piece.key), piece.key.clone()));
+    pieces.chunks(in_page).map(|pieces| Contents { pieces: pieces.to_vec() }).collect()
 }
 
 /// A backup of one table.
@@ -52,6 +67,7 @@ pub fn begun() -> Begun {
         at_ms: 2,
         kinds: Vec::new(),
         schedule: String::new(),
+        parent: None,
         tables: vec![TableRecord {
             namespace: "default".into(),
             name: "kv".into(),
@@ -88,7 +104,8 @@ pub fn go_on(target: &dyn Target, contents: &dyn Fn(u32) -> Vec<Contents>) -> Re
 
 /// Whether a backup is there, and every byte of it is what was written.
 pub fn is_good(target: &dyn Target) -> bool {
-    let manifest = backup::load(target, ID).unwrap();
-    let found = verify::all(target, &manifest, Limits::default(), &Progress::default()).unwrap();
+    let chain = Chain::load(target, ID).unwrap();
+    let manifest = chain.newest();
+    let found = verify::all(target, &chain, Limits::default(), &Progress::default()).unwrap();
     found.damaged.is_empty() && found.sum == manifest.sum && manifest.sum.keys > 0
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use api::catalog::ClusterRecord;
 use api::saving::{ScheduleChange, ScheduleNews, ScheduleRecord};
 use types::Fault;
-use types::limits::{BACKUP_URL_BYTES_MAX, NAME_BYTES_MAX, SCHEDULE_TABLES_MAX, SCHEDULES_MAX};
+use types::limits::{
+    BACKUP_CHAIN_MAX, BACKUP_URL_BYTES_MAX, NAME_BYTES_MAX, SCHEDULE_TABLES_MAX, SCHEDULES_MAX,
+};
 
 use super::operations::Draft;
 use super::{Decision, bad_argument, shown};
@@ -54,6 +56,11 @@ fn check(catalog: &Catalog, wish: &ScheduleRecord) -> Result<(), Fault> {
     Cron::parse(&wish.cron).map_err(bad_argument)?;
     if !(1..=BACKUP_URL_BYTES_MAX).contains(&wish.url.len()) || !wish.url.contains("://") {
         return Err(bad_argument(format!("'{}' is no URL", shown(&wish.url))));
+    }
+    if wish.full_every as usize > BACKUP_CHAIN_MAX {
+        return Err(bad_argument(format!(
+            "one of {BACKUP_CHAIN_MAX} backups of a schedule at least is full"
+        )));
     }
     if wish.tables.len() > SCHEDULE_TABLES_MAX
         || wish.tables.iter().any(|title| title.len() > 2 * NAME_BYTES_MAX + 1)

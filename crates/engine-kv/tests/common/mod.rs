@@ -1,6 +1,7 @@
 //! What the tests of the kv engine share: stores that can stop and crash, and short names for requests.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod chance;
 pub mod commands;
 
 use std::fs;

@@ -11,7 +11,7 @@ use api::kv::ContentKind;
 use api::operation::{OperationKind, OperationRecord};
 use api::saving::{BackupRequest, BackupWish, DrillWish, ScheduleRecord};
 use catalog::display_name;
-use types::limits::BACKUP_URL_BYTES_MAX;
+use types::limits::{BACKUP_ID_BYTES_MAX, BACKUP_URL_BYTES_MAX};
 use types::{ErrorCode, Fault};
 
 use crate::plan::Draft;
@@ -36,6 +36,7 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
         bytes_per_second: wish.bytes_per_second.unwrap_or(0),
         keys_per_second: wish.keys_per_second.unwrap_or(0),
         resumes: !asked.is_empty(),
+        parent: wish.parent.clone().unwrap_or_default(),
         ..BackupWish::default()
     };
     if asked.is_empty() {
@@ -74,10 +75,24 @@ pub(crate) fn scheduled(sight: &Sight<'_>, schedule: &ScheduleRecord) -> Draft {
         schedule: schedule.name.clone(),
         // With a drill the older ones stay until it is proven.
         keep: if schedule.drill { 0 } else { schedule.keep },
+        parent: scheduled_parent(schedule),
+        // A table that was made since, or a parent that is gone, is no reason to have no backup.
+        or_full: true,
         ..BackupWish::default()
     };
     wish.backup = name(sight, &wish);
     Draft { parent: Some(OperationKind::Backup(wish)), ..Draft::default() }
+}
+
+/// What the next backup of a schedule stands on; nothing if it is to be full.
+fn scheduled_parent(schedule: &ScheduleRecord) -> String {
+    let so_far = schedule.so_far();
+    // If nothing came of the last turn, what it stood on may be why.
+    let failed = so_far.complete_ms < so_far.due_ms;
+    match so_far.chain >= schedule.full_every || failed {
+        true => String::new(),
+        false => so_far.complete,
+    }
 }
 
 /// A drill of the last backup of a schedule.
@@ -99,6 +114,12 @@ fn checked(request: &OperationRequest) -> Result<&BackupRequest, Fault> {
     let is_known = wish.url.starts_with("file:///") || wish.url.starts_with("s3://");
     if !is_known || wish.url.len() > BACKUP_URL_BYTES_MAX {
         return bad("the place is neither file:///absolute/path nor s3://bucket/prefix".into());
+    }
+    if wish.parent.as_ref().is_some_and(|parent| parent.is_empty() || parent.len() > BACKUP_ID_BYTES_MAX) {
+        return bad("the backup to stand on has no name that a backup can have".into());
+    }
+    if wish.parent.is_some() && wish.backup.is_some() {
+        return bad("what a backup stands on was decided when it was begun".into());
     }
     if let Some(kind) = wish.kinds.iter().find(|kind| ContentKind::named(kind).is_none()) {
         return bad(format!("there is no kind '{kind}'"));
@@ -144,7 +165,8 @@ fn chosen<'a>(sight: &Sight<'a>, wish: &BackupRequest) -> Result<Vec<&'a TableRe
 /// What nobody else calls a backup: the moment, and something that follows from what is wished and what was before.
 fn name(sight: &Sight<'_>, wish: &BackupWish) -> String {
     let now = sight.observed.wall_ms;
-    let mut seed = format!("{} {} {:?} {:?}", wish.schedule, wish.url, wish.tables, wish.kinds).into_bytes();
+    let BackupWish { schedule, url, tables, kinds, parent, .. } = wish;
+    let mut seed = format!("{schedule} {url} {tables:?} {kinds:?}{parent}").into_bytes();
     let cluster = sight.catalog.cluster().map_or(0, |cluster| cluster.get());
     [cluster, sight.catalog.version().get(), now].iter().for_each(|word| seed.extend(word.to_be_bytes()));
     let chance = types::hash::position(&seed) & 0xff_ffff;
@@ -197,6 +219,9 @@ fn draft(sight: &Sight<'_>, wish: BackupWish, tables: &[&TableRecord]) -> Draft 
     let mut notes: Vec<String> = without.collect();
     if !shown.is_empty() {
         notes.push("bytes are those of the states; the files are compressed and mostly smaller".into());
+    }
+    if !wish.parent.is_empty() {
+        notes.push(format!("all of it is read, and what has changed since {} is written", wish.parent));
     }
     if wish.resumes {
         notes.push("partitions that are complete stay as they are".into());

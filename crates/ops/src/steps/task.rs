@@ -62,7 +62,13 @@ pub(super) fn enter_keep(doing: &Doing<'_>) -> Vec<Edit> {
     let (name, progress) = match doing.kind {
         OperationKind::Backup(wish) => {
             let complete = wish.backup.clone();
-            (&wish.schedule, ScheduleProgress { complete, complete_ms: now, ..Default::default() })
+            // One that was to stand on another and became a full one counts as the other would: the next full one comes
+            // no later for it.
+            let chain = match wish.parent.is_empty() {
+                true => 1,
+                false => chain_of(doing, &wish.schedule) + 1,
+            };
+            (&wish.schedule, ScheduleProgress { complete, complete_ms: now, chain, ..Default::default() })
         }
         OperationKind::Drill(wish) => {
             let proven = wish.backup.clone();
@@ -71,6 +77,11 @@ pub(super) fn enter_keep(doing: &Doing<'_>) -> Vec<Edit> {
         _ => return Vec::new(),
     };
     vec![Edit::Schedule(ScheduleNews { name: name.clone(), progress: Some(progress) })]
+}
+
+/// How many backups the last complete one of a schedule stands on.
+fn chain_of(doing: &Doing<'_>, schedule: &str) -> u32 {
+    doing.sight.catalog.schedule(schedule).map_or(0, |schedule| schedule.so_far().chain)
 }
 
 /// The scratch tables of a drill are dropped by the catalog: whoever leads it sees which there are.

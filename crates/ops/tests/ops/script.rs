@@ -318,6 +318,7 @@ pub fn request(words: &Words<'_>) -> OperationRequest {
         backup: words.text("at").map(|url| BackupRequest {
             url: url.into(),
             backup: words.text("backup").map(String::from),
+            parent: words.text("on").map(String::from),
             tables: words.list("tables").into_iter().map(String::from).collect(),
             namespaces: words.list("namespaces").into_iter().map(String::from).collect(),
             kinds: words.list("kinds").into_iter().map(String::from).collect(),
@@ -338,6 +339,7 @@ fn schedule(words: &Words<'_>, now: u64) -> ScheduleChange {
         tables: words.list("tables").into_iter().map(String::from).collect(),
         keep: words.value("keep").unwrap_or(0),
         drill: words.text("drill").is_some(),
+        full_every: words.value("full-every").unwrap_or(0),
         set_ms: now,
         progress: Some(ScheduleProgress { due_ms: now, ..Default::default() }),
         ..Default::default()

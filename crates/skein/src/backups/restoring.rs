@@ -2,7 +2,7 @@
 
 use api::job::{Job, JobStatus, RestoreFile};
 use backup::restores::RestoreRecord;
-use backup::{Manifest, TableRecord, Target};
+use backup::{Manifest, TableRecord, Target, read};
 use client::Client;
 use types::{ErrorCode, Fault, Hlc};
 
@@ -108,27 +108,17 @@ impl One<'_> {
 }
 
 impl One<'_> {
-    /// What is restored on its own: the files of a table, or its partitions if it is as of a time.
+    /// What is restored on its own: the parts of a table, or its partitions if it is as of a time.
     pub fn pieces(&self) -> Vec<(u32, u32, String)> {
-        let partition = |partition: &backup::PartitionRecord| {
-            (partition.partition, 0, format!("{}/{:04}", self.table.directory(), partition.partition))
+        let parts = match self.at {
+            Some(_) => read::whole_partitions(self.table),
+            None => read::parts(self.manifest, self.table),
         };
-        match self.at {
-            Some(_) => self.table.partitions.iter().map(partition).collect(),
-            None => files(self.table).collect(),
-        }
+        parts.into_iter().map(|part| (part.partition, part.file, part.name)).collect()
     }
 }
 
 /// What the names of the jobs of a restore begin with.
 pub fn restore_name(backup: &str, to: &str, since: u64) -> String {
     format!("restore-{backup}-{to}-{since:x}")
-}
-
-/// The files of a table: partition, number, path.
-pub fn files(table: &TableRecord) -> impl Iterator<Item = (u32, u32, String)> {
-    table.partitions.iter().flat_map(|partition| {
-        let files = partition.files.iter().zip(0..);
-        files.map(|(file, number)| (partition.partition, number, file.path.clone()))
-    })
 }

@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use types::limits::BACKUP_CHAIN_MAX;
+
 use super::archive::{ArchiveCommand, moment};
 use super::{Ask, Find, Output};
 
@@ -26,7 +28,9 @@ pub enum BackupCommand {
     /// their sources; that is what makes it a proven one. It is an operation, as taking a backup is.
     Verify(BackupVerify),
     /// Remove a backup, complete or not
-    Delete(BackupNamed),
+    ///
+    /// One that others stand on is not removed without them.
+    Delete(BackupDelete),
     /// Let the cluster take backups by itself
     #[command(subcommand)]
     Schedule(ScheduleCommand),
@@ -70,8 +74,14 @@ pub struct BackupCreate {
     pub which: Which,
     #[command(flatten)]
     pub speed: Speed,
+    /// Save what has changed since this backup at the same URL, and stand on it
+    ///
+    /// The tables and kinds of keys must be the same. It is restored with all that it stands on, none of which can be
+    /// removed without it.
+    #[arg(long, value_name = "ID")]
+    pub incremental_from: Option<String>,
     /// Go on with a backup that was interrupted
-    #[arg(long, value_name = "ID", conflicts_with_all = ["table", "namespace", "kind"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["table", "namespace", "kind", "incremental_from"])]
     pub resume: Option<String>,
     /// Show what would be saved by whom, and stop
     #[arg(long)]
@@ -122,6 +132,13 @@ pub struct ScheduleSet {
     /// Restore each into scratch tables and compare
     #[arg(long)]
     pub drill: bool,
+    /// Every Nth is a full backup; those between save what has changed since the one before, and stand on it
+    /// [default: every one is full]
+    ///
+    /// One that cannot stand on the one before is full as well: after a failure, or when a table was made or dropped.
+    /// What a backup stands on that is kept is kept too.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=BACKUP_CHAIN_MAX as i64))]
+    pub full_every: Option<u32>,
     /// Bytes of contents per second in all, as in 50MiB/s
     #[arg(long, value_name = "BYTES/s", value_parser = rate)]
     pub rate: Option<u64>,
@@ -160,6 +177,21 @@ pub struct BackupNamed {
     /// Where the backups are
     #[arg(long, value_name = "URL")]
     pub at: String,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `backup delete`.
+#[derive(Debug, Args)]
+pub struct BackupDelete {
+    /// The backup
+    pub id: String,
+    /// Where the backups are
+    #[arg(long, value_name = "URL")]
+    pub at: String,
+    /// Remove all backups that stand on it as well
+    #[arg(long)]
+    pub with_dependants: bool,
     #[command(flatten)]
     pub output: Output,
 }
@@ -244,7 +276,8 @@ impl BackupCommand {
         match self {
             Self::Create(create) => create.output,
             Self::List(list) => list.output,
-            Self::Show(named) | Self::Delete(named) => named.output,
+            Self::Show(named) => named.output,
+            Self::Delete(delete) => delete.output,
             Self::Verify(verify) => verify.output,
             Self::Schedule(ScheduleCommand::Set(set)) => set.output,
             Self::Schedule(ScheduleCommand::List(list)) => list.output,

@@ -117,13 +117,19 @@ pub fn ending(operation: &Operation) -> String {
 
 /// `backup 2026…-5c1d9a: 250 keys, 3.1 KiB in 1.2 KiB of files, digest 5f0c…`.
 fn held(saved: &Saved) -> String {
-    let Saved { backup, keys, bytes, file_bytes, digest, proven, .. } = saved;
+    let Saved { backup, keys, bytes, file_bytes, digest, proven, parent, .. } = saved;
     let keys = say::count(*keys, "key");
     if *proven {
         return format!("backup {backup} is proven: {keys} restored, and all digests are equal ({digest})");
     }
     let (bytes, files) = (say::bytes(*bytes), say::bytes(*file_bytes));
-    format!("backup {backup}: {keys}, {bytes} in {files} of files, digest {digest}")
+    match parent.as_str() {
+        "" => format!("backup {backup}: {keys}, {bytes} in {files} of files, digest {digest}"),
+        parent => format!(
+            "backup {backup}: {keys}, {bytes}, of which {files} of files have what has changed since {parent}, digest \
+             {digest}"
+        ),
+    }
 }
 
 fn compared(evidence: &DigestReport) -> String {

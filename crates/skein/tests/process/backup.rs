@@ -113,7 +113,7 @@ pub fn fill(cluster: &Cluster) {
 }
 
 /// Writes `a0`, `b0`, `a1`, `b1`, … one after the other until it is told to stop.
-fn write_in_order(cluster: &Cluster, stop: &AtomicBool, written: &AtomicU64) {
+pub fn write_in_order(cluster: &Cluster, stop: &AtomicBool, written: &AtomicU64) {
     let mut connection = cluster.redis(2);
     let mut number = 0_u64;
     while !stop.load(Ordering::Relaxed) {
@@ -132,7 +132,7 @@ fn write_in_order(cluster: &Cluster, stop: &AtomicBool, written: &AtomicU64) {
 }
 
 /// A key of a table that only ZanKV's port shows.
-fn exists(cluster: &Cluster, table: &str, key: &str) -> bool {
+pub fn exists(cluster: &Cluster, table: &str, key: &str) -> bool {
     let address = cluster.addresses(1).zankv;
     let client = redis::Client::open(format!("redis://{address}")).expect("an address");
     let mut connection = client.get_connection().expect("a connection");
@@ -235,7 +235,7 @@ fn a_restore_says_what_stands_in_its_way() {
 }
 
 /// Changes a byte in the middle of a file.
-fn damage(path: &Path) {
+pub fn damage(path: &Path) {
     let mut bytes = std::fs::read(path).expect("a file");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;

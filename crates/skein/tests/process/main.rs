@@ -9,6 +9,7 @@ mod damage;
 mod growing;
 mod guide_fedb;
 mod import;
+mod incremental;
 mod load;
 mod lost_majority;
 mod meta;

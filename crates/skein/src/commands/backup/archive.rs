@@ -93,6 +93,7 @@ fn start(arguments: &ArchiveStart) -> Result<Exit, Fault> {
         to: arguments.to.clone(),
         which: Which { table: arguments.table.clone(), ..Which::default() },
         speed: arguments.speed,
+        incremental_from: None,
         resume: None,
         plan: false,
         wait: true,

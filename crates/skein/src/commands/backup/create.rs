@@ -33,6 +33,7 @@ fn request(arguments: &BackupCreate) -> Result<OperationRequest, Fault> {
     let backup = BackupRequest {
         url: arguments.to.clone(),
         backup: arguments.resume.clone(),
+        parent: arguments.incremental_from.clone(),
         tables: arguments.which.table.clone(),
         namespaces: arguments.which.namespace.clone(),
         kinds: arguments.which.kinds()?,

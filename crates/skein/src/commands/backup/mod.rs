@@ -10,11 +10,11 @@ mod room;
 mod schedule;
 
 use backup::write::{Limits, Progress};
-use backup::{Listed, State, verify};
+use backup::{Chain, Listed, ParentRecord, verify};
 use types::{ErrorCode, Fault};
 
 use crate::backups::time;
-use crate::cli::{BackupCommand, BackupList, BackupNamed, BackupVerify};
+use crate::cli::{BackupCommand, BackupDelete, BackupList, BackupNamed, BackupVerify};
 use crate::exit::{self, Exit};
 use crate::say::{self, Form};
 
@@ -40,7 +40,7 @@ fn list(arguments: &BackupList) -> Result<Exit, Fault> {
         Form::Json => say::json(&backups),
         Form::Text if backups.is_empty() => say::note(format_args!("no backups at {}", target.url())),
         Form::Text => say::data(say::table(
-            &["BACKUP", "STATE", "TABLES", "KEYS", "SIZE", "LAST PROVEN RESTORE"],
+            &["BACKUP", "STATE", "STANDS ON", "TABLES", "KEYS", "SIZE", "LAST PROVEN RESTORE"],
             backups.iter().map(row),
         )),
     }
@@ -53,7 +53,8 @@ fn row(listed: &Listed) -> Vec<String> {
         |begun: &backup::Begun| begun.tables.iter().map(|table| table.title()).collect::<Vec<_>>().join(", ");
     vec![
         listed.id.clone(),
-        state(listed).into(),
+        listed.state.word().into(),
+        parent(listed).map_or_else(dash, |parent| parent.id.clone()),
         listed.begun.as_ref().map_or_else(dash, tables),
         listed.manifest.as_ref().map_or_else(dash, |manifest| manifest.sum.keys.to_string()),
         listed.manifest.as_ref().map_or_else(dash, |manifest| say::bytes(manifest.bytes)),
@@ -63,13 +64,8 @@ fn row(listed: &Listed) -> Vec<String> {
     ]
 }
 
-fn state(listed: &Listed) -> &'static str {
-    match listed.state {
-        State::Begun => "incomplete",
-        State::Complete => "complete, not proven",
-        State::Proven => "proven",
-        State::Damaged => "damaged",
-    }
+fn parent(listed: &Listed) -> Option<&ParentRecord> {
+    listed.begun.as_ref()?.parent.as_ref()
 }
 
 fn show_one(arguments: &BackupNamed) -> Result<Exit, Fault> {
@@ -84,7 +80,7 @@ fn show(listed: &Listed, form: Form) {
     if form == Form::Json {
         return say::json(listed);
     }
-    let mut text = format!("{}: {}", listed.id, state(listed));
+    let mut text = format!("{}: {}", listed.id, listed.state.word());
     if !listed.problem.is_empty() {
         text.push_str(&format!("\n{}", listed.problem));
     }
@@ -95,13 +91,22 @@ fn show(listed: &Listed, form: Form) {
             begun.cluster_name
         ));
     }
+    if let Some(parent) = parent(listed) {
+        let below = say::count(parent.length as u64, "backup");
+        text.push_str(&format!("\nwhat has changed since {}: it stands on {below}", parent.id));
+    }
     if let Some(manifest) = &listed.manifest {
         let took = manifest.finished_ms.saturating_sub(manifest.begun.begun_ms);
         let (bytes, contents) = (say::bytes(manifest.bytes), say::bytes(manifest.sum.bytes));
-        text.push_str(&format!(
-            "\n{bytes} for {contents} of contents, taken in {}\n\n",
-            say::duration_ms(took)
-        ));
+        let took = say::duration_ms(took);
+        text.push_str(&match parent(listed) {
+            None => format!("\n{bytes} for {contents} of contents, taken in {took}\n\n"),
+            Some(_) => format!(
+                "\n{bytes} for {} that were written and {} that are gone, of {contents} of contents, taken in {took}\n\n",
+                say::count(manifest.saved_keys(), "key"),
+                manifest.gone(),
+            ),
+        });
         let rows = manifest.begun.tables.iter().map(|table| {
             let sum = table.sum();
             vec![
@@ -132,32 +137,48 @@ fn verify(arguments: &BackupVerify) -> Result<Exit, Fault> {
         return create::drill(arguments);
     }
     let target = backup::open(&arguments.at).map_err(|error| error.to_fault())?;
-    let manifest = backup::load(&*target, &arguments.id).map_err(|error| error.to_fault())?;
+    let chain = Chain::load(&*target, &arguments.id).map_err(|error| error.to_fault())?;
     let limits = Limits {
         bytes_per_second: arguments.speed.rate.unwrap_or(0),
         keys_per_second: arguments.speed.qps.unwrap_or(0),
     };
     let found =
-        verify::all(&*target, &manifest, limits, &Progress::default()).map_err(|error| error.to_fault())?;
+        verify::all(&*target, &chain, limits, &Progress::default()).map_err(|error| error.to_fault())?;
     if !found.damaged.is_empty() {
         return Err(Fault::new(ErrorCode::BackupDamaged, found.damaged.join("\n")));
     }
     let form = arguments.output.form();
     if form == Form::Text {
         let (files, bytes) = (say::count(found.files, "file"), say::bytes(found.bytes));
-        say::note(format_args!("{files} of {bytes} are what was written"));
+        let backups = match found.backups {
+            1 => String::new(),
+            backups => format!(" in {backups} backups"),
+        };
+        say::note(format_args!("{files} of {bytes}{backups} are what was written"));
     }
     let listed = backup::show(&*target, &arguments.id).map_err(|error| error.to_fault())?;
     show(&listed, form);
     Ok(exit::OK)
 }
 
-fn delete(arguments: &BackupNamed) -> Result<Exit, Fault> {
+fn delete(arguments: &BackupDelete) -> Result<Exit, Fault> {
     let target = backup::open(&arguments.at).map_err(|error| error.to_fault())?;
-    let files = backup::delete(&*target, &arguments.id).map_err(|error| error.to_fault())?;
+    let removed = match arguments.with_dependants {
+        true => backup::delete_with_dependants(&*target, &arguments.id),
+        false => backup::delete(&*target, &arguments.id).map(|files| vec![(arguments.id.clone(), files)]),
+    };
+    let removed = removed.map_err(|error| error.to_fault())?;
     match arguments.output.form() {
-        Form::Json => say::json(&serde_json::json!({ "id": arguments.id, "files": files })),
-        Form::Text => say::note(format_args!("removed {}, {}", arguments.id, say::count(files, "file"))),
+        Form::Json => {
+            let files: u64 = removed.iter().map(|(_, files)| files).sum();
+            let removed: Vec<&String> = removed.iter().map(|(id, _)| id).collect();
+            say::json(&serde_json::json!({ "id": arguments.id, "files": files, "removed": removed }));
+        }
+        Form::Text => {
+            for (id, files) in removed {
+                say::note(format_args!("removed {id}, {}", say::count(files, "file")));
+            }
+        }
     }
     Ok(exit::OK)
 }

@@ -24,6 +24,7 @@ fn set(arguments: &ScheduleSet) -> Result<Exit, Fault> {
         tables: arguments.table.clone(),
         keep: arguments.keep.unwrap_or(0),
         drill: arguments.drill,
+        full_every: arguments.full_every.unwrap_or(0),
         bytes_per_second: arguments.rate.unwrap_or(0),
         by: None,
     };
@@ -65,15 +66,28 @@ fn as_table(schedules: &[Schedule]) -> String {
             if schedule.tables.is_empty() { "all".into() } else { schedule.tables.join(", ") },
             or_dash(schedule.keep > 0, schedule.keep.to_string()),
             if schedule.drill { "yes".into() } else { "no".into() },
+            match schedule.full_every {
+                0 | 1 => "each".into(),
+                every => format!("1 of {every}"),
+            },
             or_dash(schedule.next_ms > 0, time(schedule.next_ms)),
             last(&schedule.complete, schedule.complete_ms),
             last(&schedule.proven, schedule.proven_ms),
         ]
     });
-    say::table(
-        &["SCHEDULE", "WHEN (UTC)", "TO", "TABLES", "KEEP", "DRILL", "NEXT", "LAST COMPLETE", "LAST PROVEN"],
-        rows,
-    )
+    let heads = [
+        "SCHEDULE",
+        "WHEN (UTC)",
+        "TO",
+        "TABLES",
+        "KEEP",
+        "DRILL",
+        "FULL",
+        "NEXT",
+        "LAST COMPLETE",
+        "LAST PROVEN",
+    ];
+    say::table(&heads, rows)
 }
 
 #[cfg(test)]
@@ -88,14 +102,15 @@ mod tests {
             url: "file:///b".into(),
             keep: 7,
             drill: true,
+            full_every: 7,
             next_ms: 1_795_748_400_000,
             complete: "20261126T030000Z-5c1d9a".into(),
             complete_ms: 1_795_662_060_000,
             ..Default::default()
         };
         let expected = "\
-SCHEDULE  WHEN (UTC)  TO         TABLES  KEEP  DRILL  NEXT                     LAST COMPLETE                                     LAST PROVEN
-nightly   0 3 * * *   file:///b  all     7     yes    2026-11-27 03:00:00 UTC  20261126T030000Z-5c1d9a, 2026-11-26 03:01:00 UTC  -";
+SCHEDULE  WHEN (UTC)  TO         TABLES  KEEP  DRILL  FULL    NEXT                     LAST COMPLETE                                     LAST PROVEN
+nightly   0 3 * * *   file:///b  all     7     yes    1 of 7  2026-11-27 03:00:00 UTC  20261126T030000Z-5c1d9a, 2026-11-26 03:01:00 UTC  -";
         assert_eq!(as_table(&[schedule]), expected);
     }
 }

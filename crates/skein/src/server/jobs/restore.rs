@@ -1,4 +1,4 @@
-//! Into a table: the contents of a file of a backup, as requests to the partitions of their keys.
+//! Into a table: the contents of a part of a backup, as requests to the partitions of their keys.
 //!
 //! ```text
 //!   file ──block──► pieces ──by partition──► batches ──► gateway ──► groups
@@ -19,7 +19,8 @@ use api::entry::RequestKind;
 use api::job::RestoreFile;
 use api::kv::{Import, Imported, KvAnswer, KvOp, KvReply, KvRequest, OnConflict, Piece};
 use api::peer::Access;
-use backup::read::FileContents;
+use backup::Chain;
+use backup::read::PartContents;
 use backup::write::Pacer;
 use bytes::Bytes;
 use catalog::{DEFAULT_NAMESPACE, NAMESPACE_TABLE, TableRoute};
@@ -43,29 +44,20 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long a node may take to hear of a table.
 const HEAR_MAX: Duration = Duration::from_secs(5);
 
-/// Writes the contents of a file into a table.
+/// Writes the contents of a file into a table; of an increment those of a partition.
 pub(super) fn file(node: &Arc<Node>, wish: &RestoreFile, job: &Running) -> Result<(), Fault> {
     let target = backup::open(&wish.url).map_err(|error| error.to_fault())?;
-    let manifest = backup::load(&*target, &wish.backup).map_err(|error| error.to_fault())?;
-    let table = manifest
-        .begun
-        .tables
-        .iter()
-        .find(|table| (&table.namespace, &table.name) == (&wish.namespace, &wish.table))
-        .ok_or_else(|| Fault::new(ErrorCode::BadArgument, format!("{} has no such table", wish.backup)))?;
-    let partition = table
-        .partitions
-        .get(wish.partition as usize)
-        .ok_or_else(|| Fault::new(ErrorCode::BadArgument, "there is no such partition in the backup"))?;
-    let mut file = FileContents::open(&*target, &manifest, table, partition, wish.file as usize)
-        .map_err(|error| error.to_fault())?;
+    let chain = Chain::load(&*target, &wish.backup).map_err(|error| error.to_fault())?;
+    let (table, part) = ((wish.namespace.as_str(), wish.table.as_str()), (wish.partition, wish.file));
+    let part = PartContents::open(&*target, &chain, table, part);
+    let mut part = part.map_err(|error| error.to_fault())?;
     let kinds = kinds(&wish.kinds)?;
     let mut restoring = Restoring::new(node, wish, job)?;
     let mut pacer = Pacer::new(job.limits(), &job.progress);
     let mut before = 0;
-    while let Some(contents) = file.next_block().map_err(|error| error.to_fault())? {
-        let (mut keys, bytes) = (0, file.bytes_read() - before);
-        before = file.bytes_read();
+    while let Some(contents) = part.next_block().map_err(|error| error.to_fault())? {
+        let (mut keys, bytes) = (0, part.bytes_read() - before);
+        before = part.bytes_read();
         for piece in contents.pieces {
             if kinds.is_empty() || kinds.contains(&piece.kind) {
                 keys += u64::from(piece.first == 0);

@@ -18,9 +18,8 @@ use api::entry::APPLY_VERSION;
 use api::job::RestorePartition;
 use api::kv::{ContentSelection, Contents, EntryChanges, Import, KvAnswer, KvOp, KvReply, KvRequest};
 use backup::archive::{Changes, Run};
-use backup::read::FileContents;
 use backup::write::Pacer;
-use backup::{Manifest, PartitionRecord, TableRecord, Target};
+use backup::{Chain, Layers, PartitionRecord, TableRecord, Target};
 use bytes::Bytes;
 use engine::{Applied, ApplyContext, Engine, EngineError, StateMachine};
 use engine_kv::KvEngine;
@@ -48,10 +47,12 @@ pub(super) fn partition(
     job: &Running,
 ) -> Result<(), Fault> {
     let target = backup::open(&wish.of.url).map_err(|error| error.to_fault())?;
-    let manifest = backup::load(&*target, &wish.of.backup).map_err(|error| error.to_fault())?;
-    let (table, partition) = find(&manifest, wish)?;
+    let chain = Chain::load(&*target, &wish.of.backup).map_err(|error| error.to_fault())?;
+    let name = (wish.of.namespace.as_str(), wish.of.table.as_str());
+    let found = chain.newest().begun.partition(name, wish.of.partition);
+    let (table, partition) = found.map_err(|error| error.to_fault())?;
     let mut state = Scratch::new(scratch)?;
-    fill(&mut state, &*target, &manifest, (table, partition), job)?;
+    fill(&mut state, &*target, &chain, (table, partition), job)?;
     let run = Run {
         archive: wish.archive.clone(),
         namespace: table.namespace.clone(),
@@ -69,37 +70,23 @@ pub(super) fn partition(
     give_out(&mut state, node, wish, job)
 }
 
-fn find<'a>(
-    manifest: &'a Manifest,
-    wish: &RestorePartition,
-) -> Result<(&'a TableRecord, &'a PartitionRecord), Fault> {
-    let is_it =
-        |table: &&TableRecord| (&table.namespace, &table.name) == (&wish.of.namespace, &wish.of.table);
-    let table = manifest.begun.tables.iter().find(is_it);
-    let found = table.and_then(|table| Some((table, table.partitions.get(wish.of.partition as usize)?)));
-    let none = || format!("{} has no such partition", wish.of.backup);
-    found.ok_or_else(|| Fault::new(ErrorCode::BadArgument, none()))
-}
-
-/// Fills a state with what a backup has of a partition.
+/// Fills a state with what a backup, and what it stands on, has of a partition.
 fn fill(
     state: &mut Scratch,
     target: &dyn Target,
-    manifest: &Manifest,
+    chain: &Chain,
     (table, partition): (&TableRecord, &PartitionRecord),
     job: &Running,
 ) -> Result<(), Fault> {
-    let at = Hlc::from_millis(manifest.begun.at_ms);
-    for number in 0..partition.files.len() {
-        let file = FileContents::open(target, manifest, table, partition, number);
-        let mut file = file.map_err(|error| error.to_fault())?;
-        let mut before = 0;
-        while let Some(contents) = file.next_block().map_err(|error| error.to_fault())? {
-            job.progress.check().map_err(|error| error.to_fault())?;
-            job.progress.file_bytes.fetch_add(file.bytes_read() - before, Ordering::Relaxed);
-            before = file.bytes_read();
-            state.import(at, contents)?;
-        }
+    let at = Hlc::from_millis(chain.newest().begun.at_ms);
+    let layers = Layers::open(target, chain, (&table.namespace, &table.name), partition.partition);
+    let mut layers = layers.map_err(|error| error.to_fault())?;
+    let mut before = 0;
+    while let Some(contents) = layers.next_block().map_err(|error| error.to_fault())? {
+        job.progress.check().map_err(|error| error.to_fault())?;
+        job.progress.file_bytes.fetch_add(layers.bytes_read() - before, Ordering::Relaxed);
+        before = layers.bytes_read();
+        state.import(at, contents)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use api::catalog::{CatalogAnswer, CatalogOp, EngineKind, HashBy, NewTable, Table
 use api::job::{HeldPartition, Job};
 use api::kv::ContentSum;
 use api::saving::{DrillWish, SavedRecord};
+use backup::read::parts;
 use backup::restores::{RestoreRecord, under_way};
 use backup::{FORMAT, Manifest, Proof, SumRecord, TableRecord, Target};
 use node::TaskResult;
@@ -46,7 +47,7 @@ pub(super) fn restore(at_work: &AtWork<'_>, wish: &DrillWish) -> Result<TaskResu
         let (mut record, again) = record(at_work, &one, &scratch)?;
         let speed = speed(wish.bytes_per_second, wish.keys_per_second);
         let manner = Manner { speed, expiry_shift_ms: EXPIRY_SHIFT_MS, again };
-        let so_far = done_bytes(table, &record);
+        let so_far = done_bytes(&manifest, table, &record);
         let mut watch = |seen: &_| at_work.tell_seen("files are restored", seen, (before + so_far, total));
         let written = one.write(&mut record, manner, &mut watch);
         if let Err(fault) = written {
@@ -60,10 +61,10 @@ pub(super) fn restore(at_work: &AtWork<'_>, wish: &DrillWish) -> Result<TaskResu
     Ok(TaskResult::default())
 }
 
-/// Bytes of contents of the files that an earlier task has restored.
-fn done_bytes(table: &TableRecord, record: &RestoreRecord) -> u64 {
-    let files = table.partitions.iter().flat_map(|partition| &partition.files);
-    files.filter(|file| record.done.contains(&file.path)).map(|file| file.sum.bytes).sum()
+/// Bytes of contents of the parts that an earlier task has restored.
+fn done_bytes(manifest: &Manifest, table: &TableRecord, record: &RestoreRecord) -> u64 {
+    let parts = parts(manifest, table).into_iter();
+    parts.filter(|part| record.done.contains(&part.name)).map(|part| part.bytes).sum()
 }
 
 /// The scratch table for one of the tables; one that is there already is gone on with.

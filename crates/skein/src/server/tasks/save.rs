@@ -2,7 +2,7 @@
 
 use api::job::{BarrierTable, HeldPartition, Job, SavePartition};
 use api::saving::{BackupWish, SavedRecord};
-use backup::{Begun, Manifest, PartitionRecord, TableRecord, Target};
+use backup::{BackupError, Begun, Chain, Manifest, PartitionRecord, TableRecord, Target};
 use catalog::display_name;
 use node::TaskResult;
 use types::{ErrorCode, Fault};
@@ -26,15 +26,16 @@ pub(super) fn begin(at_work: &AtWork<'_>, wish: &BackupWish) -> Result<TaskResul
             return Err(Fault::new(ErrorCode::WrongCluster, detail));
         }
         Err(error) if wish.resumes => return Err(error.to_fault()),
-        Err(backup::BackupError::NoBackup(_)) => {}
+        Err(BackupError::NoBackup(_)) => {}
         Err(error) => return Err(error.to_fault()),
     }
     // One that does not answer is found before nodes do anything for it.
     target.list("").map_err(|error| error.to_fault())?;
+    let (parent, mut notes) = find_parent(&*target, wish)?;
     at_work.check("every partition orders the same point in time")?;
     let begun_ms = now_ms();
     let report = barrier(&at_work.client(), tables(at_work, wish)?, &hold_of(&wish.backup))?;
-    let begun = Begun {
+    let mut begun = Begun {
         format: backup::FORMAT,
         id: wish.backup.clone(),
         cluster: at_work.names.id.clone(),
@@ -44,13 +45,51 @@ pub(super) fn begin(at_work: &AtWork<'_>, wish: &BackupWish) -> Result<TaskResul
         at_ms: report.at_ms,
         kinds: wish.kinds.clone(),
         schedule: wish.schedule.clone(),
+        parent: None,
         tables: report.tables.iter().map(table_record).collect(),
     };
+    if let Some(parent) = &parent {
+        match parent.link(&begun) {
+            Ok(link) => begun.parent = Some(link),
+            Err(error) if wish.or_full && is_refusal(&error) => notes.push(becomes_full(&error)),
+            Err(error) => {
+                at_work.crew().release(&hold_of(&wish.backup));
+                return Err(error.to_fault());
+            }
+        }
+    }
     match backup::begin(&*target, &begun) {
         // Another node that leads, or led, was faster; its point in time is as good.
-        Ok(()) | Err(backup::BackupError::Exists(_)) => Ok(TaskResult::default()),
+        Ok(()) | Err(BackupError::Exists(_)) => Ok(TaskResult { saved: None, notes }),
         Err(error) => Err(error.to_fault()),
     }
+}
+
+/// The backup that a new one shall stand on, with all that it stands on itself; and what is to be noted if there is none.
+fn find_parent(target: &dyn Target, wish: &BackupWish) -> Result<(Option<Chain>, Vec<String>), Fault> {
+    if wish.parent.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    match Chain::load(target, &wish.parent) {
+        Ok(chain) => Ok((Some(chain), Vec::new())),
+        Err(error) if wish.or_full && is_refusal(&error) => Ok((None, vec![becomes_full(&error)])),
+        Err(error) => Err(error.to_fault()),
+    }
+}
+
+/// Whether it is said of a parent that nothing can stand on it, and not of its place that it is away.
+fn is_refusal(error: &BackupError) -> bool {
+    matches!(
+        error,
+        BackupError::Parent(_)
+            | BackupError::NoBackup(_)
+            | BackupError::Damaged { .. }
+            | BackupError::Missing(_)
+    )
+}
+
+fn becomes_full(error: &BackupError) -> String {
+    format!("it is a full backup: {error}")
 }
 
 /// The titles of the tables that are wished for: all but those that are only there for a while.
@@ -143,6 +182,7 @@ pub(super) fn saved(manifest: &Manifest, url: &str) -> SavedRecord {
         digest: manifest.sum.digest.clone(),
         partitions: manifest.begun.tables.iter().map(|table| table.partitions.len() as u32).collect(),
         proven: false,
+        parent: manifest.begun.parent.as_ref().map(|parent| parent.id.clone()).unwrap_or_default(),
     }
 }
 

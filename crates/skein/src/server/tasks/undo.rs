@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api::saving::{BackupWish, DrillWish};
 use backup::BackupError;
+use backup::read::parts;
 use backup::restores::under_way;
 use node::TaskResult;
 use types::Fault;
@@ -12,7 +13,7 @@ use super::AtWork;
 use super::drill::{forget, scratch_name};
 use super::save::{open, save_name};
 use crate::backups::hold_of;
-use crate::backups::restoring::{files, restore_name};
+use crate::backups::restoring::restore_name;
 
 /// A job that was ended may be writing for this long still.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -64,7 +65,7 @@ pub(super) fn drill(at_work: &AtWork<'_>, wish: &DrillWish) -> Result<TaskResult
         let name = scratch_name(at_work, number);
         let known = under_way(&*target, &wish.backup, &at_work.names.id, &name);
         if let Ok(Some(record)) = known {
-            crew.end(&restore_name(&wish.backup, &name, record.since), files(table).count());
+            crew.end(&restore_name(&wish.backup, &name, record.since), parts(&manifest, table).len());
         }
     }
     forget(at_work, &*target, &manifest);
