@@ -32,6 +32,7 @@ mod pace;
 pub mod plan;
 pub mod read;
 pub mod restores;
+pub mod sweep;
 pub mod target;
 pub mod verify;
 pub mod write;

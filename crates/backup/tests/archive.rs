@@ -1,74 +1,14 @@
 //! Archives: written on by whoever comes next, read up to a time, and refused when anything is not as it was written.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::fs;
-use std::path::PathBuf;
 
 use api::kv::EntryChanges;
-use backup::archive::{self, ArchiveBegun, Changes, Run, Writer};
-use backup::{BackupError, FORMAT, Target};
-use types::Hlc;
-
-const SINCE: u64 = 100;
-
-struct Place {
-    directory: tempfile::TempDir,
-    target: std::sync::Arc<dyn Target>,
-}
-
-impl Place {
-    fn new() -> Self {
-        let directory = tempfile::TempDir::new().unwrap();
-        let target = backup::open(&format!("file://{}", directory.path().display())).unwrap();
-        Self { directory, target }
-    }
-
-    fn writer(&self) -> Writer {
-        Writer::open(&*self.target, run(), 1000).unwrap()
-    }
-
-    /// A file with the changes of these entries, complete up to the entry `to`.
-    fn tell(&self, writer: &mut Writer, entries: &[u64], to: u64) -> Result<(), BackupError> {
-        for index in entries {
-            writer.add(&*self.target, change(*index))?;
-        }
-        writer.complete(&*self.target, to, ms(to) + 1)
-    }
-
-    fn read(&self, after: u64, to_ms: u64) -> Result<Vec<u64>, BackupError> {
-        let (run, mut entries) = (run(), Vec::new());
-        let mut changes = Changes::open(&*self.target, &run, after, to_ms)?;
-        while let Some(change) = changes.next_entry()? {
-            assert_eq!(change.gone.len(), 1 + usize::from(change.index == 112), "pieces are put together");
-            entries.push(change.index);
-        }
-        Ok(entries)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.directory.path().join(run().directory()).join(name)
-    }
-}
-
-fn run() -> Run {
-    Run {
-        archive: "20261126T231502Z-5c1d9a".into(),
-        namespace: "default".into(),
-        table: "kv".into(),
-        partition: 7,
-        group: 31,
-        since: SINCE,
-    }
-}
-
-/// The stamp of an entry, in milliseconds.
-fn ms(index: u64) -> u64 {
-    1000 + 10 * index
-}
-
-fn change(index: u64) -> EntryChanges {
-    EntryChanges { index, hlc: Hlc::from_millis(ms(index)).0, gone: vec!["k".into()], ..Default::default() }
-}
+use backup::archive::{self, ArchiveBegun, Run, Writer};
+use backup::{BackupError, FORMAT};
+use support::archive::{Place, SINCE, change, ms, run};
 
 /// An archive of four files, with two writers and an entry in two pieces that lie in different files.
 fn filled() -> Place {

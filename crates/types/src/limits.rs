@@ -177,6 +177,18 @@ pub const LOG_HOLD_BYTES_MAX: u64 = 1024 * MIB as u64;
 pub const ARCHIVE_HOLD_BYTES_MAX: u64 = 1024 * MIB as u64;
 /// How often changes are written to an archive if nothing else is said: how much at most is lost with a cluster.
 pub const ARCHIVE_EVERY: Duration = Duration::from_secs(10);
+/// What an archive has told more lately than this is never thinned out: a backup says where in the logs it lies only
+/// a while after it has chosen its moment. One that takes more than half of this chooses another moment.
+pub const ARCHIVE_THIN_AGE_MIN: Duration = Duration::from_secs(60);
+/// How often a cluster thins out its archive, if that has a time to keep: after each tenth of it, within these.
+pub const ARCHIVE_THIN_EVERY_MIN: Duration = Duration::from_secs(5);
+/// See [`ARCHIVE_THIN_EVERY_MIN`].
+pub const ARCHIVE_THIN_EVERY_MAX: Duration = Duration::from_secs(600);
+/// A file that a writer of backups has left unfinished is swept once it was not touched for so long, and nobody has it
+/// locked any more.
+pub const UNFINISHED_AGE_MIN: Duration = Duration::from_secs(600);
+/// Where a file system has no locks only its age tells that nobody goes on with it.
+pub const UNFINISHED_AGE_WITHOUT_LOCKS: Duration = Duration::from_secs(86_400);
 
 /// How long a replica keeps the state of a barrier that nobody asks for: the time in which an interrupted backup can
 /// go on. It costs the space of what is overwritten meanwhile.

@@ -18,6 +18,8 @@ const MAGIC: &[u8; 8] = b"SKEINCHG";
 const VERSION: u16 = 1;
 /// Bytes before the head.
 const FIXED_BYTES: usize = 8 + 2 + 4;
+/// Where the head begins.
+pub(super) const HEAD_OFFSET: u64 = FIXED_BYTES as u64;
 const CHECKSUM_BYTES: usize = 16;
 /// Most bytes of changes in a file; whoever writes begins another one long before.
 pub(super) const FULL_BYTES_MAX: usize = 64 * 1024 * 1024;

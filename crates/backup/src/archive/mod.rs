@@ -8,6 +8,7 @@
 //!             │      │    └ the partition's group
 //!             00000000.skc, 00000001.skc, …            its changes, each file once, never replaced
 //!             head.json                                how many files there are, and up to when they tell all
+//!             thinned/00000020.json                    files below 20 were not needed any more, and are gone
 //! ```
 //!
 //! **A run has no holes.** Each file says which log entries it tells, from where the one before it has ended, and the
@@ -22,7 +23,12 @@
 //! one: what was told up to that entry is everything that was written up to that time.
 
 mod file;
+mod known;
 mod read;
+mod remove;
+mod thin;
+mod thinned;
+mod verify;
 mod write;
 
 use serde::{Deserialize, Serialize};
@@ -33,11 +39,16 @@ use crate::manifest::{FORMAT, seal, unseal};
 use crate::target::{Target, put, read_whole};
 
 pub use file::{ChangeFile, ChangeHead};
-pub use read::{Changes, Covered, covered};
+pub use known::{Covered, Known, KnownRun, Reach, covered};
+pub use read::Changes;
+pub use remove::{last_told_ms, remove};
+pub use thin::{RunThin, ThinPlan, Thinning, carry_out, plan};
+pub use thinned::Thinned;
+pub use verify::{Verified, VerifiedRun, verify};
 pub use write::Writer;
 
 /// The directory of all archives.
-const DIRECTORY: &str = "archive";
+pub(crate) const DIRECTORY: &str = "archive";
 const BEGUN: &str = "begun.json";
 const HEAD: &str = "head.json";
 

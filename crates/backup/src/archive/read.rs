@@ -1,86 +1,57 @@
-//! Reads runs: up to when they tell everything, and the changes of a stretch of time.
+//! Reads runs: the changes of a stretch of time.
 
 use api::kv::EntryChanges;
 use types::Hlc;
 
 use super::file::{self, ChangeFile};
-use super::{Run, RunHead, begun, head, list, runs};
+use super::thinned::Thinned;
+use super::{Run, RunHead, head};
 use crate::error::BackupError;
-use crate::manifest::Manifest;
 use crate::target::{Target, read_whole};
 
 /// Reads a file of a run.
 pub(super) fn open_file(target: &dyn Target, run: &Run, number: u32) -> Result<ChangeFile, BackupError> {
+    Ok(open_sized(target, run, number)?.0)
+}
+
+/// The same, and how many bytes the file has.
+pub(super) fn open_sized(
+    target: &dyn Target,
+    run: &Run,
+    number: u32,
+) -> Result<(ChangeFile, u64), BackupError> {
     let name = run.file(number);
-    file::decode(&name, &read_whole(target, &name)?, run, number)
+    let bytes = read_whole(target, &name)?;
+    Ok((file::decode(&name, &bytes, run, number)?, bytes.len() as u64))
 }
 
-/// What a backup and an archive together can restore.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Covered {
-    /// The archive.
-    pub archive: String,
-    /// The first millisecond: that of the backup.
-    pub from_ms: u64,
-    /// The last millisecond.
-    pub to_ms: u64,
-    /// The run of each partition, by the place of its table in the backup and its own.
-    pub runs: Vec<Vec<Run>>,
+/// Whether there is a file.
+pub(super) fn exists(target: &dyn Target, path: &str) -> Result<bool, BackupError> {
+    match target.open(path) {
+        Ok(_) => Ok(true),
+        Err(BackupError::Missing(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
-/// Which times can be restored over a backup, of some of its tables, by the archive that reaches farthest; nothing
-/// if none of its own cluster tells all partitions from the backup's moment on.
+/// The first file from `number` on and below `end` that can be read.
 ///
 /// # Errors
-/// What the target says. What is damaged covers nothing.
-pub fn covered(
+/// What the target says; what is damaged or missing is passed over.
+pub(super) fn next_readable(
     target: &dyn Target,
-    manifest: &Manifest,
-    is_wanted: &dyn Fn(usize) -> bool,
-) -> Result<Option<Covered>, BackupError> {
-    let mut best: Option<Covered> = None;
-    for id in list(target)? {
-        match begun(target, &id) {
-            Ok(begun) if begun.cluster == manifest.begun.cluster => {}
-            Ok(_) | Err(BackupError::Damaged { .. } | BackupError::NoBackup(_)) => continue,
+    run: &Run,
+    number: u32,
+    end: u32,
+) -> Result<Option<ChangeFile>, BackupError> {
+    for number in number..end {
+        match open_file(target, run, number) {
+            Ok(file) => return Ok(Some(file)),
+            Err(BackupError::Damaged { .. } | BackupError::Missing(_)) => {}
             Err(error) => return Err(error),
         }
-        if let Some(covered) = by_archive(target, manifest, &id, is_wanted)?
-            && best.as_ref().is_none_or(|best| best.to_ms < covered.to_ms)
-        {
-            best = Some(covered);
-        }
     }
-    Ok(best)
-}
-
-fn by_archive(
-    target: &dyn Target,
-    manifest: &Manifest,
-    id: &str,
-    is_wanted: &dyn Fn(usize) -> bool,
-) -> Result<Option<Covered>, BackupError> {
-    let known = runs(target, id)?;
-    let (mut to_ms, mut found) = (u64::MAX, Vec::new());
-    for (place, table) in manifest.begun.tables.iter().enumerate() {
-        let mut of_table = Vec::new();
-        for partition in table.partitions.iter().filter(|_| is_wanted(place)) {
-            let is_of = |run: &&Run| run.group == partition.group && run.since <= partition.index;
-            // The latest that began before the backup's moment: an earlier one has ended with a gap.
-            let Some(run) = known.iter().filter(is_of).max_by_key(|run| run.since) else { return Ok(None) };
-            let head = match head(target, run) {
-                Ok(Some(head)) => head,
-                Ok(None) | Err(BackupError::Damaged { .. }) => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            to_ms = to_ms.min(head.complete_ms.saturating_sub(1));
-            of_table.push(run.clone());
-        }
-        found.push(of_table);
-    }
-    let from_ms = manifest.begun.at_ms;
-    let covered = Covered { archive: id.to_owned(), from_ms, to_ms, runs: found };
-    Ok((to_ms != u64::MAX && to_ms >= from_ms).then_some(covered))
+    Ok(None)
 }
 
 /// The changes of a run after a log entry and up to a time, entry by entry.
@@ -96,6 +67,8 @@ pub struct Changes<'a> {
     before: Option<u128>,
     /// Where the file before it has ended.
     ended: Option<(u64, u32)>,
+    /// Every write with a stamp below this millisecond was read.
+    complete_ms: u64,
     file: std::vec::IntoIter<EntryChanges>,
     /// An entry of which some pieces are here.
     open: Option<EntryChanges>,
@@ -111,11 +84,13 @@ impl<'a> Changes<'a> {
     pub fn open(target: &'a dyn Target, run: &'a Run, after: u64, to_ms: u64) -> Result<Self, BackupError> {
         let none = || BackupError::NoBackup(format!("{} tells nothing", run.directory()));
         let head = head(target, run)?.ok_or_else(none)?;
-        if head.complete_ms <= to_ms || run.since > after {
+        let thinned = Thinned::read(target, run)?;
+        if head.complete_ms <= to_ms || run.since > after || thinned.from() > (after + 1, 0) {
             let detail = format!("{} does not tell that time", run.directory());
             return Err(BackupError::NoBackup(detail));
         }
-        let number = first_file(target, run, &head, after)?;
+        let number = first_file(target, run, (thinned.first, head.files), after)?;
+        let is_front = number == thinned.first;
         Ok(Self {
             target,
             run,
@@ -123,8 +98,9 @@ impl<'a> Changes<'a> {
             after,
             to_ms,
             number,
-            before: None,
-            ended: None,
+            before: is_front.then(|| thinned.before_checksum()),
+            ended: is_front.then(|| thinned.from()),
+            complete_ms: 0,
             file: Vec::new().into_iter(),
             open: None,
             done: false,
@@ -161,6 +137,11 @@ impl<'a> Changes<'a> {
     }
 
     fn next_file(&mut self) -> Result<(), BackupError> {
+        if self.complete_ms > self.to_ms && self.open.is_none() {
+            // What comes later may be damaged, and is in nobody's way.
+            self.done = true;
+            return Ok(());
+        }
         if self.number >= self.head.files {
             self.done = true;
             return match &self.open {
@@ -183,20 +164,32 @@ impl<'a> Changes<'a> {
         }
         self.before = Some(file.checksum);
         self.ended = Some((file.head.next_index, file.head.next_piece));
+        self.complete_ms = file.head.complete_ms;
         self.number += 1;
         self.file = file.changes.into_iter();
         Ok(())
     }
 }
 
-/// The first file that tells an entry after this one: files end at rising entries.
-fn first_file(target: &dyn Target, run: &Run, head: &RunHead, after: u64) -> Result<u32, BackupError> {
-    let (mut low, mut high) = (0, head.files);
+/// The first file that tells an entry after this one: files end at rising entries. One that is damaged may be it, and
+/// is looked at by whoever asks; damage elsewhere is in nobody's way.
+fn first_file(
+    target: &dyn Target,
+    run: &Run,
+    (mut low, mut high): (u32, u32),
+    after: u64,
+) -> Result<u32, BackupError> {
     while low < high {
         let middle = low + (high - low) / 2;
-        let file = open_file(target, run, middle)?;
-        match file.head.next_index <= after + 1 && file.head.next_piece == 0 {
-            true => low = middle + 1,
+        let Some(file) = next_readable(target, run, middle, high)? else {
+            high = middle;
+            continue;
+        };
+        let (number, head) = (file.head.number, &file.head);
+        let (from, next) = ((head.from_index, head.from_piece), (head.next_index, head.next_piece));
+        match next <= (after + 1, 0) {
+            true => low = number + 1,
+            false if from <= (after + 1, 0) => return Ok(number),
             false => high = middle,
         }
     }

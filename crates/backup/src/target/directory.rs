@@ -1,20 +1,16 @@
-//! A directory as a target. Files are written beside, synced, renamed, and the directory synced.
+//! A directory as a target. Files are written beside, synced, renamed, and the directory synced: see `unfinished`.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
+use super::unfinished::{self, Unfinished, is_unfinished, sync_parent};
 use super::{NewFile, Target};
 use crate::error::BackupError;
 
-/// Bytes that are collected before they are written.
+/// Bytes that are collected before they are handed on.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// Bytes that are written before the disk is waited for. Were it waited for at the end only, hundreds of megabytes
-/// would then stand in the way of every log on the same disk.
-const SYNC_BYTES: usize = 256 * 1024;
-/// What names of unfinished files end with; they are not listed.
-const UNFINISHED: &str = ".unfinished";
 
 /// A directory.
 pub struct Directory {
@@ -53,17 +49,9 @@ impl Directory {
     }
 
     fn begin(&self, path: &str) -> Result<Unfinished, BackupError> {
-        /// Two writers of one file must not write into each other's.
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let target = self.path(path);
-        let failed = |error| cannot_write(path, &error);
-        self.make_parents(&target).map_err(failed)?;
-        let beside = format!("{path}.{}-{number}{UNFINISHED}", std::process::id());
-        let beside = self.path(&beside);
-        let file = File::create(&beside).map_err(failed)?;
-        let out = Some(BufWriter::with_capacity(BUFFER_BYTES, Steady { file, unsynced: 0 }));
-        Ok(Unfinished { name: path.to_owned(), beside, target, out })
+        let begun = self.make_parents(&target).and_then(|()| Unfinished::begin(path, target));
+        begun.map_err(|error| cannot_write(path, &error))
     }
 }
 
@@ -80,10 +68,7 @@ impl Target for Directory {
         let mut file = self.begin(path)?;
         let failed = |error| cannot_write(path, &error);
         file.write_all(bytes).map_err(failed)?;
-        file.sync().map_err(failed)?;
-        // Unlike a rename, a link never replaces what is there.
-        fs::hard_link(&file.beside, &file.target).map_err(failed)?;
-        sync_parent(&file.target).map_err(failed)
+        file.link().map_err(failed)
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, BackupError> {
@@ -102,7 +87,7 @@ impl Target for Directory {
             let entry = entry.map_err(failed)?;
             // What is no text was not written by us.
             let Ok(mut name) = entry.file_name().into_string() else { continue };
-            if name.ends_with(UNFINISHED) {
+            if is_unfinished(&name) {
                 continue;
             }
             if entry.file_type().map_err(failed)?.is_dir() {
@@ -134,94 +119,25 @@ impl Target for Directory {
             let name = entry.file_name().to_string_lossy().into_owned();
             if entry.file_type().map_err(failed)?.is_dir() {
                 self.remove_directory(&format!("{directory}/{name}"))?;
-            } else if name.ends_with(UNFINISHED) {
+            } else if is_unfinished(&name) {
                 fs::remove_file(entry.path()).map_err(failed)?;
             }
         }
         fs::remove_dir(&path).map_err(failed)
     }
-}
 
-/// A file beside its place.
-struct Unfinished {
-    name: String,
-    beside: PathBuf,
-    target: PathBuf,
-    /// There until it is synced.
-    out: Option<BufWriter<Steady>>,
-}
-
-/// A file that is synced as it grows.
-struct Steady {
-    file: File,
-    unsynced: usize,
-}
-
-impl Write for Steady {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.unsynced += written;
-        if self.unsynced >= SYNC_BYTES {
-            self.file.sync_data()?;
-            self.unsynced = 0;
-        }
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl Unfinished {
-    fn sync(&mut self) -> io::Result<()> {
-        match self.out.take() {
-            None => Ok(()),
-            Some(out) => out.into_inner().map_err(io::IntoInnerError::into_error)?.file.sync_all(),
-        }
-    }
-}
-
-impl Write for Unfinished {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.out {
-            Some(out) => out.write(bytes),
-            None => Err(io::ErrorKind::BrokenPipe.into()),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.as_mut().map_or(Ok(()), Write::flush)
-    }
-}
-
-impl NewFile for Unfinished {
-    fn finish(mut self: Box<Self>) -> Result<(), BackupError> {
-        let synced = self.sync();
-        let failed = |error| cannot_write(&self.name, &error);
-        synced.map_err(failed)?;
-        fs::rename(&self.beside, &self.target).map_err(failed)?;
-        sync_parent(&self.target).map_err(failed)
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // After a rename there is nothing under this name; if it stays, it is not listed.
-        let _ = fs::remove_file(&self.beside);
+    fn sweep(&self, directory: &str) -> Result<u64, BackupError> {
+        let swept = unfinished::sweep(&self.path(directory), SystemTime::now());
+        swept.map_err(|error| BackupError::io(directory, &error))
     }
 }
 
 /// A file that is being written cannot be missing: its directory is.
-fn cannot_write(file: &str, error: &io::Error) -> BackupError {
+pub(super) fn cannot_write(file: &str, error: &io::Error) -> BackupError {
     match error.kind() {
         io::ErrorKind::NotFound => BackupError::Target { file: file.to_owned(), detail: error.to_string() },
         _ => BackupError::io(file, error),
     }
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
 #[cfg(test)]

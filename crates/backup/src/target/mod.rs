@@ -5,6 +5,7 @@
 
 mod bucket;
 mod directory;
+mod unfinished;
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -49,6 +50,11 @@ pub trait Target: Send + Sync {
 
     /// Removes a directory in which there are no files any more, where there are directories.
     fn remove_directory(&self, directory: &str) -> Result<(), BackupError>;
+
+    /// Removes what writers that died have left unfinished in a directory and below it, and directories in which
+    /// there is nothing else; never what somebody writes. Returns how many files went. Where unfinished files have no
+    /// place of their own there are none.
+    fn sweep(&self, directory: &str) -> Result<u64, BackupError>;
 }
 
 /// A file being written. Dropped unfinished, it never was.

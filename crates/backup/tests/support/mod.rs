@@ -1,6 +1,9 @@
 //! A small backup, and what is needed to make it.
 #![allow(dead_code, reason = "each test file needs a part of it")]
 
+pub mod archive;
+pub mod breaking;
+
 use api::kv::{ContentKind, ContentSum, Contents, Piece};
 use backup::write::{Limits, Progress};
 use backup::{
