@@ -1,4 +1,4 @@
-//! What the cluster does by itself: replace, balance, keep drained nodes from leading, and tidy up permits.
+//! What the cluster does by itself: replace, top up, balance, keep drained nodes from leading, and tidy up permits.
 //!
 //! Whatever moves data waits until the cluster looks as if it could be trusted: when many nodes look dead at
 //! once, it is more likely the network, or the one that looks. In manual mode nothing moves without a command. A group
@@ -27,6 +27,7 @@ use crate::plan::Draft;
 use crate::plan::target::Ledger;
 use crate::schedules;
 use crate::sight::{Sight, replica_on};
+use crate::top_up::{self, TOPS_UP};
 
 /// Who asked for the replacement of a dead node's replicas.
 pub(crate) const REPLACES: &str = "automation: replace";
@@ -38,7 +39,7 @@ pub(crate) const OPTIMIZES: &str = "automation: optimize";
 /// Replacements that one look begins at most; they wait for the limits on moves anyway.
 const REPLACED_AT_ONCE_MAX: usize = 32;
 /// How long automation leaves a partition alone where it has failed, in milliseconds.
-const BACK_OFF_MS: u64 = 600_000;
+pub(crate) const BACK_OFF_MS: u64 = 600_000;
 /// How often it looks whether something is to be evened out, in milliseconds.
 const BALANCE_EVERY_MS: u64 = 60_000;
 const HOUR_MS: u64 = 3_600_000;
@@ -49,13 +50,15 @@ pub(crate) fn step(sight: &Sight<'_>, memory: &mut Memory, work: &mut Work) {
     }
     end_permits(sight, work);
     move_unwanted_leaders(sight, memory, work);
-    spare_returned_nodes(sight, work);
+    end_what_is_not_needed(sight, work);
     schedules::step(sight, work);
     founders::choose(sight, work);
+    top_up::notice(sight, memory);
     if sight.catalog.setting(&AUTO_FAILOVER) == 0 || too_many_look_dead(sight) {
         return;
     }
     replace(sight, work);
+    top_up::step(sight, memory, work);
     even_out(sight, memory, work);
     compact_everything(sight, work);
 }
@@ -144,8 +147,9 @@ fn failed_lately(sight: &Sight<'_>, group: u64) -> bool {
     })
 }
 
-/// A node that comes back before its replicas were replaced keeps them.
-fn spare_returned_nodes(sight: &Sight<'_>, work: &mut Work) {
+/// A node that comes back before its replicas were replaced keeps them, and a partition of which fewer replicas are
+/// wished meanwhile gets no more.
+fn end_what_is_not_needed(sight: &Sight<'_>, work: &mut Work) {
     let updated = |op: &CatalogOp| match op {
         CatalogOp::Operate(change) => change.update.iter().map(|record| record.id).collect(),
         _ => Vec::new(),
@@ -153,10 +157,15 @@ fn spare_returned_nodes(sight: &Sight<'_>, work: &mut Work) {
     let goes_on: BTreeSet<u64> = work.commands.iter().flat_map(updated).collect();
     for operation in sight.catalog.operations() {
         let over = operation.state().has_ended() || operation.cancelling;
-        if operation.by != REPLACES || over || goes_on.contains(&operation.id) {
+        if over || goes_on.contains(&operation.id) {
             continue;
         }
-        if is_back(sight, operation) && !kind::is_past_return(operation) {
+        let is_needless = match operation.by.as_str() {
+            REPLACES => is_back(sight, operation),
+            TOPS_UP => top_up::is_needless(sight, operation),
+            _ => false,
+        };
+        if is_needless && !kind::is_past_return(operation) {
             let id = OperationId(operation.id);
             if let Ok(change) = cancel(sight.catalog, id, sight.observed.wall_ms) {
                 work.commands.push(CatalogOp::Operate(change));

@@ -61,6 +61,7 @@ mod show;
 mod sight;
 mod stable;
 mod steps;
+mod top_up;
 
 pub use executor::memory::{TaskReport, TaskResult, Wanted};
 pub use executor::{Directive, Executor, Work, cancel, forget};

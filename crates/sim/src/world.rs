@@ -21,7 +21,7 @@ use engine::records::MemoryRecordStore;
 use wal::model::ModelDisk;
 
 use crate::agenda::Agenda;
-use crate::checkers::{Checks, Violation, liveness, lost, queues};
+use crate::checkers::{Checks, Violation, liveness, lost, queues, rest};
 use crate::client::{self, Client, Use};
 use crate::clock::NodeClock;
 use crate::coverage::Coverage;
@@ -351,7 +351,10 @@ impl World {
         let now = self.out.now;
         let busy = self.clients.iter().any(|client| client.waiting.is_some());
         let enough = self.history.len() >= OPERATIONS_MIN && now >= self.plan.clients_until;
-        let well = liveness::check(&self.nodes).and_then(|()| self.out.checks.rest());
+        let is_up = |node: u64| self.nodes.get(node as usize - 1).is_some_and(|node| node.process.is_some());
+        let well = liveness::check(&self.nodes)
+            .and_then(|()| self.out.checks.rest())
+            .and_then(|()| rest::check_wishes(self.out.checks.laws().catalog(), &is_up));
         let enough = enough && self.operators_wait() == 0;
         if self.final_reads.is_none() && enough && !busy && well.is_ok() {
             let keys = self.keys.clone();

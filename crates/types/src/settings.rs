@@ -86,7 +86,8 @@ pub const AUTO_BALANCE: Setting = Setting {
 pub const REPLACE_AFTER_S: Setting = Setting {
     name: "replace_after_s",
     kind: Kind::Integer { default: 1_800, min: 0, max: 30 * 24 * 3_600, unit: "s" },
-    about: "a node down for this long has its replicas replaced on other nodes where there is room; 0: never",
+    about: "a node down for this long has its replicas replaced on other nodes where there is room, and a partition \
+            short of replicas for this long gets more; 0: never",
 };
 /// How many replicas are copied to or from a node at once.
 pub const MOVES_PER_NODE: Setting = Setting {

@@ -35,6 +35,8 @@ pub(crate) struct Memory {
     cut: BTreeMap<u64, u64>,
     /// Tasks that were begun, by operation and step, and what was told of them.
     tasks: BTreeMap<(u64, String), TaskReport>,
+    /// Since when partitions have fewer replicas than their tables wish, by group.
+    pub(crate) short_since: BTreeMap<u64, u64>,
     /// When something was last evened out by itself.
     pub(crate) balanced_ms: Option<u64>,
 }

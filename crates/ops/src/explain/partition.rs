@@ -12,6 +12,7 @@ use crate::kind;
 use crate::safety::partition_tolerance;
 use crate::show::state_name;
 use crate::sight::{Sight, replica_of};
+use crate::top_up::{self, Short};
 
 pub(super) fn explain(sight: &Sight<'_>, group: GroupId) -> Explanation {
     let Some(partition) = sight.catalog.partition(group) else {
@@ -30,6 +31,10 @@ pub(super) fn explain(sight: &Sight<'_>, group: GroupId) -> Explanation {
     } else {
         vec![format!("skein partition recover {table} {index}")]
     };
+    if let Some(Short { why, unblock }) = top_up::explain(sight, partition) {
+        let (table, partition) = (Some(table), Some(index));
+        blockers.push(Blocker { table, partition, node: None, why, unblock });
+    }
     Explanation {
         summary: summary(sight, partition),
         facts: facts(sight, partition),

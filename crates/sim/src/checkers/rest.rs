@@ -1,10 +1,12 @@
 //! When the faults have stopped, every operation ends, and nothing of any is left behind: no lock, no learner, no
-//! replica too many or too few.
+//! replica too many or too few. Where automation is at work, partitions have what their tables wish as well.
 
 use std::collections::BTreeMap;
 
 use api::operation::{OperationKind, OperationState};
-use catalog::Catalog;
+use catalog::{Catalog, Role};
+use types::settings::{AUTO_FAILOVER, REPLACE_AFTER_S};
+use types::{NodeId, TableId};
 
 use super::laws::Transition;
 use crate::coverage::steps::kind_name;
@@ -58,4 +60,43 @@ impl Rest {
         }
         Ok(())
     }
+}
+
+/// A time after which partitions that are short get more replicas and that is over when a run ends, in seconds.
+const SOON_S: u64 = 20;
+
+/// Whether automation has given every partition what its table wishes, where it is on and there is a node for it.
+///
+/// # Errors
+/// A partition that is short for no reason, in words.
+pub fn check_wishes(catalog: &Catalog, is_up: &dyn Fn(u64) -> bool) -> Result<(), String> {
+    let soon = (1..=SOON_S).contains(&catalog.setting(&REPLACE_AFTER_S));
+    // With a node away it may hold back.
+    let calm = catalog.nodes().all(|node| is_up(node.id));
+    if !soon || !calm || catalog.setting(&AUTO_FAILOVER) == 0 {
+        return Ok(());
+    }
+    for partition in catalog.partitions().filter(|partition| partition.may_begin) {
+        let wished = catalog.table(TableId(partition.table)).map_or(0, |table| table.replicas as usize);
+        // What came to nothing is tried again much later.
+        let was_in_vain = catalog.operations().any(|known| {
+            known.group == Some(partition.group)
+                && matches!(known.state(), OperationState::Failed | OperationState::Cancelled)
+                && known.by.starts_with("automation")
+        });
+        let role = if partition.table == 0 { Role::Meta } else { Role::Data };
+        let free = catalog.nodes().find(|node| {
+            let flags = catalog.flags(NodeId(node.id));
+            let has_one = partition.replicas.iter().any(|replica| replica.node == node.id);
+            role.of(node) && !has_one && !flags.leaving && !flags.offline
+        });
+        if let Some(free) = free.filter(|_| partition.replicas.len() < wished && !was_in_vain) {
+            let (group, has) = (partition.group, partition.replicas.len());
+            return Err(format!(
+                "group {group} has {has} replicas of {wished} that its table wishes, and node {} is free",
+                free.id
+            ));
+        }
+    }
+    Ok(())
 }
