@@ -22,6 +22,9 @@ pub struct ArchiveWish {
     pub every_ms: u64,
     /// Most bytes of changes that a partition keeps until they are written.
     pub hold_bytes_max: u64,
+    /// The cluster removes what is older than this, in milliseconds, and needed by no backup; 0 is nothing.
+    #[serde(default)]
+    pub keep_ms: u64,
 }
 
 /// The archive, as a node knows it.
@@ -37,8 +40,12 @@ pub struct ArchiveReport {
     pub begun_ms: u64,
     /// How often changes are written, in milliseconds.
     pub every_ms: u64,
-    /// Partitions that shall be in it.
-    pub expected: u64,
+    /// Most bytes of changes that a partition keeps until they are written.
+    pub hold_bytes_max: u64,
+    /// The cluster removes what is older than this, in milliseconds, and needed by no backup; 0 is nothing.
+    pub keep_ms: u64,
+    /// The groups of the partitions that shall be in it.
+    pub groups: Vec<u64>,
     /// Those that this node writes.
     pub partitions: Vec<ArchivedPartition>,
 }
@@ -56,8 +63,12 @@ pub struct ArchivedPartition {
     pub group: u64,
     /// The log index after which changes are told.
     pub since: u64,
-    /// Every write with a stamp below this millisecond is told; 0 if none is yet.
+    /// Every write with a stamp below this millisecond is told; 0 if none is yet, as far as its node knows.
     pub complete_ms: u64,
+    /// How long ago that is, by its node's clock, in milliseconds. While nothing is told: how long its node has tried.
+    pub lag_ms: u64,
+    /// Log entries after the last one that is told.
+    pub behind_entries: u64,
     /// Files so far.
     pub files: u32,
     /// Bytes of changes that wait to be written.

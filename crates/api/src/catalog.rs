@@ -100,6 +100,9 @@ pub struct ArchiveRecord {
     /// It has ended; partitions that have not heard of it still keep changes for it.
     #[prost(bool, tag = "8")]
     pub ended: bool,
+    /// The cluster removes what is older than this, in milliseconds, and needed by no backup; 0 is nothing.
+    #[prost(uint64, tag = "9")]
+    pub keep_ms: u64,
 }
 
 /// Other founders for a group that has not begun, because a majority of the first ones cannot be made.

@@ -165,7 +165,11 @@ fn whatever_breaks_off_no_window_does_and_the_next_run_tidies_up() {
         let ended = thin(&Breaking::after(&place.target, calls), LATE);
         assert_eq!(window(&place, &Known::read(&*place.target).unwrap(), "2-old"), Some(expected));
         let found = verified(&place);
-        assert_eq!((window(&place, &found.known, "2-old"), found.damaged), (Some(expected), vec![]), "{calls}");
+        assert_eq!(
+            (window(&place, &found.known, "2-old"), found.damaged),
+            (Some(expected), vec![]),
+            "{calls}"
+        );
         thin(&*place.target, LATE).unwrap();
         let left = archive::runs(&*place.target, &run().archive).unwrap();
         match calls % 2 {

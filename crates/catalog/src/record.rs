@@ -230,6 +230,9 @@ impl fmt::Display for Record {
             Record::Archive(archive) => {
                 write!(f, " {} to {} every {} ms", archive.id, archive.url, archive.every_ms)?;
                 write!(f, " hold={}", archive.hold_bytes_max)?;
+                if archive.keep_ms > 0 {
+                    write!(f, " keep={}", archive.keep_ms)?;
+                }
                 f.write_str(if archive.ended { " ended" } else { "" })?;
                 archive.tables.iter().try_for_each(|table| write!(f, " {table}"))
             }

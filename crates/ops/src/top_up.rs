@@ -107,7 +107,8 @@ pub(crate) fn explain(sight: &Sight<'_>, partition: &PartitionRecord) -> Option<
     }
     let (table, index) = (sight.table_name(partition), partition.index);
     let wished = partition.replicas.len() + lacks;
-    let has = format!("it has {} of the {wished} that {table} wishes", count(partition.replicas.len(), "replica"));
+    let has =
+        format!("it has {} of the {wished} that {table} wishes", count(partition.replicas.len(), "replica"));
     let by_hand = format!("skein partition add-replica {table} {index}");
     let after_s = sight.catalog.setting(&REPLACE_AFTER_S);
     let (why, unblock) = if sight.leader(partition.group).is_none() {

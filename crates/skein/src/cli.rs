@@ -18,7 +18,9 @@ use api::admin::OperationRequest;
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 use client::Lookup;
 
-pub use archive::{ArchiveCommand, ArchiveStart, ArchiveStatus, ArchiveStop};
+pub use archive::{
+    ArchiveCommand, ArchiveRemove, ArchiveStart, ArchiveStatus, ArchiveStop, ArchiveThin, ArchiveVerify,
+};
 pub use backup::{
     BackupCommand, BackupCreate, BackupDelete, BackupList, BackupNamed, BackupVerify, Restore,
     ScheduleCommand, ScheduleNamed, ScheduleSet, Speed, Which,

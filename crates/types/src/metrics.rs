@@ -68,5 +68,11 @@ metrics! {
     BACKUP_COMPLETE "skein_backup_last_complete_timestamp_seconds" Gauge "When the last backup of a schedule, or of those that somebody asked for (by-hand), was complete, since 1970.";
     BACKUP_PROVEN "skein_backup_last_proven_timestamp_seconds" Gauge "When a backup of a schedule, or one that somebody tried (by-hand), was last restored and found equal, since 1970.";
     BACKUP_SCHEDULE_SET "skein_backup_schedule_set_timestamp_seconds" Gauge "When a schedule of backups was set first, since 1970.";
+    ARCHIVE_LAG "skein_archive_lag_seconds" Gauge "How long ago everything was told to the archive by the partition that is furthest behind, of those that this node leads; absent without an archive, like all that follow.";
+    ARCHIVE_BEHIND "skein_archive_behind_entries" Gauge "Log entries that the partition which is furthest behind has yet to tell to the archive.";
+    ARCHIVE_WAITING "skein_archive_waiting_bytes" Gauge "Bytes of changes that wait to be told, of the partition that has most of them.";
+    ARCHIVE_HOLD "skein_archive_hold_bytes" Gauge "Bytes of changes that a partition keeps at most; beyond it the archive gets a gap.";
+    ARCHIVE_EVERY "skein_archive_interval_seconds" Gauge "How often changes are told to the archive.";
+    ARCHIVE_STUCK "skein_archive_partitions_stuck" Gauge "Partitions led by this node whose last attempt to tell changes has failed.";
     CPU_SECONDS "skein_cpu_seconds_total" Counter "Processor time used by the process.";
 }

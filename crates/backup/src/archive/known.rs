@@ -108,11 +108,7 @@ impl Known {
     ///
     /// # Errors
     /// Why none can, in words.
-    pub fn covered(
-        &self,
-        manifest: &Manifest,
-        is_wanted: &dyn Fn(usize) -> bool,
-    ) -> Result<Covered, String> {
+    pub fn covered(&self, manifest: &Manifest, is_wanted: &dyn Fn(usize) -> bool) -> Result<Covered, String> {
         let mut ids: Vec<&str> = Vec::new();
         for known in self.runs.iter().filter(|known| known.cluster == manifest.begun.cluster) {
             if ids.last() != Some(&known.run.archive.as_str()) {

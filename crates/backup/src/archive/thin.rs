@@ -125,11 +125,7 @@ pub fn plan(
 ///
 /// # Errors
 /// What the target says; `Cancelled`.
-pub fn carry_out(
-    target: &dyn Target,
-    plan: &ThinPlan,
-    progress: &Progress,
-) -> Result<Thinning, BackupError> {
+pub fn carry_out(target: &dyn Target, plan: &ThinPlan, progress: &Progress) -> Result<Thinning, BackupError> {
     let mut done = Thinning::default();
     for thin in &plan.runs {
         let run = &thin.run;

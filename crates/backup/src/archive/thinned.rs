@@ -50,9 +50,7 @@ impl Thinned {
             };
             return match mark.format == FORMAT && name == file_name(mark.first) {
                 true => Ok(mark),
-                false => {
-                    Err(BackupError::damaged(&path, 0, "it is of another file, or of a newer release"))
-                }
+                false => Err(BackupError::damaged(&path, 0, "it is of another file, or of a newer release")),
             };
         }
     }

@@ -186,9 +186,9 @@ impl<'a> Walk<'a> {
     fn take(&mut self, head: &RunHead, file: &ChangeFile) {
         let from = (file.head.from_index, file.head.from_piece);
         let name = self.run.file(file.head.number);
-        let follows = self.follows.is_none_or(|(before, end)| {
-            file.head.before[..] == before.to_be_bytes() && from == end
-        });
+        let follows = self
+            .follows
+            .is_none_or(|(before, end)| file.head.before[..] == before.to_be_bytes() && from == end);
         if !follows {
             let what = "it does not follow the file before it";
             self.break_off(BackupError::damaged(&name, HEAD_OFFSET, what).to_string());

@@ -241,7 +241,11 @@ mod tests {
         // As a process that was killed leaves it: there, and not locked.
         let left = directory.join("t/y.1-1.unfinished");
         fs::write(&left, b"half").unwrap();
-        assert_eq!(sweep(place.path(), later(1)).unwrap(), 0, "it may be that of somebody who has just begun");
+        assert_eq!(
+            sweep(place.path(), later(1)).unwrap(),
+            0,
+            "it may be that of somebody who has just begun"
+        );
         assert_eq!(sweep(place.path(), later(100_000)).unwrap(), 1);
         assert!(!left.exists() && alive.beside.exists());
         Box::new(alive).finish().unwrap();

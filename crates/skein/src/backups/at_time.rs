@@ -3,6 +3,9 @@
 use api::job::{Job, RestoreFile, RestorePartition};
 use backup::TableRecord;
 use backup::archive::Covered;
+use serde::Serialize;
+
+use super::time;
 
 /// A time, and what tells it over a backup.
 pub struct AtTime {
@@ -12,6 +15,17 @@ pub struct AtTime {
     pub covered: Covered,
     /// The places of the backup's tables, by directory.
     pub tables: Vec<String>,
+}
+
+/// Times that can be restored over a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stretch {
+    /// The backup.
+    pub backup: String,
+    /// The first millisecond.
+    pub from_ms: u64,
+    /// The last one.
+    pub to_ms: u64,
 }
 
 impl AtTime {
@@ -26,4 +40,13 @@ impl AtTime {
             to_ms: self.to_ms,
         }))
     }
+}
+
+/// Stretches of time, a line for each.
+pub fn stretches(stretches: &[Stretch]) -> String {
+    let line = |stretch: &Stretch| {
+        let (from, to) = (time(stretch.from_ms), time(stretch.to_ms));
+        format!("  {from} ({}) to {to} ({}), over {}", stretch.from_ms, stretch.to_ms, stretch.backup)
+    };
+    stretches.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::backup::{Speed, bytes};
+use super::backup::{Speed, bytes, rate};
 use super::{Find, Output};
 
 /// Commands about the archive.
@@ -17,8 +17,20 @@ pub enum ArchiveCommand {
     Start(ArchiveStart),
     /// End the archive; what it has told stays, and can be restored
     Stop(ArchiveStop),
-    /// Show up to which time everything is told, how late that is, and which times can be restored
+    /// Show up to which time everything is told, how late that is and why, and which times can be restored
     Status(ArchiveStatus),
+    /// Read all files of the archives at a URL, and say which times can really be restored
+    ///
+    /// Lengths, checksums, that each file goes on where the one before it has ended, and that the backups at the URL can
+    /// be gone on from. What is damaged or missing is named, and does not keep it from reading the rest.
+    Verify(ArchiveVerify),
+    /// Remove what was told before a time, and no backup needs any more
+    ///
+    /// Every backup needs all changes since its moment, up to now: to keep fewer changes delete old backups first. An
+    /// archive that was begun with --keep is thinned out by its cluster.
+    Thin(ArchiveThin),
+    /// Remove an archive that has ended
+    Remove(ArchiveRemove),
 }
 
 /// Arguments of `backup archive start`.
@@ -36,6 +48,9 @@ pub struct ArchiveStart {
     /// Most bytes of changes that a partition keeps until they are written
     #[arg(long, value_name = "BYTES", default_value = "1GiB", value_parser = bytes)]
     pub hold: u64,
+    /// Remove what is older, as 14d or 12h, and needed by no backup; the cluster does so by itself [default: nothing]
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub keep: Option<u64>,
     /// Take no backup now; nothing can be restored until there is one
     #[arg(long)]
     pub no_backup: bool,
@@ -65,6 +80,59 @@ pub struct ArchiveStatus {
     pub output: Output,
 }
 
+/// Arguments of `backup archive verify`.
+#[derive(Debug, Args)]
+pub struct ArchiveVerify {
+    /// The archive [default: all that are there]
+    pub id: Option<String>,
+    /// Where the archive is
+    #[arg(long, value_name = "URL")]
+    pub at: String,
+    /// Bytes of files per second, as in 50MiB/s
+    #[arg(long, value_name = "BYTES/s", value_parser = rate)]
+    pub rate: Option<u64>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `backup archive thin`.
+#[derive(Debug, Args)]
+pub struct ArchiveThin {
+    /// The archive [default: all that are there]
+    pub id: Option<String>,
+    /// Where the archive is
+    #[arg(long, value_name = "URL")]
+    pub at: String,
+    /// What was told before this time goes: 2026-11-27T02:15:00Z or milliseconds since 1970; the last minute stays
+    #[arg(long, value_name = "TIME", value_parser = moment, required_unless_present = "keep")]
+    pub before: Option<u64>,
+    /// What is older than this goes, as 14d, 12h or 30m
+    #[arg(long, value_name = "TIME", value_parser = span, conflicts_with = "before")]
+    pub keep: Option<u64>,
+    /// Show what would go, and what is needed by which backup, and stop
+    #[arg(long)]
+    pub plan: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `backup archive remove`.
+#[derive(Debug, Args)]
+pub struct ArchiveRemove {
+    /// The archive
+    pub id: String,
+    /// Where the archive is
+    #[arg(long, value_name = "URL")]
+    pub at: String,
+    /// Show which times could not be restored any more, and stop
+    #[arg(long)]
+    pub plan: bool,
+    #[command(flatten)]
+    pub find: Find,
+    #[command(flatten)]
+    pub output: Output,
+}
+
 impl ArchiveCommand {
     /// How to print.
     pub fn output(&self) -> Output {
@@ -72,23 +140,38 @@ impl ArchiveCommand {
             Self::Start(start) => start.output,
             Self::Stop(stop) => stop.output,
             Self::Status(status) => status.output,
+            Self::Verify(verify) => verify.output,
+            Self::Thin(thin) => thin.output,
+            Self::Remove(remove) => remove.output,
         }
     }
 }
 
 /// `10s`, `500ms` or `2m`, in milliseconds.
 fn every(text: &str) -> Result<u64, String> {
+    let millis = millis(text).filter(|millis| (100..=3_600_000).contains(millis));
+    millis.ok_or_else(|| "an interval is 500ms, 10s or 2m: from 100 ms to an hour".to_owned())
+}
+
+/// `14d`, `12h` or `30m`, in milliseconds.
+fn span(text: &str) -> Result<u64, String> {
+    let millis = millis(text).filter(|millis| *millis >= 60_000);
+    millis.ok_or_else(|| "a time to keep is 14d, 12h or 30m, a minute at least".to_owned())
+}
+
+/// A number and a unit.
+fn millis(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let factor = match unit {
-        "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60_000),
-        _ => None,
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
     };
-    let millis = factor.and_then(|factor: u64| number.parse::<u64>().ok()?.checked_mul(factor));
-    let millis = millis.filter(|millis| (100..=3_600_000).contains(millis));
-    millis.ok_or_else(|| "an interval is 500ms, 10s or 2m: from 100 ms to an hour".to_owned())
+    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// `2026-11-27T02:15:00Z`, `2026-11-27T03:15:00.250+01:00` or milliseconds since 1970, in milliseconds.
@@ -183,6 +266,11 @@ mod tests {
         assert_eq!(every("2m"), Ok(120_000));
         for bad in ["", "10", "s", "1ms", "2h", "99999999999999999999s", "61m"] {
             assert!(every(bad).is_err(), "{bad}");
+        }
+        assert_eq!(span("14d"), Ok(14 * 86_400_000));
+        assert_eq!(span("90m"), Ok(5_400_000));
+        for bad in ["", "14", "59s", "2w", "99999999999999999999d"] {
+            assert!(span(bad).is_err(), "{bad}");
         }
     }
 }

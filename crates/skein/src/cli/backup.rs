@@ -313,7 +313,7 @@ impl Which {
 }
 
 /// `50MiB/s`, `50MiB` or `52428800`.
-fn rate(text: &str) -> Result<u64, String> {
+pub fn rate(text: &str) -> Result<u64, String> {
     let rate = bytes(text.strip_suffix("/s").unwrap_or(text));
     rate.map_err(|_| "a rate is 50MiB/s, 500KiB/s or bytes per second".to_owned())
 }

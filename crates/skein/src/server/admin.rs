@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::admin::{
     CreateTable, DigestReport, Identity, JoinNode, Joined, MoveLeader, Status, Table, TablePartition,
 };
+use api::archive::ArchiveReport;
 use api::auth::Secret;
 use api::catalog::{
     CatalogAnswer, CatalogOp, EngineKind, HashBy, Label, NewTable, NodeRecord, TableName, TableRecord,
@@ -62,6 +63,12 @@ impl NodeAdmin {
     /// The same, with what it does for backups and restores.
     pub fn with_jobs(self, jobs: Arc<NodeJobs>) -> Self {
         Self { jobs: Some(jobs), ..self }
+    }
+
+    /// How far the archive is, as far as this node writes it; nothing if there is none, or it has ended.
+    pub(super) fn archive_report(&self) -> Option<ArchiveReport> {
+        let report = self.jobs.as_ref()?.archive();
+        (!report.id.is_empty() && !report.ended).then_some(report)
     }
 
     pub(super) fn change(&self, op: CatalogOp) -> oneshot::Receiver<Result<CatalogAnswer, Fault>> {

@@ -29,6 +29,7 @@ use prost::Message;
 use types::{ErrorCode, Fault, GroupId, Hlc};
 
 use super::bridge::Bridge;
+use super::thinner::Thinner;
 
 /// How often it is looked at what is due.
 const LOOK: Duration = Duration::from_millis(100);
@@ -50,8 +51,13 @@ pub struct Archiver {
 struct Served {
     /// For which archive.
     archive: u64,
+    /// Since when this node looks after it, milliseconds since 1970.
+    since_ms: u64,
+    /// Not there while it is written.
     writer: Option<Writer>,
     due: Option<Instant>,
+    /// The last log entry that was told.
+    told: u64,
     shown: ArchivedPartition,
 }
 
@@ -61,7 +67,9 @@ struct Due {
     namespace: String,
     table: String,
     partition: u32,
-    served: Served,
+    writer: Option<Writer>,
+    told: u64,
+    shown: ArchivedPartition,
 }
 
 impl Archiver {
@@ -75,8 +83,10 @@ impl Archiver {
         let run = move || {
             env::stand_back();
             let (mut stopped, mut bridge) = (BTreeSet::new(), Bridge::default());
+            let mut thinner = Thinner::default();
             while let Some(archiver) = weak.upgrade() {
                 archiver.look(&mut stopped, &mut bridge);
+                thinner.look(&archiver.node);
                 drop(archiver);
                 std::thread::sleep(LOOK);
             }
@@ -91,16 +101,31 @@ impl Archiver {
         let catalog = self.node.catalog();
         let Some(archive) = catalog.archive() else { return ArchiveReport::default() };
         let served = self.served();
-        let mine = served.values().filter(|served| served.archive == archive.archive && !archive.ended);
+        // One that has only begun has nothing to show.
+        let is_mine = |served: &&Served| served.archive == archive.archive && served.shown.group != 0;
+        let mine = served.values().filter(|served| is_mine(served) && !archive.ended);
         ArchiveReport {
             id: archive.id.clone(),
             url: archive.url.clone(),
             ended: archive.ended,
             begun_ms: archive.begun_ms,
             every_ms: archive.every_ms,
-            expected: chosen(&catalog, archive).map(|table| table.groups.len() as u64).sum(),
-            partitions: mine.map(|served| served.shown.clone()).collect(),
+            hold_bytes_max: archive.hold_bytes_max,
+            keep_ms: archive.keep_ms,
+            groups: chosen(&catalog, archive).flat_map(|table| table.groups.clone()).collect(),
+            partitions: mine.map(|served| self.shown(served)).collect(),
         }
+    }
+
+    /// A partition as it is at this moment: it falls behind also while nothing is heard of the target.
+    fn shown(&self, served: &Served) -> ArchivedPartition {
+        let mut shown = served.shown.clone();
+        let told_ms = if shown.complete_ms > 0 { shown.complete_ms } else { served.since_ms };
+        shown.lag_ms = self.node.wall_millis().saturating_sub(told_ms);
+        let replica = self.node.store().and_then(|store| store.shared(GroupId(shown.group)));
+        let applied = replica.map_or(0, |replica| replica.report().applied);
+        shown.behind_entries = applied.saturating_sub(served.told);
+        shown
     }
 
     fn served(&self) -> MutexGuard<'_, BTreeMap<GroupId, Served>> {
@@ -158,15 +183,21 @@ impl Archiver {
                 known.insert(group);
                 let one = served.entry(group).or_default();
                 if one.archive != archive.archive {
-                    *one = Served { archive: archive.archive, ..Default::default() };
+                    let since_ms = self.node.wall_millis();
+                    *one = Served { archive: archive.archive, since_ms, ..Default::default() };
                 }
+                let shown = &mut one.shown;
+                (shown.namespace, shown.table) = (table.namespace.clone(), table.name.clone());
+                (shown.partition, shown.group) = (partition, group.get());
                 if one.due.is_none_or(|due| due <= now) {
                     due.push(Due {
                         group,
                         namespace: table.namespace.clone(),
                         table: table.name.clone(),
                         partition,
-                        served: std::mem::take(one),
+                        writer: one.writer.take(),
+                        told: one.told,
+                        shown: one.shown.clone(),
                     });
                 }
             }
@@ -193,50 +224,51 @@ impl Archiver {
 
     /// Notes what has come of a turn.
     fn put_back(&self, archive: &ArchiveRecord, mut due: Due, written: Result<(), Fault>) {
-        let every = Duration::from_millis(archive.every_ms);
-        due.served.archive = archive.archive;
-        due.served.due = Some(Instant::now() + every);
-        let shown = &mut due.served.shown;
-        (shown.namespace, shown.table) = (due.namespace, due.table);
-        (shown.partition, shown.group) = (due.partition, due.group.get());
-        if let Some(writer) = &due.served.writer {
-            let head = writer.head();
+        if let Some(writer) = &due.writer {
+            let (head, shown) = (writer.head(), &mut due.shown);
             (shown.since, shown.complete_ms, shown.files) =
                 (writer.run().since, head.complete_ms, head.files);
+            due.told = writer.safe();
         }
-        shown.problem = match written {
+        due.shown.problem = match written {
             Ok(()) => String::new(),
             Err(fault) => {
                 tracing::warn!(group = due.group.get(), %fault, "the archive does not go on");
                 fault.to_string()
             }
         };
-        self.served().insert(due.group, due.served);
+        let mut served = self.served();
+        let served = served.entry(due.group).or_default();
+        served.archive = archive.archive;
+        served.due = Some(Instant::now() + Duration::from_millis(archive.every_ms));
+        (served.writer, served.told, served.shown) = (due.writer, due.told, due.shown);
     }
 
     /// Writes what a partition has changed since the last time.
     fn write(&self, archive: &ArchiveRecord, target: &dyn Target, due: &mut Due) -> Result<(), Fault> {
         let mark = Record {
             archive: archive.archive,
-            safe: due.served.writer.as_ref().map_or(0, Writer::safe),
+            safe: due.writer.as_ref().map_or(0, Writer::safe),
             bytes_max: archive.hold_bytes_max,
             stop: false,
         };
         let mut recording = self.record(due.group, mark)?;
-        due.served.shown.kept_bytes = recording.bytes;
-        if due.served.writer.as_ref().is_none_or(|writer| writer.run().since != recording.since) {
-            due.served.writer = None;
-            if ![0, recording.since].contains(&due.served.shown.since) {
-                due.served.shown.gap =
+        due.shown.kept_bytes = recording.bytes;
+        if due.writer.as_ref().is_none_or(|writer| writer.run().since != recording.since) {
+            due.writer = None;
+            // Until the target says more: what is in safety is told for certain.
+            due.told = recording.safe.max(recording.since);
+            if ![0, recording.since].contains(&due.shown.since) {
+                due.shown.gap =
                     format!("more than {} bytes of changes waited to be written", archive.hold_bytes_max);
             }
             let opened = open(archive, target, due, &recording);
             // A file that does not fit, or files that are gone: what is kept no longer follows them.
             let follows = |writer: &Writer| recording.safe < writer.next().0;
-            due.served.writer = match opened {
+            due.writer = match opened {
                 Ok(writer) if follows(&writer) => Some(writer),
                 Ok(_) | Err(BackupError::Damaged { .. }) => {
-                    due.served.shown.gap = "files of the archive are missing or damaged".into();
+                    due.shown.gap = "files of the archive are missing or damaged".into();
                     self.record(due.group, Record { stop: true, ..mark })?;
                     recording = self.record(due.group, Record { safe: 0, ..mark })?;
                     Some(open(archive, target, due, &recording).map_err(|error| error.to_fault())?)
@@ -244,11 +276,11 @@ impl Archiver {
                 Err(error) => return Err(error.to_fault()),
             };
         }
-        let Some(mut writer) = due.served.writer.take() else { return Err(ErrorCode::Internal.into()) };
+        let Some(mut writer) = due.writer.take() else { return Err(ErrorCode::Internal.into()) };
         match self.tell(archive, target, due.group, &mut writer, &recording) {
             // Another node has led meanwhile: what it wrote is known now.
             Err(Told::Elsewhere) | Ok(()) => {
-                due.served.writer = Some(writer);
+                due.writer = Some(writer);
                 Ok(())
             }
             Err(Told::Failed(fault)) => Err(fault),
@@ -368,7 +400,7 @@ fn open(
 }
 
 /// The tables that are in an archive.
-fn chosen<'a>(
+pub(super) fn chosen<'a>(
     catalog: &'a Catalog,
     archive: &'a ArchiveRecord,
 ) -> impl Iterator<Item = &'a TableRecord> + 'a {

@@ -1,6 +1,7 @@
 //! The values of a node's metrics.
 
 use api::admin::{NodeStatus, PartitionStatus};
+use api::archive::ArchivedPartition;
 use api::operation::OperationState;
 use api::peer::ReplicaState;
 use serve::http::Admin;
@@ -55,7 +56,24 @@ impl NodeAdmin {
         }
         values.extend(self.of_commands());
         values.extend(self.of_cluster());
+        values.extend(self.of_archive());
         values
+    }
+
+    /// How far the archive is behind, if there is one.
+    fn of_archive(&self) -> Vec<(&'static Metric, f64)> {
+        let Some(report) = self.archive_report() else { return Vec::new() };
+        let partitions = &report.partitions;
+        let most = |of: fn(&ArchivedPartition) -> u64| partitions.iter().map(of).max().unwrap_or(0) as f64;
+        let stuck = partitions.iter().filter(|partition| !partition.problem.is_empty()).count();
+        vec![
+            (&metrics::ARCHIVE_LAG, most(|partition| partition.lag_ms) / 1000.0),
+            (&metrics::ARCHIVE_BEHIND, most(|partition| partition.behind_entries)),
+            (&metrics::ARCHIVE_WAITING, most(|partition| partition.kept_bytes)),
+            (&metrics::ARCHIVE_HOLD, report.hold_bytes_max as f64),
+            (&metrics::ARCHIVE_EVERY, report.every_ms as f64 / 1000.0),
+            (&metrics::ARCHIVE_STUCK, stuck as f64),
+        ]
     }
 
     fn of_commands(&self) -> Vec<(&'static Metric, f64)> {

@@ -21,6 +21,7 @@ mod room;
 mod schedules;
 mod table_counts;
 mod tasks;
+mod thinner;
 mod transport;
 mod zankv;
 

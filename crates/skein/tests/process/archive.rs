@@ -15,7 +15,7 @@ use super::support::{Cluster, Shape, alone, until, words};
 /// Keys whose contents are compared; some of them share a partition, so that they can be renamed.
 const KEYS: [&str; 12] = ["a", "b", "c", "d", "{t}1", "{t}2", "{t}3", "{t}4", "{u}1", "{u}2", "e", "f"];
 
-fn now_ms() -> u64 {
+pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64
 }
 
@@ -32,14 +32,14 @@ fn refused(cluster: &Cluster, arguments: &[&str], code: &str) -> String {
     said
 }
 
-fn status(cluster: &Cluster) -> serde_json::Value {
+pub fn status(cluster: &Cluster) -> serde_json::Value {
     let output = cluster.run(["backup", "archive", "status", "--json"]);
     assert!(output.status.success(), "{}", words(&output));
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 /// Waits until everything before a time is told.
-fn told(cluster: &Cluster, at_ms: u64) {
+pub fn told(cluster: &Cluster, at_ms: u64) {
     until("an archive that tells the time", || {
         status(cluster)["complete_ms"].as_u64().filter(|complete| *complete > at_ms)
     });
@@ -306,6 +306,11 @@ fn a_gap_is_named_and_the_cluster_bridges_it_by_a_backup() {
         let problem = status(&cluster)["partitions"][0]["problem"].as_str().map(str::to_owned);
         problem.filter(|problem| problem.contains("[backup-target]"))
     });
+    let behind = status(&cluster)["partitions"][0].clone();
+    assert_eq!(behind["why"]["kind"], "target", "{behind}");
+    let metrics = until("metrics", || cluster.client_of(1).metrics().ok());
+    assert!(metrics.contains("\nskein_archive_partitions_stuck 1\n"), "{metrics}");
+    assert!(metrics.contains("\nskein_archive_lag_seconds "), "{metrics}");
     for number in 0..200 {
         client.say(&format!("SET {{t}}1 {number:0>1000}"));
     }

@@ -2,6 +2,7 @@
 
 mod agent;
 mod archive;
+mod archive_care;
 mod backup;
 mod blocking;
 mod commands;

@@ -4,9 +4,8 @@ use backup::archive;
 use backup::{Manifest, TableRecord, Target};
 use types::{ErrorCode, Fault};
 
-use super::archive::{Stretch, stretches};
 use super::restore::chosen;
-use crate::backups::at_time::AtTime;
+use crate::backups::at_time::{AtTime, Stretch, stretches};
 use crate::backups::time;
 use crate::cli::Which;
 

@@ -9,8 +9,10 @@ mod restore;
 mod room;
 mod schedule;
 
+use backup::archive::Known;
 use backup::write::{Limits, Progress};
 use backup::{Chain, Listed, ParentRecord, verify};
+use serde::Serialize;
 use types::{ErrorCode, Fault};
 
 use crate::backups::time;
@@ -36,18 +38,43 @@ pub fn run(command: &BackupCommand) -> Result<Exit, Fault> {
 fn list(arguments: &BackupList) -> Result<Exit, Fault> {
     let target = backup::open(&arguments.at).map_err(|error| error.to_fault())?;
     let backups = backup::list(&*target).map_err(|error| error.to_fault())?;
+    let known = Known::read(&*target).map_err(|error| error.to_fault())?;
+    let (stretches, _) = archive::each(&backups, &known);
+    let until = |listed: &Listed| stretches.iter().find(|one| one.backup == listed.id).map(|one| one.to_ms);
     match arguments.output.form() {
-        Form::Json => say::json(&backups),
+        Form::Json => {
+            let rows = backups.iter().map(|listed| Row { restorable_to_ms: until(listed), listed });
+            say::json(&rows.collect::<Vec<_>>());
+        }
         Form::Text if backups.is_empty() => say::note(format_args!("no backups at {}", target.url())),
         Form::Text => say::data(say::table(
-            &["BACKUP", "STATE", "STANDS ON", "TABLES", "KEYS", "SIZE", "LAST PROVEN RESTORE"],
-            backups.iter().map(row),
+            &[
+                "BACKUP",
+                "STATE",
+                "STANDS ON",
+                "TABLES",
+                "KEYS",
+                "SIZE",
+                "LAST PROVEN RESTORE",
+                "ANY TIME UNTIL",
+            ],
+            backups.iter().map(|listed| row(listed, until(listed))),
         )),
     }
     Ok(exit::OK)
 }
 
-fn row(listed: &Listed) -> Vec<String> {
+/// A backup in a list, for programs.
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    listed: &'a Listed,
+    /// Any time from the backup's moment up to this millisecond can be restored; absent if no archive goes on from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restorable_to_ms: Option<u64>,
+}
+
+fn row(listed: &Listed, until: Option<u64>) -> Vec<String> {
     let dash = || "-".to_owned();
     let tables =
         |begun: &backup::Begun| begun.tables.iter().map(|table| table.title()).collect::<Vec<_>>().join(", ");
@@ -61,6 +88,7 @@ fn row(listed: &Listed) -> Vec<String> {
         listed.proof.as_ref().map_or_else(dash, |proof| {
             format!("{}, took {}", time(proof.begun_ms), say::duration_ms(proof.took_ms))
         }),
+        until.map_or_else(dash, time),
     ]
 }
 
@@ -168,6 +196,7 @@ fn delete(arguments: &BackupDelete) -> Result<Exit, Fault> {
         false => backup::delete(&*target, &arguments.id).map(|files| vec![(arguments.id.clone(), files)]),
     };
     let removed = removed.map_err(|error| error.to_fault())?;
+    backup::sweep::among_backups(&*target).map_err(|error| error.to_fault())?;
     match arguments.output.form() {
         Form::Json => {
             let files: u64 = removed.iter().map(|(_, files)| files).sum();

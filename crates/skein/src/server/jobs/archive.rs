@@ -15,6 +15,8 @@ use super::Archiver;
 
 /// Fewer milliseconds between two writes than this would be mostly overhead.
 const EVERY_MS_MIN: u64 = 100;
+/// What goes sooner than this is not worth to be written.
+const KEEP_MS_MIN: u64 = 60_000;
 
 /// Begins an archive.
 pub(super) fn begin(node: &Arc<Node>, archiver: &Arc<Archiver>, wish: ArchiveWish) -> Answer<ArchiveReport> {
@@ -26,6 +28,10 @@ pub(super) fn begin(node: &Arc<Node>, archiver: &Arc<Archiver>, wish: ArchiveWis
         if wish.every_ms < EVERY_MS_MIN || wish.hold_bytes_max == 0 {
             let detail =
                 format!("changes are written every {EVERY_MS_MIN} ms at most, and some must be held");
+            return Err(Fault::new(ErrorCode::BadArgument, detail));
+        }
+        if (1..KEEP_MS_MIN).contains(&wish.keep_ms) {
+            let detail = format!("an archive keeps {} s at least", KEEP_MS_MIN / 1000);
             return Err(Fault::new(ErrorCode::BadArgument, detail));
         }
         let tables = match wish.tables.is_empty() {
@@ -74,6 +80,7 @@ fn record(wish: ArchiveWish, tables: Vec<String>) -> Result<ArchiveRecord, Fault
         hold_bytes_max: wish.hold_bytes_max,
         begun_ms,
         ended: false,
+        keep_ms: wish.keep_ms,
     })
 }
 

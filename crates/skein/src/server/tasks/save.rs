@@ -1,16 +1,20 @@
 //! `backup`: a point in time, every partition by some node, the manifest.
 
-use api::job::{BarrierTable, HeldPartition, Job, SavePartition};
+use api::job::{BarrierReport, BarrierTable, HeldPartition, Job, SavePartition};
 use api::saving::{BackupWish, SavedRecord};
-use backup::{BackupError, Begun, Chain, Manifest, PartitionRecord, TableRecord, Target};
+use backup::{BackupError, Begun, Chain, Manifest, PartitionRecord, TableRecord, Target, sweep};
 use catalog::display_name;
 use node::TaskResult;
+use types::limits::ARCHIVE_THIN_AGE_MIN;
 use types::{ErrorCode, Fault};
 
 use super::AtWork;
 use crate::backups::crew::Work;
 use crate::backups::{barrier, hold_of, now_ms};
 use crate::cli::Speed;
+
+/// Points in time that are chosen at most, if each has grown old before all partitions have ordered it.
+const POINTS_MAX: u32 = 3;
 
 /// A partition's table and place in what was begun.
 type Place = (usize, usize);
@@ -30,11 +34,13 @@ pub(super) fn begin(at_work: &AtWork<'_>, wish: &BackupWish) -> Result<TaskResul
         Err(error) => return Err(error.to_fault()),
     }
     // One that does not answer is found before nodes do anything for it.
+    if let Err(error) = sweep::among_backups(&*target) {
+        tracing::warn!(url = wish.url, %error, "what writers that died have left is not swept");
+    }
     target.list("").map_err(|error| error.to_fault())?;
     let (parent, mut notes) = find_parent(&*target, wish)?;
-    at_work.check("every partition orders the same point in time")?;
     let begun_ms = now_ms();
-    let report = barrier(&at_work.client(), tables(at_work, wish)?, &hold_of(&wish.backup))?;
+    let report = point_in_time(at_work, wish)?;
     let mut begun = Begun {
         format: backup::FORMAT,
         id: wish.backup.clone(),
@@ -90,6 +96,19 @@ fn is_refusal(error: &BackupError) -> bool {
 
 fn becomes_full(error: &BackupError) -> String {
     format!("it is a full backup: {error}")
+}
+
+/// A point in time that every partition has ordered, a moment ago: nobody who thins out an archive knows of the backup
+/// yet, and what the archive has told until a while ago may go.
+fn point_in_time(at_work: &AtWork<'_>, wish: &BackupWish) -> Result<BarrierReport, Fault> {
+    for _ in 0..POINTS_MAX {
+        at_work.check("every partition orders the same point in time")?;
+        let report = barrier(&at_work.client(), tables(at_work, wish)?, &hold_of(&wish.backup))?;
+        if now_ms().saturating_sub(report.at_ms) < ARCHIVE_THIN_AGE_MIN.as_millis() as u64 / 2 {
+            return Ok(report);
+        }
+    }
+    Err(Fault::new(ErrorCode::Overloaded, "no point in time was ordered by all partitions soon enough"))
 }
 
 /// The titles of the tables that are wished for: all but those that are only there for a while.
