@@ -89,6 +89,15 @@ fn check_needed(catalog: &Catalog, scratch_of: u64) -> Result<(), Fault> {
     }
 }
 
+/// The table of a name; without a namespace it is meant in the default one.
+fn named<'a>(catalog: &'a Catalog, name: &TableName) -> Result<&'a TableRecord, Fault> {
+    let namespace = if name.namespace.is_empty() { DEFAULT_NAMESPACE } else { &name.namespace };
+    catalog.table_named(namespace, &name.name).ok_or_else(|| {
+        let detail = format!("{}:{}", shown(namespace), shown(&name.name));
+        Fault::new(ErrorCode::UnknownTable, detail)
+    })
+}
+
 /// Drops a table. Nodes delete its replicas because the catalog no longer wishes them.
 ///
 /// Two tables stay: the catalog's own, and `default:default`, which is what the Redis port serves. It can
@@ -98,15 +107,11 @@ pub(super) fn drop_table(
     cluster: ClusterRecord,
     name: &TableName,
 ) -> Result<Decision, Fault> {
-    let namespace = if name.namespace.is_empty() { DEFAULT_NAMESPACE } else { &name.namespace };
-    let Some(table) = catalog.table_named(namespace, &name.name) else {
-        let detail = format!("{}:{}", shown(namespace), shown(&name.name));
-        return Err(Fault::new(ErrorCode::UnknownTable, detail));
-    };
+    let table = named(catalog, name)?;
     if table.id == 0 {
         return Err(bad_argument("the table 'catalog' is the cluster's own and cannot be dropped"));
     }
-    if namespace == DEFAULT_NAMESPACE && table.name == DEFAULT_TABLE {
+    if table.namespace == DEFAULT_NAMESPACE && table.name == DEFAULT_TABLE {
         let detail = "the table 'default:default' is what the Redis port serves and cannot be dropped; \
                       FLUSHALL empties it";
         return Err(bad_argument(detail));
@@ -131,11 +136,7 @@ pub(super) fn restored(
     cluster: ClusterRecord,
     name: &TableName,
 ) -> Result<Decision, Fault> {
-    let namespace = if name.namespace.is_empty() { DEFAULT_NAMESPACE } else { &name.namespace };
-    let Some(table) = catalog.table_named(namespace, &name.name) else {
-        let detail = format!("{}:{}", shown(namespace), shown(&name.name));
-        return Err(Fault::new(ErrorCode::UnknownTable, detail));
-    };
+    let table = named(catalog, name)?;
     if table.restoring.is_empty() {
         return Ok(Decision::ok(cluster, Vec::new()));
     }
