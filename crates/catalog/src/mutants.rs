@@ -4,9 +4,7 @@
 //! feature `mutant!(…)` is `false` and the compiler removes it. With it, one mutant at a time can be switched on
 //! for the current thread.
 
-/// The bugs that can be planted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mutant {
+types::mutants! {
     /// Several operations run on one partition.
     LockNotChecked,
     /// A change of an operation counts whatever revision it was made from.
@@ -43,60 +41,6 @@ pub enum Mutant {
     TwiceAtOnce,
     /// A group begins before a majority of its founders is known to exist.
     BegunTooEarly,
-}
-
-impl Mutant {
-    /// Every mutant.
-    pub const ALL: &'static [Mutant] = &[
-        Mutant::LockNotChecked,
-        Mutant::RevisionNotChecked,
-        Mutant::RemovedBeforeCaughtUp,
-        Mutant::EvidenceIgnored,
-        Mutant::EvidenceWithoutOwn,
-        Mutant::UndoForgetsReplica,
-        Mutant::EditWithoutStep,
-        Mutant::EditRepeated,
-        Mutant::PermitIgnoresHolders,
-        Mutant::NodeLeavesWithReplicas,
-        Mutant::LastVoterOffline,
-        Mutant::VoterDroppedAtOnce,
-        Mutant::OperationIdReused,
-        Mutant::ReplicaIdReused,
-        Mutant::LetGoHearsNothing,
-        Mutant::CancelForgotten,
-        Mutant::TwiceAtOnce,
-        Mutant::BegunTooEarly,
-    ];
-}
-
-#[cfg(feature = "mutants")]
-mod switch {
-    use super::Mutant;
-    use std::cell::Cell;
-
-    thread_local! {
-        static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
-    }
-
-    /// Switches one mutant on for this thread, or all off.
-    pub fn plant(mutant: Option<Mutant>) {
-        ACTIVE.set(mutant);
-    }
-
-    /// Whether a mutant is on.
-    pub fn is_planted(mutant: Mutant) -> bool {
-        ACTIVE.get() == Some(mutant)
-    }
-}
-
-#[cfg(feature = "mutants")]
-pub use switch::{is_planted, plant};
-
-/// Whether a mutant is on: never without the `mutants` feature.
-#[cfg(not(feature = "mutants"))]
-pub const fn is_planted(mutant: Mutant) -> bool {
-    let _ = mutant;
-    false
 }
 
 /// Whether a planted bug is on: always `false` without the `mutants` feature.

@@ -3,9 +3,7 @@
 //! Without the `mutants` feature `mutant!(…)` is `false` and the compiler removes it. With it, one mutant
 //! at a time can be switched on for the current thread.
 
-/// The bugs that can be planted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mutant {
+types::mutants! {
     /// A write counts as persisted before it was synced.
     AckBeforeFsync,
     /// A read under a lease does not look at the clock.
@@ -55,66 +53,10 @@ pub enum Mutant {
     AckBeforeQuorum,
 }
 
-impl Mutant {
-    /// Every mutant.
-    pub const ALL: &'static [Mutant] = &[
-        Mutant::AckBeforeFsync,
-        Mutant::LeaseNotChecked,
-        Mutant::LeaseFromAnswer,
-        Mutant::LeaseKeptAfterTransfer,
-        Mutant::ReadBeforeOwnTerm,
-        Mutant::VoteNotPersisted,
-        Mutant::VoteRightAfterRestart,
-        Mutant::ReadWithoutRound,
-        Mutant::ReadBeforeApplied,
-        Mutant::RoundQuorumTooSmall,
-        Mutant::SessionsNotStored,
-        Mutant::SessionIgnored,
-        Mutant::FloorTooHigh,
-        Mutant::AppliedTooFar,
-        Mutant::SnapshotTooFar,
-        Mutant::AdoptBeforeLog,
-        Mutant::CutTooFar,
-        Mutant::MembershipNotStored,
-        Mutant::EpochNotRaised,
-        Mutant::ClockGoesBack,
-        Mutant::WallClockBelieved,
-        Mutant::ApplyNotDetermined,
-        Mutant::AckBeforeQuorum,
-    ];
-}
-
-#[cfg(feature = "mutants")]
-mod switch {
-    use super::Mutant;
-    use std::cell::Cell;
-
-    thread_local! {
-        static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
-    }
-
-    /// Switches one mutant on for this thread, or all off.
-    pub fn plant(mutant: Option<Mutant>) {
-        ACTIVE.set(mutant);
-    }
-
-    /// Whether a mutant is on.
-    pub fn is_planted(mutant: Mutant) -> bool {
-        ACTIVE.get() == Some(mutant)
-    }
-}
-
-#[cfg(feature = "mutants")]
-pub use switch::{is_planted, plant};
-
 /// Whether a planted bug is on: always `false` without the `mutants` feature.
 #[macro_export]
 macro_rules! mutant {
-    ($name:ident) => {{
-        #[cfg(feature = "mutants")]
-        let planted = $crate::mutants::is_planted($crate::mutants::Mutant::$name);
-        #[cfg(not(feature = "mutants"))]
-        let planted = false;
-        planted
-    }};
+    ($name:ident) => {
+        $crate::mutants::is_planted($crate::mutants::Mutant::$name)
+    };
 }

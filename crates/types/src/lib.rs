@@ -14,6 +14,7 @@ pub mod hlc;
 pub mod ids;
 pub mod limits;
 pub mod metrics;
+pub mod mutants;
 pub mod settings;
 pub mod utc;
 
