@@ -1,15 +1,12 @@
 //! Archives of real clusters: any time is restored as it was, with a leader killed meanwhile, and damage is refused.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::Output;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tempfile::TempDir;
-
 use super::SKEIN;
+use super::backup::{Place, refused, succeed};
 use super::support::{Cluster, Shape, alone, until, words};
 
 /// Keys whose contents are compared; some of them share a partition, so that they can be renamed.
@@ -17,19 +14,6 @@ const KEYS: [&str; 12] = ["a", "b", "c", "d", "{t}1", "{t}2", "{t}3", "{t}4", "{
 
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64
-}
-
-fn succeed(cluster: &Cluster, arguments: &[&str]) -> String {
-    let output: Output = cluster.run(arguments);
-    assert!(output.status.success(), "{arguments:?}\n{}", words(&output));
-    words(&output)
-}
-
-fn refused(cluster: &Cluster, arguments: &[&str], code: &str) -> String {
-    let output = cluster.run(arguments);
-    let said = words(&output);
-    assert!(!output.status.success() && said.contains(&format!("[{code}]")), "{arguments:?}\n{said}");
-    said
 }
 
 pub fn status(cluster: &Cluster) -> serde_json::Value {
@@ -151,22 +135,6 @@ fn write_in_order(cluster: &Cluster, stop: &AtomicBool, noted: &Mutex<Vec<(u64, 
     }
 }
 
-fn files(place: &TempDir, end: &str) -> Vec<PathBuf> {
-    let (mut files, mut waiting) = (Vec::new(), vec![place.path().to_owned()]);
-    while let Some(directory) = waiting.pop() {
-        for entry in std::fs::read_dir(directory).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            match path.is_dir() {
-                true => waiting.push(path),
-                false if path.to_string_lossy().ends_with(end) => files.push(path),
-                false => {}
-            }
-        }
-    }
-    files.sort();
-    files
-}
-
 /// Restores a time into a table of this name, and returns what it holds.
 fn restored(cluster: &Cluster, url: &str, at_ms: u64, table: &str) -> BTreeMap<&'static str, String> {
     let at = at_ms.to_string();
@@ -185,8 +153,8 @@ fn zankv(cluster: &Cluster) -> redis::Connection {
 fn any_time_is_restored_as_it_was_although_a_leader_died() {
     let _alone = alone();
     let cluster = Cluster::start(SKEIN, Shape { partitions: 4, ..Shape::default() });
-    let place = TempDir::new().expect("a directory");
-    let url = format!("file://{}", place.path().display());
+    let place = Place::new();
+    let url = place.url();
     let mut client = Client::new(&cluster);
     client.change(60);
     refused(&cluster, &["backup", "archive", "status"], "unknown-backup");
@@ -245,14 +213,14 @@ fn any_time_is_restored_as_it_was_although_a_leader_died() {
 fn a_damaged_missing_or_foreign_file_of_an_archive_is_refused() {
     let _alone = alone();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
-    let place = TempDir::new().expect("a directory");
-    let url = format!("file://{}", place.path().display());
+    let place = Place::new();
+    let url = place.url();
     succeed(&cluster, &["backup", "archive", "start", "--to", &url, "--every", "100ms"]);
     let mut client = Client::new(&cluster);
     for round in 1.. {
         client.change(30);
         told(&cluster, now_ms());
-        if files(&place, ".skc").len() >= 3 {
+        if place.files(".skc").len() >= 3 {
             break;
         }
         assert!(round < 50, "files come");
@@ -262,9 +230,9 @@ fn a_damaged_missing_or_foreign_file_of_an_archive_is_refused() {
     succeed(&cluster, &["backup", "archive", "stop"]);
     assert_eq!(restored(&cluster, &url, at, "whole"), expected);
 
-    let file = files(&place, ".skc").remove(1);
+    let file = place.files(".skc").remove(1);
     let whole = std::fs::read(&file).expect("a file");
-    let other = std::fs::read(&files(&place, ".skc")[0]).expect("a file");
+    let other = std::fs::read(&place.files(".skc")[0]).expect("a file");
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 0x10;
     let cut = whole[..whole.len() - 1].to_vec();
@@ -289,8 +257,8 @@ fn a_damaged_missing_or_foreign_file_of_an_archive_is_refused() {
 fn a_gap_is_named_and_the_cluster_bridges_it_by_a_backup() {
     let _alone = alone();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
-    let place = TempDir::new().expect("a directory");
-    let url = format!("file://{}", place.path().display());
+    let place = Place::new();
+    let url = place.url();
     let start = ["backup", "archive", "start", "--to", &url, "--every", "100ms", "--hold", "64KiB"];
     succeed(&cluster, &start);
     let mut client = Client::new(&cluster);
@@ -299,7 +267,7 @@ fn a_gap_is_named_and_the_cluster_bridges_it_by_a_backup() {
     told(&cluster, before);
 
     // The target is away for so long that the partition cannot keep all changes.
-    let (archive, away) = (place.path().join("archive"), place.path().join("away"));
+    let (archive, away) = (place.0.path().join("archive"), place.0.path().join("away"));
     std::fs::rename(&archive, &away).expect("moved");
     std::fs::write(&archive, b"not a directory").expect("written");
     until("a problem that is told", || {

@@ -12,7 +12,7 @@ use super::support::{Cluster, Shape, alone, until, within, words};
 use super::zankv::http;
 
 /// A place for backups.
-pub struct Place(TempDir);
+pub struct Place(pub TempDir);
 
 impl Place {
     pub fn new() -> Self {
