@@ -45,38 +45,46 @@ pub(super) fn run_worker(core: &Core, place: usize, mut worker: Worker) {
     }
 }
 
-/// Executes the effects of a turn. Writes, and tasks for each apply thread, are handed over together, so that
-/// whoever takes them wakes once and finds them all; nothing else depends on their order among each other.
+/// What is collected over a turn, and handed over together: whoever takes it wakes once and finds it all.
+struct Collected {
+    writes: Vec<LogCommand>,
+    sends: BTreeMap<NodeId, Vec<RaftMessage>>,
+    /// For each apply thread.
+    tasks: Vec<Vec<ApplyCommand>>,
+}
+
+/// Executes the effects of a turn. Writes, messages and tasks are collected; nothing depends on their order among each
+/// other.
 fn execute_all(core: &Core, effects: Vec<Effect>) {
-    let mut writes = Vec::new();
-    let mut sends: BTreeMap<NodeId, Vec<RaftMessage>> = BTreeMap::new();
-    let mut tasks: Vec<Vec<ApplyCommand>> = core.applies.iter().map(|_| Vec::new()).collect();
+    let tasks = core.applies.iter().map(|_| Vec::new()).collect();
+    let mut collected = Collected { writes: Vec::new(), sends: BTreeMap::new(), tasks };
     for effect in effects {
-        match effect {
-            Effect::Write(write) => writes.push(LogCommand::Write(write)),
-            Effect::Apply(task) => tasks[core.applier_of(task.group)].push(ApplyCommand::Apply(task)),
-            Effect::Send(node, message) => sends.entry(node).or_default().push(message),
-            other => {
-                // What was handed over before an adoption or a removal must stay before it.
-                hand_over(core, &mut writes, &mut tasks);
-                execute(core, other);
-            }
+        execute(core, effect, &mut collected);
+    }
+    core.send_all(std::mem::take(&mut collected.sends));
+    collected.hand_over(core);
+}
+
+impl Collected {
+    fn hand_over(&mut self, core: &Core) {
+        core.writes.push_all(self.writes.drain(..));
+        for (queue, tasks) in core.applies.iter().zip(&mut self.tasks) {
+            queue.push_all(tasks.drain(..));
         }
     }
-    core.send_all(sends);
-    hand_over(core, &mut writes, &mut tasks);
 }
 
-fn hand_over(core: &Core, writes: &mut Vec<LogCommand>, tasks: &mut [Vec<ApplyCommand>]) {
-    core.writes.push_all(writes.drain(..));
-    for (queue, tasks) in core.applies.iter().zip(tasks) {
-        queue.push_all(tasks.drain(..));
+fn execute(core: &Core, effect: Effect, collected: &mut Collected) {
+    if !matches!(effect, Effect::Write(_) | Effect::Apply(_) | Effect::Send(..)) {
+        // What came before an adoption or a removal must stay before it.
+        collected.hand_over(core);
     }
-}
-
-fn execute(core: &Core, effect: Effect) {
     match effect {
-        Effect::Send(..) | Effect::Write(_) | Effect::Apply(_) => {}
+        Effect::Write(write) => collected.writes.push(LogCommand::Write(write)),
+        Effect::Apply(task) => {
+            collected.tasks[core.applier_of(task.group)].push(ApplyCommand::Apply(task));
+        }
+        Effect::Send(node, message) => collected.sends.entry(node).or_default().push(message),
         Effect::Adopt { group, state } => core.applier(group).push(ApplyCommand::Adopt { group, state }),
         Effect::Discard { group, state } => core.applier(group).push(ApplyCommand::Discard { group, state }),
         Effect::TakeSnapshot { group, to } => {
