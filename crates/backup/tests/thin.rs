@@ -7,7 +7,8 @@ use std::fs;
 
 use backup::archive::{self, ArchiveBegun, Known, Run, ThinPlan, Thinning, Writer};
 use backup::write::{Limits, Progress};
-use backup::{BackupError, Begun, FORMAT, Manifest, PartitionRecord, TableRecord, Target};
+use backup::{BackupError, Begun, FORMAT, Manifest, PartitionRecord, TableRecord, Target, write};
+use support::Made;
 use support::archive::{Place, SINCE, ms, run};
 use support::breaking::Breaking;
 
@@ -38,7 +39,7 @@ fn told() -> Place {
 fn take(place: &Place, id: &str, index: u64, is_complete: bool) {
     let run = run();
     let partition = PartitionRecord { partition: 0, group: run.group, index, term: 1, ..Default::default() };
-    let begun = Begun {
+    let mut begun = Begun {
         format: FORMAT,
         id: id.into(),
         at_ms: ms(index),
@@ -52,6 +53,11 @@ fn take(place: &Place, id: &str, index: u64, is_complete: bool) {
     };
     backup::begin(&*place.target, &begun).unwrap();
     if is_complete {
+        let (table, mut source) = (&begun.tables[0], Made(support::contents(0)));
+        let (partition, limits, progress) = (&table.partitions[0], Limits::default(), Progress::default());
+        let record =
+            write::partition(&*place.target, &begun, table, partition, &mut source, limits, &progress);
+        begun.tables[0].partitions[0] = record.unwrap();
         backup::finish(&*place.target, &Manifest::new(begun, ms(index) + 1)).unwrap();
     }
 }
