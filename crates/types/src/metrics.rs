@@ -68,6 +68,7 @@ metrics! {
     BACKUP_COMPLETE "skein_backup_last_complete_timestamp_seconds" Gauge "When the last backup of a schedule, or of those that somebody asked for (by-hand), was complete, since 1970.";
     BACKUP_PROVEN "skein_backup_last_proven_timestamp_seconds" Gauge "When a backup of a schedule, or one that somebody tried (by-hand), was last restored and found equal, since 1970.";
     BACKUP_SCHEDULE_SET "skein_backup_schedule_set_timestamp_seconds" Gauge "When a schedule of backups was set first, since 1970.";
+    BACKUP_CHAIN "skein_backup_chain_length" Gauge "How many backups the last complete one of a schedule is made of: 1 for a full one, one more for each increment on it.";
     ARCHIVE_LAG "skein_archive_lag_seconds" Gauge "How long ago everything was told to the archive by the partition that is furthest behind, of those that this node leads; absent without an archive, like all that follow.";
     ARCHIVE_BEHIND "skein_archive_behind_entries" Gauge "Log entries that the partition which is furthest behind has yet to tell to the archive.";
     ARCHIVE_WAITING "skein_archive_waiting_bytes" Gauge "Bytes of changes that wait to be told, of the partition that has most of them.";

@@ -28,6 +28,8 @@ const KINDS: &[&str] = &[
     "SADD set:{i} {value}",
     "ZADD sorted:{i} {n} {value}",
 ];
+/// One value in so many is written anew before a backup of what has changed.
+const CHANGED: u64 = 100;
 /// The bar for a backup, MiB/s.
 const BACKUP_MIN: f64 = 150.0;
 /// The bar for a restore, MiB/s.
@@ -39,13 +41,14 @@ const PACE: Duration = Duration::from_millis(40);
 /// The bar: the 99th percentile during a backup, as a multiple of that before.
 const SLOWER_MAX: f64 = 2.0;
 
-/// A backup without load and one under load, a restore into another cluster, and a drill there.
+/// A backup without load, one of what has changed since, one under load, a restore into another cluster, and a drill there.
 pub fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let place = tempfile::tempdir().context("a directory for backups")?;
     let mut figures = Vec::new();
     let source = Cluster::start(&bench.skein, Shape::default());
     fill(bench, &source)?;
     figures.push(unlimited(bench, &source, place.path())?);
+    figures.push(increment(bench, &source, place.path())?);
     let busy = tempfile::tempdir().context("a directory for backups")?;
     figures.push(limited(bench, &source, busy.path())?);
     // There is not room for everything at once on every machine.
@@ -115,6 +118,25 @@ fn url(place: &Path) -> String {
     format!("file://{}", place.display())
 }
 
+/// The only backup at a place.
+fn only(place: &Path) -> Result<String> {
+    let id = std::fs::read_dir(place)?.next().context("no backup")??.file_name();
+    Ok(id.to_string_lossy().into_owned())
+}
+
+/// Bytes of all files under a directory.
+fn directory_bytes(directory: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        bytes += match entry.file_type()?.is_dir() {
+            true => directory_bytes(&entry.path())?,
+            false => entry.metadata()?.len(),
+        };
+    }
+    Ok(bytes)
+}
+
 fn unlimited(bench: &Bench, cluster: &Cluster, place: &Path) -> Result<Figure> {
     let took = timed(cluster, &["backup", "create", "--to", &url(place)])?;
     Ok(Figure {
@@ -123,6 +145,28 @@ fn unlimited(bench: &Bench, cluster: &Cluster, place: &Path) -> Result<Figure> {
         beside: String::new(),
         bar: format!(">= {BACKUP_MIN:.0} MiB/s"),
         verdict: Verdict::of(took.rate(bench) >= BACKUP_MIN),
+    })
+}
+
+/// A backup that stands on the first one, after one value in a hundred was written anew. It is removed again.
+fn increment(bench: &Bench, cluster: &Cluster, place: &Path) -> Result<Figure> {
+    let full = only(place)?;
+    let changed_mib = (bench.size_mib / CHANGED).max(1);
+    fill_mib(bench, &all_addresses(cluster), changed_mib)?;
+    let url = url(place);
+    let took = timed(cluster, &["backup", "create", "--to", &url, "--incremental-from", &full])?;
+    let (all, before) = (directory_bytes(place)?, directory_bytes(&place.join(&full))?);
+    // What is restored later is the first one.
+    let newest = std::fs::read_dir(place)?.filter_map(Result::ok).map(|entry| entry.path()).max();
+    std::fs::remove_dir_all(newest.context("no backup")?)?;
+    let value =
+        format!("{:.1} s, {} KiB of {} KiB", took.time.as_secs_f64(), (all - before) / 1024, before / 1024);
+    Ok(Figure {
+        measure: format!("a backup of what has changed since, after {changed_mib} MiB were written anew"),
+        value,
+        beside: String::new(),
+        bar: String::new(),
+        verdict: Verdict::Unknown,
     })
 }
 
@@ -188,8 +232,7 @@ fn compared(cluster: &Cluster, table: &str) -> Result<()> {
 }
 
 fn drilled(bench: &Bench, cluster: &Cluster, place: &Path) -> Result<Figure> {
-    let id = std::fs::read_dir(place)?.next().context("no backup")??.file_name();
-    let id = id.to_string_lossy();
+    let id = only(place)?;
     let took = timed(cluster, &["backup", "verify", &id, "--at", &url(place), "--drill"])?;
     Ok(Figure {
         measure: "backup verify --drill of it: read, restored into a scratch table, compared, dropped".into(),

@@ -84,10 +84,19 @@ pub fn begun() -> Begun {
 
 /// Does what is left to do of a backup; the number of partitions that had to be written.
 pub fn go_on(target: &dyn Target, contents: &dyn Fn(u32) -> Vec<Contents>) -> Result<u32, BackupError> {
-    let mut begun = match backup::begun(target, ID) {
+    go_on_with(target, &begun(), contents)
+}
+
+/// The same of any backup, which is begun as it is given.
+pub fn go_on_with(
+    target: &dyn Target,
+    wished: &Begun,
+    contents: &dyn Fn(u32) -> Vec<Contents>,
+) -> Result<u32, BackupError> {
+    let mut begun = match backup::begun(target, &wished.id) {
         Err(BackupError::NoBackup(_)) => {
-            backup::begin(target, &begun())?;
-            begun()
+            backup::begin(target, wished)?;
+            wished.clone()
         }
         begun => begun?,
     };
@@ -107,7 +116,12 @@ pub fn go_on(target: &dyn Target, contents: &dyn Fn(u32) -> Vec<Contents>) -> Re
 
 /// Whether a backup is there, and every byte of it is what was written.
 pub fn is_good(target: &dyn Target) -> bool {
-    let chain = Chain::load(target, ID).unwrap();
+    is_good_of(target, ID)
+}
+
+/// The same of the backup of a name.
+pub fn is_good_of(target: &dyn Target, id: &str) -> bool {
+    let chain = Chain::load(target, id).unwrap();
     let manifest = chain.newest();
     let found = verify::all(target, &chain, Limits::default(), &Progress::default()).unwrap();
     found.damaged.is_empty() && found.sum == manifest.sum && manifest.sum.keys > 0

@@ -11,13 +11,16 @@ use node::Node;
 use serve::http::{Answer, LabelledValue, Schedules};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use types::metrics::{BACKUP_COMPLETE, BACKUP_PROVEN, BACKUP_SCHEDULE_SET};
+use types::metrics::{BACKUP_CHAIN, BACKUP_COMPLETE, BACKUP_PROVEN, BACKUP_SCHEDULE_SET};
 use types::{ErrorCode, Fault};
 
 use super::admin::{KNOWN_PATIENCE, LOOK};
 
 /// What stands for a schedule's name where somebody asked for a backup. No schedule is called so.
 const BY_HAND: &str = "by-hand";
+
+/// In a second.
+const MILLIS: f64 = 1000.0;
 
 /// Schedules, as a node knows them.
 pub struct NodeSchedules {
@@ -117,7 +120,8 @@ fn shown(record: &ScheduleRecord, now: u64) -> Schedule {
     }
 }
 
-/// When the last backups were complete and proven, by schedule. What never was is not told.
+/// When the last backups were complete and proven, by schedule, and how many stand on each other. What never was is not
+/// told.
 pub(super) fn backup_values(catalog: &Catalog) -> Vec<LabelledValue> {
     let last_by_hand = |which: fn(&OperationKind) -> bool| {
         let done = catalog.operations().filter(|known| known.state() == OperationState::Done);
@@ -131,21 +135,27 @@ pub(super) fn backup_values(catalog: &Catalog) -> Vec<LabelledValue> {
     let tried = |kind: &OperationKind| matches!(kind, OperationKind::Drill(wish) if wish.schedule.is_empty());
     let mut complete = vec![(BY_HAND.to_owned(), last_by_hand(taken))];
     let mut proven = vec![(BY_HAND.to_owned(), last_by_hand(tried))];
-    let mut set = Vec::new();
+    let (mut set, mut chain) = (Vec::new(), Vec::new());
     for schedule in catalog.schedules() {
         let so_far = schedule.so_far();
         complete.push((schedule.name.clone(), so_far.complete_ms));
         proven.push((schedule.name.clone(), so_far.proven_ms));
         set.push((schedule.name.clone(), schedule.set_ms));
+        chain.push((schedule.name.clone(), u64::from(so_far.chain)));
     }
-    let values = [(&BACKUP_COMPLETE, complete), (&BACKUP_PROVEN, proven), (&BACKUP_SCHEDULE_SET, set)];
-    let told = values.into_iter().flat_map(|(metric, values)| {
-        let known = values.into_iter().filter(|(_, millis)| *millis > 0);
-        known.map(move |(schedule, millis)| LabelledValue {
+    let values = [
+        (&BACKUP_COMPLETE, complete, MILLIS),
+        (&BACKUP_PROVEN, proven, MILLIS),
+        (&BACKUP_SCHEDULE_SET, set, MILLIS),
+        (&BACKUP_CHAIN, chain, 1.0),
+    ];
+    let told = values.into_iter().flat_map(|(metric, values, in_one)| {
+        let known = values.into_iter().filter(|(_, value)| *value > 0);
+        known.map(move |(schedule, value)| LabelledValue {
             metric,
             label: "schedule",
             of: schedule,
-            value: millis as f64 / 1000.0,
+            value: value as f64 / in_one,
         })
     });
     told.collect()

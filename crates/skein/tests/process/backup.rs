@@ -383,6 +383,8 @@ fn a_schedule_takes_backups_proves_them_and_keeps_the_newest() {
             "--keep",
             "1",
             "--drill",
+            "--full-every",
+            "3",
         ];
         words.map(String::from).to_vec()
     };
@@ -400,11 +402,19 @@ fn a_schedule_takes_backups_proves_them_and_keeps_the_newest() {
     };
     let first = proven("");
     let second = proven(&first);
-    // The first goes once the second is proven.
-    until("only the second", || {
+    // The second stands on the first, which stays although one is kept.
+    let listed = json(&cluster, &["backup", "list", "--at", &url]);
+    assert_eq!((&listed[0]["id"], &listed[1]["id"]), (&first.as_str().into(), &second.as_str().into()));
+    assert_eq!(listed[1]["begun"]["parent"]["id"], first.as_str());
+    // With another table there it cannot go on so. Both go once the third is proven, which is full.
+    succeed(&cluster, &["table", "create", "another", "--partitions", "1"]);
+    let third = proven(&second);
+    let taken = operations(&cluster, "backup");
+    let note = taken.iter().any(|one| one["events"].to_string().contains("it is a full backup"));
+    assert!(note, "{taken:?}");
+    until("only the third", || {
         let listed = json(&cluster, &["backup", "list", "--at", &url]);
-        let names: Vec<&str> = listed.as_array()?.iter().filter_map(|one| one["id"].as_str()).collect();
-        (names.first() == Some(&second.as_str())).then_some(())
+        (listed[0]["id"] == third.as_str() && listed[0]["begun"]["parent"].is_null()).then_some(())
     });
     assert_eq!(until_last(&cluster, "drill", "done")["by"], "automation: schedule each_minute");
     let metrics = http(&cluster, 1, "GET", "/metrics", false).1;
@@ -412,6 +422,7 @@ fn a_schedule_takes_backups_proves_them_and_keeps_the_newest() {
         metrics.contains("skein_backup_last_proven_timestamp_seconds{schedule=\"each_minute\"} "),
         "{metrics}"
     );
+    assert!(metrics.contains("skein_backup_chain_length{schedule=\"each_minute\"} "), "{metrics}");
     succeed(&cluster, &["backup", "schedule", "remove", "each_minute"]);
     refused(&cluster, &["backup", "schedule", "remove", "each_minute"], "bad-argument");
 }
