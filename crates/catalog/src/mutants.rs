@@ -41,6 +41,8 @@ types::mutants! {
     TwiceAtOnce,
     /// A group begins before a majority of its founders is known to exist.
     BegunTooEarly,
+    /// A partition with fewer replicas than its table wishes stays so.
+    ShortForgotten,
 }
 
 /// Whether a planted bug is on: always `false` without the `mutants` feature.

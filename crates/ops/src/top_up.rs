@@ -7,6 +7,7 @@
 
 use api::catalog::{CatalogOp, PartitionRecord, TableRecord};
 use api::operation::{OnPartition, OperationKind, OperationRecord, OperationState};
+use catalog::mutant;
 use types::TableId;
 use types::settings::{AUTO_FAILOVER, REPLACE_AFTER_S};
 
@@ -42,7 +43,7 @@ pub(crate) fn notice(sight: &Sight<'_>, memory: &mut Memory) {
 /// Asks for one replica more of every partition that has been short for long enough.
 pub(crate) fn step(sight: &Sight<'_>, memory: &Memory, work: &mut Work) {
     let after_ms = sight.catalog.setting(&REPLACE_AFTER_S) * 1000;
-    if after_ms == 0 || memory.short_since.is_empty() {
+    if after_ms == 0 || memory.short_since.is_empty() || mutant!(ShortForgotten) {
         return;
     }
     let is_due = |partition: &&PartitionRecord| {
