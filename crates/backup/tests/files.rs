@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use api::kv::{ContentKind, Contents, Piece};
 use backup::write::{Limits, Progress};
 use backup::{
-    BackupError, Begun, Chain, Manifest, ParentRecord, PartitionRecord, Proof, State, SumRecord, TableRecord,
-    Target, verify, write,
+    BackupError, Begun, Chain, Manifest, ParentRecord, PartitionRecord, Proof, State, SumRecord, Target,
+    verify, write,
 };
-use support::{ID, Made, pages};
+use support::{ID, Made, begun_of, pages};
 
 fn contents(partition: u32) -> Vec<Contents> {
     let piece = |number: u32| Piece {
@@ -23,31 +23,6 @@ fn contents(partition: u32) -> Vec<Contents> {
         ..Default::default()
     };
     pages((0..80).map(piece).collect(), 20)
-}
-
-fn begun(partitions: u32) -> Begun {
-    let partition =
-        |partition| PartitionRecord { partition, group: 10, index: 5, term: 1, ..Default::default() };
-    Begun {
-        format: 1,
-        id: ID.into(),
-        cluster: "c".into(),
-        cluster_name: "skein".into(),
-        release: "0.1.0".into(),
-        begun_ms: 1,
-        at_ms: 2,
-        kinds: Vec::new(),
-        schedule: String::new(),
-        parent: None,
-        tables: vec![TableRecord {
-            namespace: "default".into(),
-            name: "kv".into(),
-            engine: "kv".into(),
-            hash: "tag".into(),
-            replicas: 3,
-            partitions: (0..partitions).map(partition).collect(),
-        }],
-    }
 }
 
 fn save(target: &dyn Target, begun: &Begun, partition: usize) -> PartitionRecord {
@@ -62,7 +37,7 @@ fn save(target: &dyn Target, begun: &Begun, partition: usize) -> PartitionRecord
 fn saved(partitions: u32) -> (tempfile::TempDir, std::sync::Arc<dyn Target>, Manifest) {
     let place = tempfile::TempDir::new().unwrap();
     let target = backup::open(&format!("file://{}", place.path().display())).unwrap();
-    let mut begun = begun(partitions);
+    let mut begun = begun_of(partitions);
     backup::begin(&*target, &begun).unwrap();
     let records: Vec<_> =
         (0..partitions as usize).map(|partition| save(&*target, &begun, partition)).collect();
@@ -82,7 +57,7 @@ fn a_backup_exists_once_its_manifest_does() {
     let place = tempfile::TempDir::new().unwrap();
     let target = backup::open(&format!("file://{}", place.path().display())).unwrap();
     assert!(backup::list(&*target).unwrap().is_empty());
-    let mut begun = begun(1);
+    let mut begun = begun_of(1);
     backup::begin(&*target, &begun).unwrap();
     assert!(matches!(backup::begin(&*target, &begun), Err(BackupError::Exists(_))));
     let record = save(&*target, &begun, 0);
@@ -237,7 +212,7 @@ fn a_manifest_that_reaches_for_other_files_is_refused() {
 fn a_cancelled_partition_is_not_complete() {
     let place = tempfile::TempDir::new().unwrap();
     let target = backup::open(&format!("file://{}", place.path().display())).unwrap();
-    let begun = begun(1);
+    let begun = begun_of(1);
     backup::begin(&*target, &begun).unwrap();
     let progress = Progress::default();
     progress.cancelled.store(true, std::sync::atomic::Ordering::Relaxed);

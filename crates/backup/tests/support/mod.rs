@@ -58,6 +58,11 @@ pub fn pages(mut pieces: Vec<Piece>, in_page: usize) -> Vec<Contents> {
 
 /// A backup of one table.
 pub fn begun() -> Begun {
+    begun_of(PARTITIONS)
+}
+
+/// The same, of another number of partitions.
+pub fn begun_of(partitions: u32) -> Begun {
     let partition =
         |partition| PartitionRecord { partition, group: 10, index: 5, term: 1, ..Default::default() };
     Begun {
@@ -77,7 +82,7 @@ pub fn begun() -> Begun {
             engine: "kv".into(),
             hash: "tag".into(),
             replicas: 3,
-            partitions: (0..PARTITIONS).map(partition).collect(),
+            partitions: (0..partitions).map(partition).collect(),
         }],
     }
 }
