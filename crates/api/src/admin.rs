@@ -12,7 +12,6 @@
 //! | `POST /v1/tables` | [`CreateTable`] | [`Table`] |
 //! | `GET /v1/tables/{namespace}/{name}` | | [`Table`] |
 //! | `DELETE /v1/tables/{namespace}/{name}` | | `{}` |
-//! | `POST /v1/tables/{namespace}/{name}/restored` | | `{}`: all of a restore is in it, and clients may use it |
 //! | `GET /v1/namespaces` | | list of [`Namespace`] |
 //! | `POST /v1/namespaces` | [`CreateNamespace`] | [`Namespace`] |
 //! | `DELETE /v1/namespaces/{name}` | | `{}` |
@@ -273,9 +272,6 @@ pub struct CreateTable {
     /// How many replicas; 3, or as many as there are nodes, when absent.
     #[serde(default)]
     pub replicas: Option<u32>,
-    /// The backup that shall be restored into it; no client is served before `POST .../restored`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restoring: Option<String>,
 }
 
 /// A namespace as ZanKV means it: it has the partitions, and a table is the first part of a key.
@@ -423,6 +419,7 @@ const ELSEWHERE: &str = "the catalog is led at ";
 /// | `set-replicas` | table, count |
 /// | `optimize` | namespace, table (neither: everything) |
 /// | `backup`, `drill` | backup |
+/// | `restore` | restore |
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OperationRequest {
@@ -458,6 +455,9 @@ pub struct OperationRequest {
     /// Which backup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<crate::saving::BackupRequest>,
+    /// What of which backup shall be restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore: Option<crate::restoring::RestoreRequest>,
 }
 
 /// A wish to start an operation.

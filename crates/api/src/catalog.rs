@@ -230,6 +230,9 @@ pub struct NewTable {
     /// See [`TableRecord::restoring`].
     #[prost(string, tag = "9")]
     pub restoring: String,
+    /// The operation that restores into it, or 0: it is made only as long as that one goes on.
+    #[prost(uint64, tag = "10")]
+    pub restored_by: u64,
 }
 
 /// A table's name.

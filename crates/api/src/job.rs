@@ -161,6 +161,8 @@ pub struct RestoreFile {
     pub to_namespace: String,
     /// Its name.
     pub to_table: String,
+    /// Its id: one that was dropped and made anew is another.
+    pub to_tid: u64,
     /// What happens to keys that exist: `fail`, `skip` or `overwrite`.
     pub on_conflict: String,
     /// Keys with this stamp or a later one were written by this restore.
@@ -208,6 +210,9 @@ pub struct JobStatus {
     /// Keys whose time was over.
     #[serde(default)]
     pub expired: u64,
+    /// What it waits for and will try again, with the code; empty if it goes on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub waits: String,
     /// What was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sum: Option<JobSum>,

@@ -17,6 +17,7 @@ pub mod mutants;
 pub mod operation;
 pub mod peer;
 pub mod recovery;
+pub mod restoring;
 pub mod saving;
 pub mod zankv;
 

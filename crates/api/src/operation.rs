@@ -7,6 +7,7 @@
 
 use prost::{Message, Oneof};
 
+use crate::restoring::RestoreWish;
 use crate::saving::{BackupWish, DrillWish, SavedRecord, ScheduleNews};
 
 /// An operation.
@@ -24,7 +25,7 @@ pub struct OperationRecord {
     /// What was asked, with every choice made.
     #[prost(
         oneof = "OperationKind",
-        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 33, 40, 41, 50, 51"
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 33, 40, 41, 50, 51, 53"
     )]
     pub kind: Option<OperationKind>,
     /// How it is.
@@ -164,6 +165,9 @@ pub enum OperationKind {
     /// A backup is restored into scratch tables, and compared with its source. Without parts.
     #[prost(message, tag = "51")]
     Drill(DrillWish),
+    /// A backup is restored. Parts, once all of it is written: `AddReplica`.
+    #[prost(message, tag = "53")]
+    Restore(RestoreWish),
 }
 
 /// What shall be compacted.

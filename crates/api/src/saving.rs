@@ -10,6 +10,8 @@
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
+use crate::restoring::RestoredTable;
+
 /// A backup to be taken.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct BackupWish {
@@ -111,6 +113,9 @@ pub struct SavedRecord {
     /// The backup that it stands on; empty for a full one.
     #[prost(string, tag = "12")]
     pub parent: String,
+    /// The tables that were restored, unless into scratch tables.
+    #[prost(message, repeated, tag = "11")]
+    pub restored: Vec<RestoredTable>,
 }
 
 /// When backups are taken by themselves, and what came of it.
@@ -257,6 +262,9 @@ pub struct Saved {
     /// The backup that it stands on; empty for a full one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub parent: String,
+    /// The tables that were restored, unless into scratch tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restored: Vec<RestoredTable>,
 }
 
 /// A wish for a schedule.
@@ -336,6 +344,7 @@ impl From<&SavedRecord> for Saved {
             partitions: record.partitions.clone(),
             proven: record.proven,
             parent: record.parent.clone(),
+            restored: record.restored.clone(),
         }
     }
 }

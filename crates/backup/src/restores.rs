@@ -19,6 +19,8 @@ pub struct RestoreRecord {
     pub from: String,
     /// The table that it is restored into, `namespace.name`.
     pub to: String,
+    /// The operation that was at it last.
+    pub operation: u64,
     /// That table's id: one that was dropped and made anew is another.
     pub tid: u64,
     /// Every write of this restore has this stamp or a later one.
@@ -27,15 +29,28 @@ pub struct RestoreRecord {
     pub on_conflict: String,
     /// The table was made for the restore, and serves nobody before it is over.
     pub made: bool,
-    /// How many replicas such a table gets in the end.
-    pub replicas: u32,
     /// Kinds of keys, by name; none means all.
     pub kinds: Vec<String>,
     /// The time that is restored; 0 for the backup's own.
-    #[serde(default)]
     pub at_ms: u64,
     /// Files that are done, by path; partitions, if it is a time.
     pub done: Vec<String>,
+    /// What they came to.
+    pub totals: RestoreTotals,
+}
+
+/// What a restore has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreTotals {
+    /// Keys that were written.
+    pub keys: u64,
+    /// Keys that existed, and stayed.
+    pub existed: u64,
+    /// Keys whose time was over.
+    pub expired: u64,
+    /// Bytes of contents.
+    pub bytes: u64,
 }
 
 impl RestoreRecord {

@@ -5,6 +5,7 @@
 //! out, one after another: of two wishes that come at once the second one joins the first.
 
 use api::operation::{OnPartition, OperationKind, OperationRecord, OperationState};
+use api::restoring::RestoreWish;
 
 use crate::{Catalog, mutant};
 use types::{ErrorCode, Fault, OperationId};
@@ -123,6 +124,9 @@ impl Catalog {
             return Ok(known.filter(|known| !known.state().has_ended()).map(|known| known.id));
         }
         let parts: Vec<&OperationKind> = parts.iter().filter_map(|part| part.kind.as_ref()).collect();
+        if let OperationKind::Restore(wish) = kind {
+            return Ok(self.doing_restore(wish)?.map(|known| known.id));
+        }
         if let Some(known) = self.doing_in_parts(kind, &parts).filter(|_| is_in_force) {
             return Ok(Some(known.id));
         }
@@ -133,6 +137,34 @@ impl Catalog {
                 Err(Fault::new(ErrorCode::PartitionBusy, detail))
             }
             None => Ok(None),
+        }
+    }
+
+    /// The restore that goes on and brings what a wish asks for into all of its tables.
+    ///
+    /// # Errors
+    /// `TableRestoring`: one that has not ended writes something else into one of them, or is being undone. Two of them
+    /// in one table would be neither.
+    pub fn doing_restore(&self, wish: &RestoreWish) -> Result<Option<&OperationRecord>, Fault> {
+        let of = |known: &OperationRecord| match &known.kind {
+            Some(OperationKind::Restore(known)) => Some(known.clone()),
+            _ => None,
+        };
+        let mut active = self.operations().filter(|known| !known.state().has_ended());
+        let other = active
+            .find_map(|known| Some((known, of(known).filter(|other| other.writes_into(&wish.tables))?)));
+        match other {
+            None => Ok(None),
+            Some((known, other)) if goes_on(known) && other.brings(wish) && !wish.restarts => Ok(Some(known)),
+            Some((known, other)) => {
+                let id = known.id;
+                let detail = format!(
+                    "operation {id} restores {} into it and has not ended; 'skein op watch {id}' waits for it, \
+                     'skein op cancel {id}' gives it up",
+                    other.backup
+                );
+                Err(Fault::new(ErrorCode::TableRestoring, detail))
+            }
         }
     }
 

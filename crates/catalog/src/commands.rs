@@ -17,8 +17,8 @@ mod tables;
 use std::sync::Arc;
 
 use api::catalog::{
-    Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, ClusterRecord, NodeRecord, PartitionRecord,
-    SetSetting, SettingRecord,
+    Bootstrap, CatalogAnswer, CatalogCommand, CatalogOp, ClusterRecord, NewTable, NodeRecord,
+    PartitionRecord, SetSetting, SettingRecord,
 };
 use api::kv::Nothing;
 use api::peer::Membership;
@@ -68,6 +68,17 @@ pub(crate) fn decide(catalog: &Catalog, command: &CatalogCommand) -> Result<Deci
         CatalogOp::Schedule(change) => schedules::change(catalog, cluster, change),
         CatalogOp::RecoverCatalog(recover) => survivor::recover_catalog(catalog, cluster, recover),
         CatalogOp::ChooseFounders(chosen) => founders::choose(catalog, cluster, chosen),
+    }
+}
+
+impl Catalog {
+    /// Whether a table could be made now.
+    ///
+    /// # Errors
+    /// Why not, as the command would be refused.
+    pub fn may_create(&self, wish: &NewTable) -> Result<(), Fault> {
+        let cluster = self.cluster.ok_or(ErrorCode::NotReady)?;
+        tables::create(self, cluster, wish).map(|_| ())
     }
 }
 

@@ -65,6 +65,7 @@ fn create(name: &str, partitions: u32) -> Vec<u8> {
         options: vec![],
         scratch_of: 0,
         restoring: String::new(),
+        restored_by: 0,
     }))
 }
 

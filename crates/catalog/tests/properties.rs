@@ -62,6 +62,7 @@ fn any_op() -> impl Strategy<Value = CatalogOp> {
                     options,
                     scratch_of: 0,
                     restoring: String::new(),
+                    restored_by: 0,
                 })
             }
         ),

@@ -30,6 +30,7 @@ fn good() -> Vec<Record> {
             options: vec![],
             scratch_of: 0,
             restoring: String::new(),
+            restored_by: 0,
         }],
     };
     let context = ApplyContext {

@@ -22,6 +22,8 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) const CHANGE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a digest may take: each replica reads all its records.
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(600);
+/// For what asks the place of a backup first.
+pub(crate) const PLACE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest reply: the status of some hundred thousand replicas.
 const REPLY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -165,15 +167,6 @@ impl Client {
     pub fn drop_table(&self, namespace: &str, name: &str) -> Result<(), Fault> {
         let path = table_path(namespace, name);
         done(self.change(&Method::DELETE, &path, CHANGE_TIMEOUT, None::<&()>)?)
-    }
-
-    /// Lets clients use a table that was made for a restore. Repeated: no effect.
-    ///
-    /// # Errors
-    /// `UnknownTable`, `TableRestoring` if replicas are missing, and as [`Self::create_table`].
-    pub fn restored(&self, namespace: &str, name: &str) -> Result<(), Fault> {
-        let path = format!("{}/restored", table_path(namespace, name));
-        done(self.change(&Method::POST, &path, CHANGE_TIMEOUT, None::<&()>)?)
     }
 
     /// Moves a partition's leader; returns once the replica leads.

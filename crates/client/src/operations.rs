@@ -1,5 +1,7 @@
 //! The admin API as calls, second half: operations, permits, explanations and settings.
 
+use std::time::Duration;
+
 use api::admin::{
     Explanation, JoinNode, Joined, Operation, OperationRequest, Permit, PermitRequest, Plan, SetSetting,
     SettingValue, StartOperation,
@@ -9,7 +11,12 @@ use types::Fault;
 use ureq::http::Method;
 
 use crate::Client;
-use crate::http::{CHANGE_TIMEOUT, done, escaped, parsed};
+use crate::http::{CHANGE_TIMEOUT, PLACE_TIMEOUT, done, escaped, parsed};
+
+/// How long a plan may take.
+fn patience(request: &OperationRequest) -> Duration {
+    if request.restore.is_some() { PLACE_TIMEOUT } else { CHANGE_TIMEOUT }
+}
 
 impl Client {
     /// What an operation would do. Nothing changes.
@@ -17,7 +24,7 @@ impl Client {
     /// # Errors
     /// Why it would be refused; `Unreachable`, `Unauthorized`, or what the node says.
     pub fn plan(&self, request: &OperationRequest) -> Result<Plan, Fault> {
-        parsed(self.change(&Method::POST, "/v1/plan", CHANGE_TIMEOUT, Some(request))?)
+        parsed(self.change(&Method::POST, "/v1/plan", patience(request), Some(request))?)
     }
 
     /// Starts an operation. It is persisted when this returns, and runs without the caller.
@@ -26,7 +33,7 @@ impl Client {
     /// Why it is refused; `PlanOutdated` if the plan that it names is no longer what would be done;
     /// `OutcomeUnknown` if the connection broke after the request was sent; `Unreachable`, `Unauthorized`.
     pub fn start_operation(&self, wish: &StartOperation) -> Result<Operation, Fault> {
-        parsed(self.change(&Method::POST, "/v1/operations", CHANGE_TIMEOUT, Some(wish))?)
+        parsed(self.change(&Method::POST, "/v1/operations", patience(&wish.request), Some(wish))?)
     }
 
     /// What the first node that answers has of the catalog's own group.

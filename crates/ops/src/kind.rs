@@ -43,12 +43,16 @@ pub(crate) enum Step {
     Barrier,
     /// Every partition is written.
     Save,
-    /// The manifest makes the backup exist.
+    /// What was done is told at the place of the backup: its manifest makes it exist, a restore is over.
     Finish,
-    /// A backup is written into scratch tables.
+    /// A backup is written into tables.
     Restore,
+    /// Tables that a restore made get their replicas.
+    Replicate,
     /// What they hold is compared with the source.
     Compare,
+    /// Tables that a restore made serve clients: the point of no return.
+    Open,
     /// The scratch tables go.
     Drop,
     /// The proof is written beside the backup.
@@ -58,7 +62,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [(Step, &'static str); 22] = [
+    const ALL: [(Step, &'static str); 24] = [
         (Step::HandOver, "hand-over"),
         (Step::Settled, "settled"),
         (Step::Add, "add"),
@@ -77,7 +81,9 @@ impl Step {
         (Step::Save, "save"),
         (Step::Finish, "finish"),
         (Step::Restore, "restore"),
+        (Step::Replicate, "replicate"),
         (Step::Compare, "compare"),
+        (Step::Open, "open"),
         (Step::Drop, "drop"),
         (Step::Prove, "prove"),
         (Step::Keep, "keep"),
@@ -117,6 +123,7 @@ pub fn name(kind: &OperationKind) -> &'static str {
         OperationKind::Compact(_) => "compact",
         OperationKind::Backup(_) => "backup",
         OperationKind::Drill(_) => "drill",
+        OperationKind::Restore(_) => "restore",
     }
 }
 
@@ -143,20 +150,21 @@ pub(crate) fn partition_steps(kind: &OperationKind, of_offline_node: bool) -> &'
 
 /// The steps of an operation that is about no single partition.
 pub(crate) fn parent_steps(kind: &OperationKind) -> &'static [Step] {
-    use Step::{Barrier, Compare, Drop, Finish, Keep, Prove, Restore, Save};
+    use Step::{Barrier, Compare, Drop, Finish, Keep, Open, Prove, Replicate, Restore, Save};
     match kind {
         OperationKind::Backup(wish) if wish.schedule.is_empty() => &[Barrier, Save, Finish],
         OperationKind::Backup(_) => &[Barrier, Save, Finish, Keep],
         OperationKind::Drill(wish) if wish.schedule.is_empty() => &[Restore, Compare, Drop, Prove],
         OperationKind::Drill(_) => &[Restore, Compare, Drop, Prove, Keep],
+        OperationKind::Restore(_) => &[Restore, Replicate, Compare, Open, Finish],
         OperationKind::Decommission(_) => &[Step::Parts, Step::Leave],
         _ => &[Step::Parts],
     }
 }
 
-/// Whether an operation has no parts and is about no single partition: the node that leads the catalog does it.
+/// Whether an operation is about no single partition and begins without parts: the node that leads the catalog does it.
 pub(crate) fn has_tasks(kind: &OperationKind) -> bool {
-    matches!(kind, OperationKind::Backup(_) | OperationKind::Drill(_))
+    matches!(kind, OperationKind::Backup(_) | OperationKind::Drill(_) | OperationKind::Restore(_))
 }
 
 /// Whether an operation can no longer be undone.
@@ -164,7 +172,7 @@ pub(crate) fn is_past_return(operation: &OperationRecord) -> bool {
     let mut begun = operation.steps.iter().take(operation.step as usize + 1);
     operation.state() == OperationState::Running
         && begun.any(|step| {
-            [Step::Remove, Step::Leave, Step::TakeOver, Step::Keep]
+            [Step::Remove, Step::Leave, Step::TakeOver, Step::Keep, Step::Open]
                 .iter()
                 .any(|last| step.name == last.as_str())
         })
@@ -204,6 +212,7 @@ fn every_kind() -> Vec<OperationKind> {
         OperationKind::Compact(Default::default()),
         OperationKind::Backup(Default::default()),
         OperationKind::Drill(Default::default()),
+        OperationKind::Restore(Default::default()),
     ]
 }
 
@@ -311,6 +320,19 @@ pub(crate) fn what(sight: &Sight<'_>, kind: &OperationKind, single: bool) -> Str
         }
         OperationKind::Drill(wish) => {
             format!("backup {} at {} is restored into scratch tables and compared", wish.backup, wish.url)
+        }
+        OperationKind::Restore(wish) => {
+            let into = match wish.tables.as_slice() {
+                tables if tables.len() <= TITLES_SHOWN_MAX => {
+                    tables.iter().map(|table| table.to.as_str()).collect::<Vec<_>>().join(", ")
+                }
+                tables => format!("{} tables", tables.len()),
+            };
+            let at = match wish.at_ms {
+                0 => String::new(),
+                at_ms => format!(", as of {},", types::utc::text(at_ms)),
+            };
+            format!("backup {} at {}{at} is restored into {into}", wish.backup, wish.url)
         }
         OperationKind::SetReplicas(wish) => {
             let table = sight.catalog.table(wish.table.into()).map(catalog::display_name);

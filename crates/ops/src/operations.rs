@@ -15,7 +15,8 @@ mod recover;
 mod recover_cluster;
 pub(crate) mod recover_quorum;
 mod remove_replica;
-mod set_replicas;
+mod restore;
+pub(crate) mod set_replicas;
 mod snapshot;
 
 use api::admin::OperationRequest;
@@ -27,7 +28,7 @@ use crate::sight::Sight;
 /// A kind's name in a request, and how it is planned.
 type Planner = fn(&Sight<'_>, &OperationRequest) -> Result<Draft, Fault>;
 
-const PLANNERS: [(&str, Planner); 18] = [
+const PLANNERS: [(&str, Planner); 19] = [
     ("change-leader", change_leader::plan),
     ("add-replica", add_replica::plan),
     ("remove-replica", remove_replica::plan),
@@ -46,6 +47,7 @@ const PLANNERS: [(&str, Planner); 18] = [
     ("optimize", optimize::plan),
     ("backup", backup::plan),
     ("drill", backup::plan_drill),
+    ("restore", restore::plan),
 ];
 
 /// Plans whatever a request asks for.

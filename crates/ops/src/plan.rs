@@ -167,7 +167,7 @@ impl Draft {
 }
 
 /// An operation that waits for its turn.
-fn new_record(
+pub(crate) fn new_record(
     kind: OperationKind,
     group: Option<u64>,
     steps: &[Step],

@@ -36,7 +36,8 @@ fn shown(
 ) -> Operation {
     let partition = operation.group.and_then(|group| sight.partition(group));
     let parts = family.parts(operation.id);
-    let (bytes_done, bytes_total) = if operation.kind.as_ref().is_some_and(kind::has_tasks) {
+    let is_copied = at_step(operation) == Step::Replicate.as_str();
+    let (bytes_done, bytes_total) = if operation.kind.as_ref().is_some_and(kind::has_tasks) && !is_copied {
         of_task(memory, operation)
     } else if operation.group.is_some() {
         copied(sight, operation)

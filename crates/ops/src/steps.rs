@@ -17,6 +17,7 @@ mod compact;
 mod evidence;
 mod hand_over;
 mod replica;
+mod restored;
 mod take_over;
 pub mod task;
 
@@ -103,6 +104,26 @@ impl Pace {
     }
 }
 
+/// What entering a step changes, in one command with the operation's record.
+#[derive(Debug, Default)]
+pub(crate) struct Entered {
+    pub(crate) edits: Vec<Edit>,
+    /// Parts that begin with it.
+    pub(crate) parts: Vec<OperationRecord>,
+}
+
+impl Entered {
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.edits.is_empty() && self.parts.is_empty()
+    }
+}
+
+impl From<Vec<Edit>> for Entered {
+    fn from(edits: Vec<Edit>) -> Self {
+        Self { edits, parts: Vec::new() }
+    }
+}
+
 /// Why a step is not entered now.
 #[derive(Debug)]
 pub(crate) enum Stop {
@@ -151,31 +172,30 @@ impl<'a> Doing<'a> {
 }
 
 /// What entering a step changes.
-pub(crate) fn enter(doing: &Doing<'_>, step: Step) -> Result<Vec<Edit>, Stop> {
-    if step == Step::Leave {
-        return enter_leave(doing);
-    }
-    if step == Step::Keep {
-        return Ok(task::enter_keep(doing));
-    }
-    if doing.operation.group.is_none() {
-        return Ok(Vec::new());
+pub(crate) fn enter(doing: &Doing<'_>, step: Step) -> Result<Entered, Stop> {
+    match step {
+        Step::Leave => return enter_leave(doing).map(Entered::from),
+        Step::Keep => return Ok(task::enter_keep(doing).into()),
+        Step::Replicate => return restored::enter_replicate(doing),
+        _ if doing.operation.group.is_none() => return Ok(Entered::default()),
+        _ => {}
     }
     let Some(partition) = doing.partition() else { return Err(Stop::Failed(table_is_gone())) };
-    match step {
-        Step::Add => replica::enter_add(doing, partition),
-        Step::Remove => replica::enter_remove(doing, partition),
-        Step::Offline => replica::enter_offline(doing, partition),
-        Step::Recover => replica::enter_recover(doing, partition),
-        Step::TakeOver => take_over::enter(doing, partition),
-        _ => Ok(Vec::new()),
-    }
+    let edits = match step {
+        Step::Add => replica::enter_add(doing, partition)?,
+        Step::Remove => replica::enter_remove(doing, partition)?,
+        Step::Offline => replica::enter_offline(doing, partition)?,
+        Step::Recover => replica::enter_recover(doing, partition)?,
+        Step::TakeOver => take_over::enter(doing, partition)?,
+        _ => Vec::new(),
+    };
+    Ok(edits.into())
 }
 
 /// Looks whether the step that an operation is at is done.
 pub(crate) fn look(doing: &Doing<'_>, step: Step) -> Look {
     match step {
-        Step::Parts => return look_at_parts(doing),
+        Step::Parts | Step::Replicate => return look_at_parts(doing),
         Step::Leave => return look_at_leave(doing),
         Step::Barrier
         | Step::Save
@@ -187,6 +207,7 @@ pub(crate) fn look(doing: &Doing<'_>, step: Step) -> Look {
             return task::look(doing, step);
         }
         Step::Drop => return task::look_at_drop(doing),
+        Step::Open => return restored::look_at_open(doing),
         _ => {}
     }
     let Some(partition) = doing.partition() else {

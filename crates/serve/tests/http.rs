@@ -41,8 +41,8 @@ fn table(namespace: &str, name: &str) -> Table {
 }
 
 impl Operations for Dummy {
-    fn plan(&self, request: OperationRequest) -> Result<Plan, Fault> {
-        Ok(Plan {
+    fn plan(&self, request: OperationRequest) -> Answer<Plan> {
+        let plan = Plan {
             catalog_version: 5,
             summary: request.kind,
             parts: Vec::new(),
@@ -51,7 +51,8 @@ impl Operations for Dummy {
             lowest_fault_tolerance: 1,
             notes: Vec::new(),
             joins: None,
-        })
+        };
+        Box::pin(async move { Ok(plan) })
     }
     fn start(&self, _: StartOperation) -> Answer<Operation> {
         Box::pin(async { Err(api::admin::elsewhere(NodeId(2), "127.0.0.1:7")) })
@@ -151,10 +152,6 @@ impl Admin for Dummy {
     fn create_table(&self, wish: CreateTable) -> Answer<Table> {
         Box::pin(async move { Ok(table("default", &wish.name)) })
     }
-    fn restored(&self, _: String, _: String) -> Answer<()> {
-        Box::pin(async { Ok(()) })
-    }
-
     fn drop_table(&self, _: String, _: String) -> Answer<()> {
         Box::pin(async { Ok(()) })
     }

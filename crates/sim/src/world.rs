@@ -450,6 +450,7 @@ fn bootstrap(plan: &Plan) -> Bootstrap {
         options: Vec::new(),
         scratch_of: 0,
         restoring: String::new(),
+        restored_by: 0,
     };
     Bootstrap {
         cluster: plan.seed + 1,

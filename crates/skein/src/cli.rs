@@ -105,7 +105,11 @@ pub enum Command {
     /// Write tables of a backup into this cluster, into as many partitions and nodes as there are
     ///
     /// A table that is not there is made. One that holds keys is refused, unless --on-conflict says what happens to
-    /// them. A restore that was interrupted goes on when the same command is given again.
+    /// them.
+    ///
+    /// It is an operation of the cluster: it goes on whatever becomes of this command or of any node, and 'skein op
+    /// list', 'watch', 'explain' and 'cancel' know it. The same command joins it, or goes on with what one that has
+    /// failed has left.
     Restore(Restore),
     /// Save the catalog in one file, and make its tables and settings in another cluster
     #[command(subcommand, arg_required_else_help = true)]

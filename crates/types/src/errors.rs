@@ -105,7 +105,7 @@ codes! {
     DrillFailed "drill-failed" Never "what was restored is not what was saved" => "keep the backup and report the message; take another backup, and compare replicas with 'skein digest'";
     TableNotEmpty "table-not-empty" Never "the table that shall be restored into holds keys" => "say what happens to keys that exist with --on-conflict fail, skip or overwrite; or choose another table with --to-table";
     ClusterNotEmpty "cluster-not-empty" Never "the cluster holds keys already" => "add --merge to leave its tables as they are and make the others beside them";
-    TableRestoring "table-restoring" Again "the table is being restored, and serves nobody before all of it is there" => "wait for 'skein restore'; if it was interrupted, give the same command again, or drop the table";
+    TableRestoring "table-restoring" Again "the table is being restored, and serves nobody before all of it is there" => "'skein op list' shows the operation that restores it; if that has failed, give 'skein restore' again, or drop the table";
     KeyExists "key-exists" Never "a key exists already" => "say --on-conflict skip to keep what is there, or overwrite to replace it";
     Cancelled "cancelled" Never "the work was cancelled" => "start it again; what is complete is not done twice";
     Internal "internal" Never "a bug in skein" => "please report it with the node's log";

@@ -24,14 +24,7 @@ pub fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     cluster.becomes(Health::Healthy);
     let small = costs(&cluster)?;
     let partitions = Some(GROUPS - 9);
-    let wish = CreateTable {
-        namespace: None,
-        name: "many".into(),
-        engine: None,
-        partitions,
-        replicas: None,
-        restoring: None,
-    };
+    let wish = CreateTable { namespace: None, name: "many".into(), engine: None, partitions, replicas: None };
     cluster.client().create_table(&wish).map_err(anyhow::Error::new)?;
     cluster.becomes(Health::Healthy);
     let large = costs(&cluster)?;

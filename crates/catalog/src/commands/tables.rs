@@ -41,6 +41,7 @@ pub(super) fn create(
     check_not_inside(catalog, namespace)?;
     check_room(catalog, wish.partitions)?;
     check_needed(catalog, wish.scratch_of)?;
+    check_needed(catalog, wish.restored_by)?;
     let options = options(wish)?;
     let engine = table_engine(wish)?;
     let hash = hash_rule(wish, namespace)?;
@@ -74,18 +75,17 @@ pub(super) fn create(
     Ok(Decision { answer: CatalogAnswer::Table(table), changes, cluster })
 }
 
-/// A table that an operation needs for a while is made only as long as that one goes on: later nobody would drop it.
-fn check_needed(catalog: &Catalog, scratch_of: u64) -> Result<(), Fault> {
+/// A table that an operation needs is made only as long as that one goes on: later nobody would drop or fill it.
+fn check_needed(catalog: &Catalog, operation: u64) -> Result<(), Fault> {
     let goes_on = || {
-        let owner = catalog.operation(OperationId(scratch_of));
+        let owner = catalog.operation(OperationId(operation));
         owner.is_some_and(|owner| owner.state() == OperationState::Running && !owner.cancelling)
     };
-    match scratch_of == 0 || goes_on() {
+    match operation == 0 || goes_on() {
         true => Ok(()),
-        false => Err(Fault::new(
-            ErrorCode::PlanOutdated,
-            format!("operation {scratch_of} does not go on any more"),
-        )),
+        false => {
+            Err(Fault::new(ErrorCode::PlanOutdated, format!("operation {operation} does not go on any more")))
+        }
     }
 }
 

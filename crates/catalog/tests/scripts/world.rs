@@ -188,6 +188,7 @@ fn bootstrap(words: &Words<'_>) -> Bootstrap {
             options: vec![],
             scratch_of: 0,
             restoring: String::new(),
+            restored_by: 0,
         }
     };
     Bootstrap {
@@ -238,6 +239,7 @@ fn new_table(words: &Words<'_>) -> NewTable {
         options: words.list("options").into_iter().map(label).collect(),
         scratch_of: 0,
         restoring: String::new(),
+        restored_by: 0,
     }
 }
 

@@ -51,14 +51,7 @@ const STRANGER: &str = "HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n<html
 const STARTING: &str = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\nreplaying the log";
 
 fn wish() -> CreateTable {
-    CreateTable {
-        namespace: None,
-        name: "t".into(),
-        engine: None,
-        partitions: None,
-        replicas: None,
-        restoring: None,
-    }
+    CreateTable { namespace: None, name: "t".into(), engine: None, partitions: None, replicas: None }
 }
 
 #[test]

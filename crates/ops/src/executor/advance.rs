@@ -11,7 +11,7 @@ use crate::kind::{self, Step};
 use crate::operations::recover_quorum::bound;
 use crate::show;
 use crate::sight::{Sight, replica_of};
-use crate::steps::{self, Outcome, Stop, Wait};
+use crate::steps::{self, Entered, Outcome, Stop, Wait};
 
 /// Where an operation has come to in one look.
 struct Course {
@@ -19,7 +19,13 @@ struct Course {
     /// The record differs from the one in force.
     changed: bool,
     /// What goes with the change.
-    edits: Vec<Edit>,
+    entered: Entered,
+}
+
+impl Course {
+    fn new(record: OperationRecord, changed: bool) -> Self {
+        Self { record, changed, entered: Entered::default() }
+    }
 }
 
 /// How a look at an operation ends.
@@ -49,12 +55,12 @@ impl Executor {
         record.set_state(OperationState::Running);
         record.started_ms = now;
         note(&mut record, now, "begins");
-        let mut course = Course { record, changed: true, edits: Vec::new() };
+        let mut course = Course::new(record, true);
         let turn = match self.enter(sight, family, &mut course) {
-            Ok(()) if course.edits.is_empty() => self.walk(sight, family, &mut course, work),
+            Ok(()) if course.entered.is_nothing() => self.walk(sight, family, &mut course, work),
             Ok(()) => Turn::Write,
             Err(Stop::Waits(wait)) => {
-                course = Course { record: operation.clone(), changed: false, edits: Vec::new() };
+                course = Course::new(operation.clone(), false);
                 return self.finish(sight, course, Turn::Waits(wait), work);
             }
             Err(Stop::Failed(fault)) => Turn::Failed(fault),
@@ -74,7 +80,7 @@ impl Executor {
         if operation.cancelling && !kind::is_past_return(operation) {
             return self.wind_up(sight, family, operation, work);
         }
-        let mut course = Course { record: operation.clone(), changed: false, edits: Vec::new() };
+        let mut course = Course::new(operation.clone(), false);
         let turn = self.walk(sight, family, &mut course, work);
         self.finish(sight, course, turn, work);
     }
@@ -113,7 +119,7 @@ impl Executor {
                 Outcome::Waits(wait) => {
                     if !look.edits.is_empty() {
                         note_who_led(sight, &mut course.record, &look.edits);
-                        course.edits = look.edits;
+                        course.entered = look.edits.into();
                         course.changed = true;
                         // What it waits for is remembered all the same: turns are counted by it.
                         self.memory.waits(&course.record, &wait, sight.observed.wall_ms);
@@ -138,7 +144,7 @@ impl Executor {
                     return Turn::Failed(fault);
                 }
             }
-            if !course.edits.is_empty() {
+            if !course.entered.is_nothing() {
                 return Turn::Write;
             }
         }
@@ -149,7 +155,7 @@ impl Executor {
         let now = sight.observed.wall_ms;
         let Some(step) = Step::of(&course.record) else { return Ok(()) };
         if let Some(doing) = family.doing(sight, &self.memory, &course.record) {
-            course.edits = steps::enter(&doing, step)?;
+            course.entered = steps::enter(&doing, step)?;
         }
         let at = course.record.step as usize;
         if let Some(step) = course.record.steps.get_mut(at) {
@@ -177,12 +183,12 @@ impl Executor {
                 .get_or_insert_with(|| Fault::new(ErrorCode::GaveUp, "the catalog does not take its change"));
         }
         if let Some(fault) = fault {
-            course.edits = fail(sight, &mut course.record, &fault, in_vain);
+            course.entered = fail(sight, &mut course.record, &fault, in_vain).into();
         }
-        for text in course.edits.iter().filter_map(|edit| described(sight, edit)) {
+        for text in course.entered.edits.iter().filter_map(|edit| described(sight, edit)) {
             note(&mut course.record, now, &text);
         }
-        work.commands.push(change(course.record, course.edits));
+        work.commands.push(change(course.record, course.entered));
     }
 
     /// Undoes and ends an operation that was cancelled or has failed; one with parts once they have ended.
@@ -231,7 +237,7 @@ impl Executor {
                 Vec::new()
             }
         };
-        work.commands.push(change(record, edits));
+        work.commands.push(change(record, edits.into()));
     }
 
     /// Ends an operation that has tasks, once what it left is removed or was found to be harmless.
@@ -258,10 +264,14 @@ impl Executor {
             None => {
                 record.set_state(OperationState::Cancelled);
                 record.ended_ms = now;
-                note(&mut record, now, "cancelled, and undone");
+                note(
+                    &mut record,
+                    now,
+                    if undoes_all(operation) { "cancelled, and undone" } else { "cancelled" },
+                );
             }
         }
-        work.commands.push(change(record, Vec::new()));
+        work.commands.push(change(record, Entered::default()));
     }
 
     /// What undoes an operation, or what stands in the way.
@@ -271,6 +281,14 @@ impl Executor {
             InVain::NotYet => Ok(edits),
             _ => Err(Wait::blocked("the catalog does not take what undoes it", None)),
         }
+    }
+}
+
+/// What a restore has written to a table that was there before stays.
+fn undoes_all(operation: &OperationRecord) -> bool {
+    match &operation.kind {
+        Some(OperationKind::Restore(wish)) => wish.made().count() == wish.tables.len(),
+        _ => true,
     }
 }
 

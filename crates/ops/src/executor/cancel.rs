@@ -154,7 +154,11 @@ pub(super) fn undo_task(memory: &Memory, operation: &OperationRecord) -> Result<
         Some((report, None)) => Err(wait(report.progress())),
         Some((_, Some(Ok(result)))) => Ok(result.notes.clone()),
         Some((_, Some(Err(fault)))) => {
-            Ok(vec![format!("what it left stays, as an incomplete backup: {fault}")])
+            let how = match operation.kind {
+                Some(OperationKind::Backup(_)) => ", as an incomplete backup",
+                _ => "",
+            };
+            Ok(vec![format!("what it left stays{how}: {fault}")])
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use api::admin::OperationRequest;
-use api::catalog::{PartitionRecord, ReplicaRecord};
+use api::catalog::{PartitionRecord, ReplicaRecord, TableRecord};
 use api::operation::{Edit, OnPartition, OperationKind, ReplicasWish};
 use types::limits::{META_NODES_MAX, REPLICAS_MAX};
 use types::{ErrorCode, Fault};
@@ -44,6 +44,28 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
         }
     }
     Ok(draft)
+}
+
+/// Operations that give each partition of a table the replicas that it lacks, each on the best place.
+///
+/// # Errors
+/// `PartitionBusy`, `Unsafe` or what there is no place for.
+pub(crate) fn missing(
+    sight: &Sight<'_>,
+    table: &TableRecord,
+    replicas: u32,
+    ledger: &mut Ledger,
+) -> Result<Vec<OperationKind>, Fault> {
+    let mut parts = Vec::new();
+    for partition in table.groups.iter().filter_map(|group| sight.partition(*group)) {
+        let lacks = (replicas as usize).saturating_sub(partition.replicas.len());
+        if lacks > 0 {
+            plan::not_busy(sight, partition)?;
+            plan::has_leader(sight, partition)?;
+            parts.extend(additions(sight, partition, lacks, ledger)?);
+        }
+    }
+    Ok(parts)
 }
 
 fn additions(

@@ -28,11 +28,12 @@ pub(super) fn of(sight: &Sight<'_>, parts: &[OperationKind], parent: Option<&Ope
     }
 }
 
-/// Bytes that a backup writes, and how long that takes: all nodes write at once, and a limit is for all of them.
+/// Bytes that a backup or a restore writes, and how long that takes: all nodes write at once, and a limit is for all of them.
 pub(super) fn of_saving(shown: &[PlannedPart], parent: Option<&OperationKind>) -> (u64, u64) {
     let bytes = shown.iter().map(|part| part.bytes).sum();
     let limit = match parent {
         Some(OperationKind::Backup(wish)) if wish.bytes_per_second > 0 => wish.bytes_per_second,
+        Some(OperationKind::Restore(wish)) if wish.bytes_per_second > 0 => wish.bytes_per_second,
         _ => UNLIMITED_BYTES_PER_SECOND,
     };
     (bytes, u64::div_ceil(bytes, limit).max(1))

@@ -11,6 +11,7 @@
 
 use api::operation::{Edit, OperationKind};
 use api::saving::{ScheduleNews, ScheduleProgress};
+use types::{ErrorCode, Fault};
 
 use super::{Doing, Look, Outcome, Pace, Wait};
 use crate::executor::Directive;
@@ -35,24 +36,45 @@ pub(super) fn look(doing: &Doing<'_>, step: Step) -> Look {
     match &report.outcome {
         None => running(report),
         Some(Ok(result)) => Look { saved: result.saved.clone(), notes: result.notes.clone(), ..Look::done() },
-        // What cannot be tidied up is no reason to call a backup bad.
-        Some(Err(fault)) if step == Step::Keep => {
-            let note = format!("older backups could not be removed: {fault}");
-            Look { notes: vec![note], ..Look::done() }
-        }
-        Some(Err(fault)) => {
-            let mut notes = Vec::new();
-            if let OperationKind::Backup(wish) = doing.kind
-                && matches!(step, Step::Save | Step::Finish)
-            {
-                notes.push(format!(
-                    "{} is left as an incomplete backup; 'skein backup create --to {} --resume {}' goes on with it \
-                     for some minutes",
-                    wish.backup, wish.url, wish.backup
-                ));
+        Some(Err(fault)) => match untidy(doing.kind, step, fault) {
+            Some(note) => Look { notes: vec![note], ..Look::done() },
+            None => {
+                let notes = left(doing.kind, step, fault).into_iter().collect();
+                Look { outcome: Outcome::Failed(fault.clone()), notes, ..Look::default() }
             }
-            Look { outcome: Outcome::Failed(fault.clone()), notes, ..Look::default() }
+        },
+    }
+}
+
+/// What cannot be tidied up is no reason to call a backup bad, or a restore.
+fn untidy(kind: &OperationKind, step: Step, fault: &Fault) -> Option<String> {
+    match (kind, step) {
+        (_, Step::Keep) => Some(format!("older backups could not be removed: {fault}")),
+        (OperationKind::Restore(_), Step::Finish) => {
+            Some(format!("its notes beside the backup could not be removed: {fault}"))
         }
+        _ => None,
+    }
+}
+
+/// What is left by an operation that fails, and what goes on with it.
+fn left(kind: &OperationKind, step: Step, fault: &Fault) -> Option<String> {
+    match (kind, step) {
+        (OperationKind::Backup(wish), Step::Save | Step::Finish) => Some(format!(
+            "{} is left as an incomplete backup; 'skein backup create --to {} --resume {}' goes on with it \
+             for some minutes",
+            wish.backup, wish.url, wish.backup
+        )),
+        // Nothing will complete it.
+        (OperationKind::Restore(_), _) if fault.code == ErrorCode::BackupDamaged => None,
+        (OperationKind::Restore(wish), _) => {
+            let closed = match wish.made().count() {
+                0 => "",
+                _ => ", and tables that were made for it serve nobody",
+            };
+            Some(format!("what is restored stays{closed}; the same command goes on from there"))
+        }
+        _ => None,
     }
 }
 

@@ -35,14 +35,14 @@ fn run(scenario: &Scenario, mut disturb: impl FnMut(&mut Cluster, usize)) -> Clu
     cluster
 }
 
-/// The groups of tables that stay.
+/// The groups of tables that stay and serve.
 fn lasting(cluster: &Cluster) -> impl Iterator<Item = (&GroupId, &Group)> {
     let stays = |group: &GroupId| {
         let table = cluster
             .catalog
             .partition(*group)
             .and_then(|partition| cluster.catalog.table(types::TableId(partition.table)));
-        table.is_some_and(|table| table.scratch_of == 0)
+        table.is_some_and(|table| table.scratch_of == 0 && table.restoring.is_empty())
     };
     cluster.groups.iter().filter(move |(group, _)| stays(group))
 }

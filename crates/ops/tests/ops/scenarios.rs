@@ -1,6 +1,7 @@
 //! Every operation, on a cluster where it has something to do.
 
 use api::admin::OperationRequest;
+use api::restoring::{RestoreRequest, RestoreSource};
 use api::saving::BackupRequest;
 use types::NodeId;
 
@@ -84,6 +85,26 @@ fn of_backup(name: &str, backup: Option<&str>) -> OperationRequest {
     OperationRequest { backup: Some(backup), ..kind(name) }
 }
 
+/// A table that is made, and one that is there and is written to.
+fn of_restore() -> OperationRequest {
+    let source = |from: &str, to: &str, replicas| RestoreSource {
+        from: from.into(),
+        to: to.into(),
+        partitions: 2,
+        replicas,
+        bytes: 1 << 20,
+        ..RestoreSource::default()
+    };
+    let restore = RestoreRequest {
+        url: "file:///backups".into(),
+        backup: Some("20261126T000000Z-000001".into()),
+        on_conflict: Some("skip".into()),
+        sources: vec![source("flow", "copy", 3), source("flow", "flow", 3)],
+        ..RestoreRequest::default()
+    };
+    OperationRequest { restore: Some(restore), ..kind("restore") }
+}
+
 /// All of them.
 pub fn all() -> Vec<Scenario> {
     let scenario = |name, cluster: fn() -> Cluster, request| Scenario { name, cluster, request };
@@ -128,6 +149,7 @@ pub fn all() -> Vec<Scenario> {
         ),
         scenario("balance", uneven, kind("balance")),
         scenario("backup", four, of_backup("backup", None)),
+        scenario("restore", four, of_restore()),
         scenario("drill", four, of_backup("drill", Some("20261126T000000Z-000001"))),
         scenario(
             "set-replicas up",

@@ -9,6 +9,7 @@ use std::path::Path;
 use api::admin::{Explanation, OperationRequest, PermitRequest};
 use api::catalog::{CatalogOp, ReplicaRecord, TableName};
 use api::operation::PermitChange;
+use api::restoring::{Begun, RestoreRequest, RestoreSource};
 use api::saving::{BackupRequest, ScheduleChange, ScheduleProgress, ScheduleRecord};
 use catalog::RecordChange;
 use types::{GroupId, NodeId, OperationId};
@@ -325,6 +326,44 @@ pub fn request(words: &Words<'_>) -> OperationRequest {
             bytes_per_second: words.value("rate"),
             ..BackupRequest::default()
         }),
+        restore: words.text("from-place").map(|url| restore(words, url)),
+    }
+}
+
+/// `from-place=URL backup=ID sources=FROM:TO:PARTITIONS:REPLICAS:MIB:HELD-KEYS:BEGUN into=PARTITIONSxREPLICAS
+/// conflict=skip restart=yes`.
+fn restore(words: &Words<'_>, url: &str) -> RestoreRequest {
+    let (partitions, replicas) = words.text("into").and_then(|into| into.split_once('x')).unzip();
+    RestoreRequest {
+        url: url.into(),
+        backup: words.text("backup").map(String::from),
+        at_ms: words.value("moment"),
+        kinds: words.list("kinds").into_iter().map(String::from).collect(),
+        partitions: partitions.map(parse),
+        replicas: replicas.map(parse),
+        on_conflict: words.text("conflict").map(String::from),
+        restart: words.text("restart").is_some(),
+        bytes_per_second: words.value("rate"),
+        sources: words.list("sources").into_iter().map(source).collect(),
+        ..RestoreRequest::default()
+    }
+}
+
+fn source(text: &str) -> RestoreSource {
+    let parts: Vec<&str> = text.split(':').collect();
+    RestoreSource {
+        from: parts[0].into(),
+        to: parts[1].into(),
+        partitions: parse(parts[2]),
+        replicas: parse(parts[3]),
+        bytes: parse::<u64>(parts[4]) << 20,
+        keys: 1000,
+        held_keys: parse(parts[5]),
+        begun: match parts.get(6) {
+            Some(&"same") => Begun::Same,
+            Some(_) => Begun::Otherwise,
+            None => Begun::Not,
+        },
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::catalog::{CatalogOp, EngineKind, NewTable};
+use api::admin::OperationRequest;
+use api::catalog::{CatalogAnswer, CatalogOp, EngineKind, NewTable, TableName};
 use api::operation::OperationKind;
+use api::restoring::{RestoreRequest, RestoreSource, RestoreTable};
 use api::saving::SavedRecord;
 use ops::{TaskReport, TaskResult, UNDO};
 use types::{ErrorCode, Fault, OperationId};
 
-use crate::model::Cluster;
+use crate::model::{Answered, Cluster};
 
 /// Ticks that a task takes.
 const TICKS: u64 = 3;
@@ -62,7 +64,10 @@ fn work(cluster: &mut Cluster, operation: OperationId, step: &'static str) -> Ta
         ..TaskReport::default()
     };
     if step == "restore" && ticks == 1 {
-        make_scratch(cluster, operation);
+        make_tables(cluster, operation);
+    }
+    if step == UNDO && ticks == 1 {
+        drop_tables(cluster, operation);
     }
     if ticks >= TICKS {
         report.outcome = Some(match cluster.tasks.faults.contains(step) {
@@ -73,7 +78,45 @@ fn work(cluster: &mut Cluster, operation: OperationId, step: &'static str) -> Ta
     report
 }
 
+/// The tables that a restore makes.
+fn made(cluster: &Cluster, operation: OperationId) -> Vec<RestoreTable> {
+    match cluster.catalog.operation(operation).and_then(|known| known.kind.as_ref()) {
+        Some(OperationKind::Restore(wish)) => wish.made().cloned().collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// As a real one: a table that is there stays.
+fn make_tables(cluster: &mut Cluster, operation: OperationId) {
+    let Some(OperationKind::Restore(wish)) =
+        cluster.catalog.operation(operation).and_then(|known| known.kind.clone())
+    else {
+        return make_scratch(cluster, operation);
+    };
+    for table in wish.made() {
+        let wish = NewTable {
+            name: table.to.clone(),
+            engine: EngineKind::Kv.into(),
+            partitions: table.partitions,
+            replicas: 1,
+            restoring: wish.backup.clone(),
+            restored_by: operation.get(),
+            ..NewTable::default()
+        };
+        let _ = cluster.apply(CatalogOp::CreateTable(wish));
+    }
+}
+
+fn drop_tables(cluster: &mut Cluster, operation: OperationId) {
+    for table in made(cluster, operation) {
+        let known = cluster.catalog.find(&table.to).is_some_and(|known| !known.restoring.is_empty());
+        if known {
+            let name = TableName { namespace: String::new(), name: table.to };
+            let _ = cluster.apply(CatalogOp::DropTable(name));
+        }
+    }
+}
+
 fn make_scratch(cluster: &mut Cluster, operation: OperationId) {
     let wish = NewTable {
         name: format!("drill_{operation}_0"),
@@ -90,6 +133,7 @@ fn result(cluster: &Cluster, operation: OperationId, step: &str) -> TaskResult {
     let backup = match cluster.catalog.operation(operation).and_then(|known| known.kind.as_ref()) {
         Some(OperationKind::Backup(wish)) => wish.backup.clone(),
         Some(OperationKind::Drill(wish)) => wish.backup.clone(),
+        Some(OperationKind::Restore(wish)) => wish.backup.clone(),
         _ => String::new(),
     };
     let saved =
@@ -99,4 +143,39 @@ fn result(cluster: &Cluster, operation: OperationId, step: &str) -> TaskResult {
         saved: matches!(step, "finish" | "compare" | "prove").then_some(saved),
         notes: Some(note.to_owned()).filter(|note| !note.is_empty()).into_iter().collect(),
     }
+}
+
+#[test]
+fn of_restores_into_one_table_that_come_at_once_the_same_is_joined_and_another_is_refused() {
+    let request = |kind: &str, to: &str| OperationRequest {
+        kind: "restore".into(),
+        restore: Some(RestoreRequest {
+            url: "file:///backups".into(),
+            backup: Some("20261126T000000Z-000001".into()),
+            kinds: vec![kind.into()],
+            sources: vec![RestoreSource {
+                from: "flow".into(),
+                to: to.into(),
+                partitions: 1,
+                replicas: 1,
+                ..RestoreSource::default()
+            }],
+            ..RestoreRequest::default()
+        }),
+        ..OperationRequest::default()
+    };
+    let mut cluster = Cluster::new(&["1", "2", "3"], &[1, 2, 3], &["flow:1:3"]);
+    // All are planned before one of them begins.
+    let wishes = [("set", "a"), ("set", "a"), ("hash", "a"), ("hash", "b")];
+    let planned: Vec<_> =
+        wishes.into_iter().map(|(kind, to)| cluster.plan(&request(kind, to)).expect("a plan")).collect();
+    let came: Vec<String> = planned
+        .into_iter()
+        .map(|planned| match cluster.apply(CatalogOp::Operate(planned.start)) {
+            Answered::Done(_, CatalogAnswer::Operations(operations)) => format!("{:?}", operations.ids),
+            Answered::Done(..) => "something else".into(),
+            Answered::Refused(why) => why.rsplit(' ').next().unwrap_or_default().into(),
+        })
+        .collect();
+    assert_eq!(came, ["[1]", "[1]", "[table-restoring]", "[2]"]);
 }

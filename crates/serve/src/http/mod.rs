@@ -64,9 +64,6 @@ pub trait Admin: Operations + Namespaces + Zankv {
     fn create_table(&self, wish: CreateTable) -> Answer<Table>;
     /// Drops a table.
     fn drop_table(&self, namespace: String, name: String) -> Answer<()>;
-
-    /// A table that was made for a restore holds all of it: it serves clients from now on.
-    fn restored(&self, namespace: String, name: String) -> Answer<()>;
     /// Moves a partition's leader; ends when it leads.
     fn move_leader(&self, wish: MoveLeader) -> Answer<()>;
     /// Hashes all replicas of a partition at one log position.
@@ -129,7 +126,6 @@ pub fn router(admin: Arc<dyn Admin>, secret: Secret) -> Router {
         .route("/nodes", get(nodes).post(join))
         .route("/tables", get(tables).post(create_table))
         .route("/tables/{namespace}/{name}", get(table).delete(drop_table))
-        .route("/tables/{namespace}/{name}/restored", post(restored))
         .route("/leader", post(move_leader))
         .route("/digest", post(digest))
         .merge(operations::routes())
@@ -285,14 +281,6 @@ async fn create_table(
     Body(wish): Body<CreateTable>,
 ) -> Result<Json<Table>, Refusal> {
     Ok(Json(shared.admin.create_table(wish).await?))
-}
-
-async fn restored(
-    State(shared): State<Shared>,
-    TablePath { namespace, name }: TablePath,
-) -> Result<Json<serde_json::Value>, Refusal> {
-    shared.admin.restored(namespace, name).await?;
-    Ok(Json(serde_json::json!({})))
 }
 
 async fn drop_table(

@@ -18,7 +18,7 @@ use super::{Answer, Body, Refusal, Shared};
 /// names the one that does (see `api::admin::elsewhere`).
 pub trait Operations: Send + Sync + 'static {
     /// What an operation would do.
-    fn plan(&self, request: OperationRequest) -> Result<Plan, Fault>;
+    fn plan(&self, request: OperationRequest) -> Answer<Plan>;
     /// Starts an operation; ends when it is persisted.
     fn start(&self, wish: StartOperation) -> Answer<Operation>;
     /// All operations, oldest first.
@@ -86,7 +86,7 @@ fn nothing() -> Json<serde_json::Value> {
 }
 
 async fn plan(State(shared): State<Shared>, Body(request): Body<OperationRequest>) -> Reply<Plan> {
-    Ok(Json(shared.admin.plan(request)?))
+    Ok(Json(shared.admin.plan(request).await?))
 }
 
 async fn start(State(shared): State<Shared>, Body(wish): Body<StartOperation>) -> Reply<Operation> {

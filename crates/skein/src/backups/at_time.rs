@@ -1,20 +1,21 @@
-//! A time to be restored, by a backup and an archive of changes.
+//! A time to be restored: which backup and which archive tell it.
 
 use api::job::{Job, RestoreFile, RestorePartition};
-use backup::TableRecord;
-use backup::archive::Covered;
+use backup::archive::{self, Covered};
+use backup::{Manifest, TableRecord, Target};
 use serde::Serialize;
+use types::{ErrorCode, Fault};
 
 use super::time;
 
 /// A time, and what tells it over a backup.
 pub struct AtTime {
     /// The last millisecond: writes with a later stamp are left out.
-    pub to_ms: u64,
+    to_ms: u64,
     /// The archive's runs, by table and partition of the backup.
-    pub covered: Covered,
+    covered: Covered,
     /// The places of the backup's tables, by directory.
-    pub tables: Vec<String>,
+    tables: Vec<String>,
 }
 
 /// Times that can be restored over a backup.
@@ -40,6 +41,62 @@ impl AtTime {
             to_ms: self.to_ms,
         }))
     }
+}
+
+/// What is chosen of a backup: its tables, or why it has none of them.
+pub type Choose<'a> = &'a dyn Fn(&Manifest) -> Result<Vec<String>, Fault>;
+
+/// The newest backup of the tables that were chosen from which a time can be reached.
+///
+/// # Errors
+/// `NotCovered`, naming the times that can be restored; what the target says.
+pub fn find(target: &dyn Target, choose: Choose<'_>, to_ms: u64) -> Result<Manifest, Fault> {
+    let mut known = Vec::new();
+    for listed in backup::list(target).map_err(|error| error.to_fault())?.into_iter().rev() {
+        let Some(manifest) = listed.manifest else { continue };
+        // One without the tables is none for this purpose.
+        let Ok(titles) = choose(&manifest) else { continue };
+        let Some(covered) = covered(target, &manifest, &titles)? else { continue };
+        if (covered.from_ms..=covered.to_ms).contains(&to_ms) {
+            return Ok(manifest);
+        }
+        known.push(Stretch { backup: listed.id, from_ms: covered.from_ms, to_ms: covered.to_ms });
+    }
+    known.reverse();
+    let times = match known.is_empty() {
+        true => "none can".to_owned(),
+        false => format!("these can:\n{}", stretches(&known)),
+    };
+    let detail = format!("{} ({to_ms}) cannot be restored from {}; {times}", time(to_ms), target.url());
+    Err(Fault::new(ErrorCode::NotCovered, detail))
+}
+
+/// What tells a time over a backup, for the tables of these titles.
+///
+/// # Errors
+/// `NotCovered`; what the target says.
+pub fn over(
+    target: &dyn Target,
+    manifest: &Manifest,
+    titles: &[String],
+    to_ms: u64,
+) -> Result<AtTime, Fault> {
+    let tables = manifest.begun.tables.iter().map(TableRecord::directory).collect();
+    match covered(target, manifest, titles)? {
+        Some(covered) if (covered.from_ms..=covered.to_ms).contains(&to_ms) => {
+            Ok(AtTime { to_ms, covered, tables })
+        }
+        _ => {
+            let detail =
+                format!("{} ({to_ms}) cannot be restored over {} any more", time(to_ms), manifest.begun.id);
+            Err(Fault::new(ErrorCode::NotCovered, detail))
+        }
+    }
+}
+
+fn covered(target: &dyn Target, manifest: &Manifest, titles: &[String]) -> Result<Option<Covered>, Fault> {
+    let is_wanted = |place: usize| titles.contains(&manifest.begun.tables[place].title());
+    archive::covered(target, manifest, &is_wanted).map_err(|error| error.to_fault())
 }
 
 /// Stretches of time, a line for each.

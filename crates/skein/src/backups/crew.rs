@@ -50,7 +50,7 @@ pub struct Work<'a> {
 }
 
 /// How far work is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// Pieces that are done.
     pub done: usize,
@@ -58,6 +58,8 @@ pub struct Seen {
     pub of: usize,
     /// What the jobs have come to so far.
     pub totals: Totals,
+    /// What a piece waits for, if one does.
+    pub waits: Option<String>,
 }
 
 /// Whether to go on.
@@ -333,7 +335,11 @@ impl Running<'_> {
         let mut totals = self.totals;
         self.statuses.values().for_each(|status| totals.add(status));
         let (done, of) = self.plan.done();
-        Seen { done, of, totals }
+        let waiting = self.plan.running().into_iter().find_map(|(piece, node)| {
+            let status = self.statuses.get(&piece).filter(|status| !status.waits.is_empty())?;
+            Some(format!("node {node}: {}", status.waits))
+        });
+        Seen { done, of, totals, waits: waiting }
     }
 }
 

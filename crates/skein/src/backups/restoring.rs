@@ -3,12 +3,11 @@
 use api::job::{Job, JobStatus, RestoreFile};
 use backup::restores::RestoreRecord;
 use backup::{Manifest, TableRecord, Target, read};
-use client::Client;
-use types::{ErrorCode, Fault, Hlc};
+use types::Fault;
 
 use super::at_time::AtTime;
-use super::crew::{Crew, Go, Seen, Totals, Work};
-use super::{barrier, split_title, title};
+use super::crew::{Crew, Go, Seen, Work};
+use super::split_title;
 use crate::cli::Speed;
 
 /// In which way files are written.
@@ -18,14 +17,15 @@ pub struct Manner {
     pub speed: Speed,
     /// Deadlines are stored so many milliseconds later.
     pub expiry_shift_ms: u64,
-    /// An earlier restore may have written something.
+    /// Keys with a stamp of this restore are its own, although a piece was not begun before.
     pub again: bool,
+    /// Jobs that somebody else has begun may still run.
+    pub takes_over: bool,
 }
 
 /// One table on its way.
 pub struct One<'a> {
     pub target: &'a dyn Target,
-    pub client: &'a Client,
     pub crew: &'a Crew,
     pub manifest: &'a Manifest,
     pub table: &'a TableRecord,
@@ -36,19 +36,6 @@ pub struct One<'a> {
 }
 
 impl One<'_> {
-    /// A stamp that no write of the table has reached yet, and every later one will have.
-    ///
-    /// # Errors
-    /// What a barrier is refused for.
-    pub fn stamp(&self) -> Result<u64, Fault> {
-        let mut chance = [0; 8];
-        getrandom::fill(&mut chance).map_err(|error| Fault::new(ErrorCode::Internal, error.to_string()))?;
-        let hold = format!("{:016x}", u64::from_le_bytes(chance));
-        let (namespace, name) = split_title(self.to);
-        let report = barrier(self.client, vec![title(&namespace, &name)], &hold)?;
-        Ok(Hlc::from_millis(report.at_ms).0)
-    }
-
     /// Writes all files that are not done, and records those that are, so that a later restore goes on.
     ///
     /// # Errors
@@ -58,13 +45,14 @@ impl One<'_> {
         record: &mut RestoreRecord,
         manner: Manner,
         watch: &mut dyn FnMut(&Seen) -> Go,
-    ) -> Result<Totals, Fault> {
-        let Manner { speed, expiry_shift_ms, again } = manner;
+    ) -> Result<(), Fault> {
+        let Manner { speed, expiry_shift_ms, again, takes_over } = manner;
         let (to_namespace, to_table) = split_title(self.to);
         let files = self.pieces();
         let done: Vec<usize> =
             (0..files.len()).filter(|piece| record.done.contains(&files[*piece].2)).collect();
-        let (since, on_conflict, kinds) = (record.since, record.on_conflict.clone(), record.kinds.clone());
+        let (since, to_tid) = (record.since, record.tid);
+        let (on_conflict, kinds) = (record.on_conflict.clone(), record.kinds.clone());
         let job = |piece: usize, repeated: bool| {
             let (partition, file, _) = &files[piece];
             let of = RestoreFile {
@@ -76,6 +64,7 @@ impl One<'_> {
                 file: *file,
                 to_namespace: to_namespace.clone(),
                 to_table: to_table.clone(),
+                to_tid,
                 on_conflict: on_conflict.clone(),
                 ours_since: since,
                 again: repeated || again,
@@ -88,12 +77,16 @@ impl One<'_> {
             }
         };
         let ids = self.crew.ids();
-        let name = restore_name(&self.manifest.begun.id, &record.to, since);
-        let mut ended = |piece: usize, _: &JobStatus| {
+        let name = restore_name(record);
+        let mut ended = |piece: usize, status: &JobStatus| {
             record.done.push(files[piece].2.clone());
+            record.totals.keys += status.keys;
+            record.totals.existed += status.existed;
+            record.totals.expired += status.expired;
+            record.totals.bytes += status.bytes;
             record.store(self.target).map_err(|error| error.to_fault())
         };
-        self.crew.run(Work {
+        let written = self.crew.run(Work {
             name,
             pieces: files.iter().map(|_| ids.clone()).collect(),
             done,
@@ -101,13 +94,12 @@ impl One<'_> {
             ended: &mut ended,
             speed,
             hold: None,
-            takes_over: again,
+            takes_over,
             watch,
-        })
+        });
+        written.map(drop)
     }
-}
 
-impl One<'_> {
     /// What is restored on its own: the parts of a table, or its partitions if it is as of a time.
     pub fn pieces(&self) -> Vec<(u32, u32, String)> {
         let parts = match self.at {
@@ -119,6 +111,7 @@ impl One<'_> {
 }
 
 /// What the names of the jobs of a restore begin with.
-pub fn restore_name(backup: &str, to: &str, since: u64) -> String {
-    format!("restore-{backup}-{to}-{since:x}")
+pub fn restore_name(record: &RestoreRecord) -> String {
+    let RestoreRecord { id, to, tid, since, .. } = record;
+    format!("restore-{id}-{to}-{tid}-{since:x}")
 }

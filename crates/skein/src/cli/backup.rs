@@ -248,11 +248,22 @@ pub struct Restore {
     /// What happens to keys that exist; without it a table that holds keys is refused
     #[arg(long, value_enum)]
     pub on_conflict: Option<Conflict>,
-    /// Begin anew, although an earlier restore of the same was interrupted
+    /// Begin anew, although an earlier restore of the same has not ended well: what it left is dropped, or written over
     #[arg(long)]
     pub restart: bool,
     #[command(flatten)]
     pub speed: Speed,
+    /// Show what would be made and written, the room on each node, and stop
+    #[arg(long, conflicts_with = "yes")]
+    pub plan: bool,
+    /// Do it without a question; where no terminal is there to ask at, none is asked
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    /// Return when it has ended; with --wait=false once it has begun
+    ///
+    /// Ctrl-C ends the waiting, not the operation.
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub wait: bool,
     #[command(flatten)]
     pub find: Find,
     #[command(flatten)]

@@ -111,9 +111,18 @@ fn tell_end(operation: &Operation, form: Form) -> Exit {
             if let Some(error) = &operation.error {
                 say::fault(&Fault::from(error), form);
             }
+            if form == Form::Text {
+                left(operation).for_each(say::note);
+            }
             exit::ERROR
         }
     }
+}
+
+/// What an operation that failed has told of what it leaves.
+fn left(operation: &Operation) -> impl Iterator<Item = &str> {
+    let last = operation.events.iter().filter(|event| event.at_ms == operation.ended_ms);
+    last.map(|event| event.text.as_str()).filter(|text| !text.starts_with("failed: "))
 }
 
 /// What the parts of an operation wait for. One that has none waits for itself.
@@ -125,7 +134,8 @@ struct Parts {
 
 impl Parts {
     fn wait_of(&mut self, client: &Client, operation: &Operation, now: Duration) -> String {
-        if operation.parts == 0 {
+        // One that has tasks waits for its parts in one of its steps only.
+        if operation.parts == 0 || operation.parts == operation.parts_ended {
             return operation.waits_for.clone();
         }
         if self.asked.is_none_or(|at| now.saturating_sub(at) >= PARTS_PAUSE) {
@@ -259,7 +269,7 @@ fn stage(operation: &Operation, waits: &str) -> String {
 fn line(operation: &Operation, waits: &str, speed: u64) -> String {
     let mut pieces = Vec::new();
     match operation.steps.iter().position(|step| step.name == operation.step) {
-        Some(at) if operation.state == "running" && operation.parts == 0 => {
+        Some(at) if operation.state == "running" && operation.step != "parts" => {
             pieces.push(format!("{} ({} of {})", operation.step, at + 1, operation.steps.len()));
         }
         _ => pieces.push(operation.state.clone()),
@@ -306,6 +316,8 @@ mod tests {
         operation.parts = 9;
         operation.parts_ended = 3;
         operation.bytes_total = 0;
+        assert_eq!(line(&operation), "op 12 migrate: catch-up (2 of 5), 3 of 9 parts done");
+        operation.step = "parts".into();
         assert_eq!(line(&operation), "op 12 migrate: running, 3 of 9 parts done");
         operation.parts = 0;
         operation.state = "queued".into();

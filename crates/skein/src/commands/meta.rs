@@ -120,8 +120,7 @@ fn make(client: &Client, table: &TableRecord, nodes: u32) -> Result<(), Fault> {
     let replicas = Some(table.replicas.clamp(1, nodes.max(1)));
     if table.name != catalog::NAMESPACE_TABLE {
         let (namespace, name) = (Some(table.namespace.clone()), table.name.clone());
-        let wish =
-            CreateTable { namespace, name, engine: Some("kv".into()), partitions, replicas, restoring: None };
+        let wish = CreateTable { namespace, name, engine: Some("kv".into()), partitions, replicas };
         return client.create_table(&wish).map(|_| ());
     }
     let option = |name: &str| {

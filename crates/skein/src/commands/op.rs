@@ -1,6 +1,7 @@
 //! `skein op`: what was asked of the cluster, how far it is, what it showed.
 
 use api::admin::{DigestReport, Operation};
+use api::restoring::RestoredTable;
 use api::saving::Saved;
 use serde::Serialize;
 use types::Fault;
@@ -117,7 +118,10 @@ pub fn ending(operation: &Operation) -> String {
 
 /// `backup 2026…-5c1d9a: 250 keys, 3.1 KiB in 1.2 KiB of files, digest 5f0c…`.
 fn held(saved: &Saved) -> String {
-    let Saved { backup, keys, bytes, file_bytes, digest, proven, parent, .. } = saved;
+    let Saved { backup, keys, bytes, file_bytes, digest, proven, parent, restored, .. } = saved;
+    if !restored.is_empty() {
+        return restored.iter().map(|table| brought(table, backup)).collect::<Vec<_>>().join("; ");
+    }
     let keys = say::count(*keys, "key");
     if *proven {
         return format!("backup {backup} is proven: {keys} restored, and all digests are equal ({digest})");
@@ -130,6 +134,26 @@ fn held(saved: &Saved) -> String {
              {digest}"
         ),
     }
+}
+
+/// `copy: 250 keys of 2026…-5c1d9a, 3.1 KiB, 2 had expired since; every partition has 3 replicas, and they are equal;
+/// digest 5f0c… as it was saved`.
+fn brought(table: &RestoredTable, backup: &str) -> String {
+    let RestoredTable { table, keys, existed, expired, bytes, replicas, digest, equal } = table;
+    let mut text = format!("{table}: {} of {backup}, {}", say::count(*keys, "key"), say::bytes(*bytes));
+    if *existed > 0 {
+        text.push_str(&format!(", {existed} existed and stayed"));
+    }
+    if *expired > 0 {
+        text.push_str(&format!(", {expired} had expired since"));
+    }
+    if *replicas > 1 {
+        text.push_str(&format!("; every partition has {replicas} replicas, and they are equal"));
+    }
+    if *equal {
+        text.push_str(&format!("; digest {digest} as it was saved"));
+    }
+    text
 }
 
 fn compared(evidence: &DigestReport) -> String {

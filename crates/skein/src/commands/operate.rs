@@ -106,7 +106,7 @@ pub(super) fn typed_name(client: &Client, arguments: &RecoverQuorum) -> Result<S
 }
 
 /// Whether the user agrees.
-enum Agreement {
+pub(super) enum Agreement {
     /// To the plan of this catalog version, or to any.
     Given(Option<u64>),
     Refused,
@@ -118,6 +118,14 @@ fn agreement(client: &Client, request: &OperationRequest, change: &Change) -> Re
     }
     if !is_terminal() || change.output.form() == Form::Json {
         return Err(Fault::new(ErrorCode::NeedsConsent, request.kind.clone()));
+    }
+    agreed_at_terminal(client, request)
+}
+
+/// Shows the plan and asks, if somebody is there; what harms nobody goes on where nobody is.
+pub(super) fn agreed_at_terminal(client: &Client, request: &OperationRequest) -> Result<Agreement, Fault> {
+    if !is_terminal() {
+        return Ok(Agreement::Given(None));
     }
     let plan = client.plan(request)?;
     say::note(plan_text(&plan));

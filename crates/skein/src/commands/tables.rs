@@ -28,7 +28,6 @@ pub fn create(arguments: &TableCreate) -> Result<Exit, Fault> {
         engine,
         partitions: arguments.partitions,
         replicas: arguments.replicas,
-        restoring: None,
     })?;
     match arguments.output.form() {
         Form::Json => say::json(&table),

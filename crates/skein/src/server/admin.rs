@@ -39,7 +39,7 @@ pub struct NodeAdmin {
     pub(super) wires: Arc<Wires>,
     pub(super) redis: Arc<RedisFace>,
     pub(super) log: Arc<SegmentedLog>,
-    cluster: String,
+    pub(super) cluster: String,
     name: String,
     /// For what this node asks of others.
     pub(super) secret: Secret,
@@ -173,18 +173,6 @@ impl Admin for NodeAdmin {
         })
     }
 
-    fn restored(&self, namespace: String, name: String) -> Answer<()> {
-        let done = TableName { namespace: namespace.clone(), name: name.clone() };
-        let answer = self.change(CatalogOp::Restored(done));
-        let node = self.node.clone();
-        Box::pin(async move {
-            answer.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))??;
-            let is_open = |table: &TableRecord| table.restoring.is_empty();
-            wait_for_all(&node, |catalog| catalog.table_named(&namespace, &name).is_none_or(is_open)).await;
-            Ok(())
-        })
-    }
-
     fn move_leader(&self, wish: MoveLeader) -> Answer<()> {
         let node = self.node.clone();
         Box::pin(async move {
@@ -298,7 +286,8 @@ fn new_table(wish: CreateTable) -> Result<NewTable, Fault> {
         replicas: wish.replicas.unwrap_or(0),
         options: Vec::new(),
         scratch_of: 0,
-        restoring: wish.restoring.unwrap_or_default(),
+        restoring: String::new(),
+        restored_by: 0,
     })
 }
 

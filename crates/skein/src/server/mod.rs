@@ -17,6 +17,7 @@ mod metrics;
 mod namespaces;
 mod operations;
 mod redis;
+mod restores;
 mod room;
 mod schedules;
 mod table_counts;
@@ -98,7 +99,7 @@ pub fn run(file: &NodeFile, place: &NodePlace) -> Result<(), Fault> {
     let names = (file.cluster.clone(), file.name.clone());
     node.set_tasks(tasks::NodeTasks::new(&node, secret.clone(), names.clone()));
     let admin = admin::NodeAdmin::new(node.clone(), wires, face.clone(), log, names, secret.clone())
-        .with_jobs(jobs::NodeJobs::start(node.clone(), &data.join("scratch"))?);
+        .with_jobs(jobs::NodeJobs::start(node.clone(), room.clone(), &data.join("scratch"))?);
     let http = {
         let _inside = runtime.enter();
         serve::http::HttpServer::start(http, secret, Arc::new(admin), HttpLimits::default())?

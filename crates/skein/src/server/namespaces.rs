@@ -79,6 +79,7 @@ fn new_namespace(wish: &CreateNamespace) -> Result<NewTable, Fault> {
         options: vec![option(DATA_VERSION, version), option(EXPIRATION_POLICY, policy)],
         scratch_of: 0,
         restoring: String::new(),
+        restored_by: 0,
     })
 }
 

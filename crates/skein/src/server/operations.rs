@@ -1,6 +1,7 @@
 //! The member behind the second half of the admin API: operations, permits, explanations and settings.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use api::admin::{
     Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SetSetting, SettingValue,
@@ -17,6 +18,7 @@ use types::settings::Setting;
 use types::{ErrorCode, Fault, NodeId, OperationId};
 
 use super::admin::{KNOWN_PATIENCE, LOOK, NodeAdmin, wait_for_all};
+use super::restores;
 
 /// The cluster may change between the plan of a wish and its start; so often a wish whose plan nobody has looked at is
 /// planned anew.
@@ -33,12 +35,14 @@ async fn operate(node: &Node, change: OperationChange) -> Result<OperationIds, F
 }
 
 /// Starts what is wished, or joins what goes on already.
-async fn start(node: &Node, wish: &StartOperation) -> Result<Operation, Fault> {
+async fn start(node: &Arc<Node>, cluster: &str, wish: StartOperation) -> Result<Operation, Fault> {
+    let request = restores::looked_up(node, cluster, wish.request).await?;
+    let wish = StartOperation { request, ..wish };
     let mut plans = 0;
     let started = loop {
         plans += 1;
         let may_be_planned_anew = wish.planned.is_none() && plans < PLANS_MAX;
-        match operate(node, node.start_command(wish)?).await {
+        match operate(node, node.start_command(&wish)?).await {
             Err(fault) if fault.code == ErrorCode::PlanOutdated && may_be_planned_anew => {
                 // What has changed is in the answer's catalog; this node's copy has it in a moment.
                 tokio::time::sleep(LOOK).await;
@@ -92,17 +96,21 @@ fn room_note(node: u64, url: &str) -> Option<String> {
 }
 
 impl Operations for NodeAdmin {
-    fn plan(&self, request: OperationRequest) -> Result<Plan, Fault> {
-        let mut plan = self.node.plan(&request)?;
-        if let Some(wish) = request.backup.as_ref().filter(|_| request.kind == "backup") {
-            plan.notes.extend(room_note(self.node.id().get(), &wish.url));
-        }
-        Ok(plan)
+    fn plan(&self, request: OperationRequest) -> Answer<Plan> {
+        let (node, cluster) = (self.node.clone(), self.cluster.clone());
+        Box::pin(async move {
+            let request = restores::looked_up(&node, &cluster, request).await?;
+            let mut plan = node.plan(&request)?;
+            if let Some(wish) = request.backup.as_ref().filter(|_| request.kind == "backup") {
+                plan.notes.extend(room_note(node.id().get(), &wish.url));
+            }
+            Ok(plan)
+        })
     }
 
     fn start(&self, wish: StartOperation) -> Answer<Operation> {
-        let node = self.node.clone();
-        Box::pin(async move { start(&node, &wish).await })
+        let (node, cluster) = (self.node.clone(), self.cluster.clone());
+        Box::pin(async move { start(&node, &cluster, wish).await })
     }
 
     fn operations(&self) -> Result<Vec<Operation>, Fault> {

@@ -90,12 +90,9 @@ impl Backend for NodeBackend {
         };
         let mut admitted = Vec::with_capacity(calls.len());
         for (asked, done) in calls {
-            // Another node's leader is asked whatever the disk here is like.
-            let refused = self.room.refuses(asked.group, asked.access);
-            if refused && self.node.leader_of(asked.group) == Some(self.node.id()) {
-                done(Err(self.room.fault()));
-            } else {
-                admitted.push((call(asked), done));
+            match self.room.refusal(&self.node, asked.group, asked.access) {
+                Some(fault) => done(Err(fault)),
+                None => admitted.push((call(asked), done)),
             }
         }
         self.node.submit_all(admitted);

@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api::peer::{Access, Reply, Request};
+use node::Node;
 use types::{ErrorCode, Fault, GroupId, LogIndex, Term, limits};
 use wal::{GroupSummary, GroupWrite, LogEntry, LogError, LogStore, SegmentedLog};
 
@@ -108,8 +109,15 @@ impl Room {
 
     /// Whether a call is one that a full disk refuses: a write, and not one of the catalog, without which
     /// nobody could mend anything.
-    pub fn refuses(&self, group: GroupId, access: Access) -> bool {
+    fn refuses(&self, group: GroupId, access: Access) -> bool {
         access == Access::Write && group != GroupId::CATALOG && self.is_full()
+    }
+
+    /// What a call of this node's own is told, if the disk refuses it. Another node's leader is asked whatever the disk
+    /// here is like.
+    pub fn refusal(&self, node: &Node, group: GroupId, access: Access) -> Option<Fault> {
+        let refused = self.refuses(group, access) && node.leader_of(group) == Some(node.id());
+        refused.then(|| self.fault())
     }
 
     /// Takes out the requests that a full disk refuses; returns what they are told.

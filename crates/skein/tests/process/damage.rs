@@ -105,7 +105,7 @@ fn a_node_whose_words_cannot_be_written_serves() {
 }
 
 /// A cluster of one node on a small disk of its own; nobody but it and [`Self::path`] sees the disk.
-struct OnSmallDisk {
+pub struct OnSmallDisk {
     up: Child,
     redis: String,
     _mount: tempfile::TempDir,
@@ -114,7 +114,7 @@ struct OnSmallDisk {
 
 impl OnSmallDisk {
     /// `None` where this user may not mount.
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let mount = temporary.path().to_owned();
         let base = free_base_port();
@@ -134,12 +134,12 @@ impl OnSmallDisk {
     }
 
     /// A file on the disk, seen from outside.
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
         let inside = self.mount.strip_prefix("/").expect("absolute");
         Path::new("/proc").join(self.up.id().to_string()).join("root").join(inside).join(name)
     }
 
-    fn connection(&self) -> redis::Connection {
+    pub fn connection(&self) -> redis::Connection {
         let client = redis::Client::open(format!("redis://{}", self.redis)).expect("an address");
         until("a Redis connection", || client.get_connection().ok())
     }

@@ -336,7 +336,6 @@ fn a_table_made_while_nodes_are_down_is_served() {
         replicas: Some(3),
         namespace: None,
         engine: None,
-        restoring: None,
     };
     until("a table", || client.create_table(&wish).ok());
     let status = until("leaders of all partitions", || {

@@ -3,8 +3,11 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use api::admin::Operation;
+
 use super::SKEIN;
 use super::backup::{Place, fill, json, only, refused, succeed};
+use super::damage::OnSmallDisk;
 use super::support::{Cluster, Shape, alone, until, within, words};
 
 /// A cluster with keys of all types, and a backup of it.
@@ -53,15 +56,35 @@ fn is_whole(cluster: &Cluster, place: &Place) {
     assert_eq!(ask(cluster, "GET", "string1"), Ok(Some(format!("{:0>200}", 1))));
 }
 
+/// The last operation that restores.
+fn last(cluster: &Cluster) -> Option<Operation> {
+    let operations = cluster.client().operations().ok()?;
+    operations.into_iter().rev().find(|operation| operation.kind == "restore")
+}
+
+/// Waits until the last restore is in a state.
+fn until_last(cluster: &Cluster, state: &str) -> Operation {
+    within(Duration::from_secs(120), &format!("a restore that is {state}"), || {
+        last(cluster).filter(|operation| operation.state == state)
+    })
+}
+
 #[test]
-fn a_restore_that_is_killed_serves_nobody_until_it_is_given_again() {
+fn a_restore_goes_on_without_its_command_and_serves_nobody_until_it_is_whole() {
     let _alone = alone();
     let (cluster, place) = saved(4);
     let url = place.url();
+    let plan = succeed(&cluster, &["restore", "--from", &url, "--to-table", "copy", "--plan"]);
+    assert!(plan.contains("default into copy, which is made with 4 partitions of 3 replicas"), "{plan}");
+    assert!(plan.contains("node 2 needs about") && plan.contains("MiB free"), "{plan}");
+    refused(&cluster, &["table", "show", "copy"], "unknown-table");
     let mut restoring = begin(&cluster, &place);
     is_under_way(&cluster);
     restoring.kill().expect("killed");
     restoring.wait().expect("its end");
+    let running = last(&cluster).expect("an operation");
+    let explained = succeed(&cluster, &["op", "explain", &running.id.to_string()]);
+    assert!(explained.contains("files are restored"), "{explained}");
 
     // A part of it is there, and nobody takes it for the whole.
     for (command, key) in [("GET", "string1"), ("EXISTS", "set1"), ("GET", "nothing")] {
@@ -75,17 +98,57 @@ fn a_restore_that_is_killed_serves_nobody_until_it_is_given_again() {
     assert_eq!(tables.as_array().map(Vec::len), Some(1), "{tables}");
     let id = only(&cluster, &place)["id"].clone();
     assert_eq!(json(&cluster, &["table", "show", "copy"])["restoring"], id);
-    // Another backup does not go on with it.
-    let from_other = ["restore", "--from", &other.url(), "--to-table", "copy"];
-    refused(&cluster, &from_other, "table-restoring");
-    // Nor does another choice of its keys.
-    refused(&cluster, &["restore", "--from", &url, "--to-table", "copy", "--type", "set"], "table-restoring");
+    // Nothing else goes into it meanwhile: neither another backup nor another choice of its keys, nor another shape.
+    let copy = ["restore", "--from", &url, "--to-table", "copy"];
+    refused(&cluster, &["restore", "--from", &other.url(), "--to-table", "copy"], "table-restoring");
+    refused(&cluster, &[&copy[..], &["--type", "set"]].concat(), "table-restoring");
+    refused(&cluster, &[&copy[..], &["--partitions", "5"]].concat(), "table-restoring");
+    refused(&cluster, &[&copy[..], &["--restart"]].concat(), "table-restoring");
 
-    let said = succeed(&cluster, &["restore", "--from", &url, "--to-table", "copy"]);
+    // The same joins what goes on, and is told how it ends.
+    let said = succeed(&cluster, &copy);
     assert!(said.contains("every partition has 3 replicas, and they are equal"), "{said}");
+    let digest = &only(&cluster, &place)["manifest"]["sum"]["digest"];
+    assert!(said.contains(&format!("digest {} as it was saved", digest.as_str().expect("text"))), "{said}");
+    let done = last(&cluster).expect("an operation");
+    assert_eq!((done.id, done.state.as_str(), done.parts), (running.id, "done", 6), "{done:?}");
     is_whole(&cluster, &place);
+    assert!(!place.files("").iter().any(|path| path.to_string_lossy().contains("/restores/")));
     // Given again it meets the keys, as in any table.
-    refused(&cluster, &["restore", "--from", &url, "--to-table", "copy"], "table-not-empty");
+    refused(&cluster, &copy, "table-not-empty");
+}
+
+/// Rounds of the test below; the random moments lie in this time after the beginning.
+const ROUNDS: u64 = 4;
+const WINDOW_MS: u64 = 6_000;
+
+#[test]
+fn every_leader_of_the_catalog_may_die_at_any_moment_of_a_restore() {
+    let _alone = alone();
+    let (cluster, place) = saved(4);
+    let url = place.url();
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    for round in 0..ROUNDS {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let moment = Duration::from_millis(random % WINDOW_MS);
+        let begin = ["--to-table", "copy", "--partitions", "3", "--qps", "200", "--wait=false"];
+        until("a restore that is started", || {
+            let begun = cluster.run([&["restore", "--from", &url][..], &begin].concat());
+            begun.status.success().then_some(())
+        });
+        std::thread::sleep(moment);
+        let leader = until("a leader of the catalog", || cluster.client().status().ok()?.leader);
+        let step = last(&cluster).map(|operation| operation.step);
+        eprintln!("round {round}: node {leader} dies after {} ms, at {step:?}", moment.as_millis());
+        cluster.kill(leader);
+        let done = until_last(&cluster, "done");
+        assert!(done.saved.is_some_and(|saved| saved.restored[0].equal), "the digests are equal");
+        cluster.node_is_ready(leader);
+        is_whole(&cluster, &place);
+        succeed(&cluster, &["table", "drop", "copy"]);
+    }
 }
 
 #[test]
@@ -130,19 +193,127 @@ fn a_restore_that_does_not_fit_is_refused_before_it_begins() {
 }
 
 #[test]
-fn a_restore_that_is_given_up_leaves_nothing_that_looks_whole() {
+fn a_restore_that_is_cancelled_drops_what_it_made_and_tells_what_it_leaves() {
     let _alone = alone();
     let (cluster, place) = saved(2);
     let url = place.url();
     let mut restoring = begin(&cluster, &place);
     is_under_way(&cluster);
-    restoring.kill().expect("killed");
-    restoring.wait().expect("its end");
+    let operation = last(&cluster).expect("an operation").id.to_string();
+    succeed(&cluster, &["op", "cancel", &operation, "--wait"]);
+    assert_eq!(restoring.wait().expect("its end").code(), Some(6), "cancelled");
+    refused(&cluster, &["table", "show", "copy"], "unknown-table");
+    assert!(!place.files("").iter().any(|path| path.to_string_lossy().contains("/restores/")));
+
+    // A table that was there before keeps what was written to it.
+    succeed(&cluster, &["table", "create", "copy", "--partitions", "3"]);
+    let arguments = ["restore", "--from", &url, "--to-table", "copy", "--qps", "60", "--wait=false"];
+    succeed(&cluster, &arguments);
+    is_under_way(&cluster);
+    let operation = last(&cluster).expect("an operation").id.to_string();
+    succeed(&cluster, &["op", "cancel", &operation, "--wait"]);
+    let cancelled = until_last(&cluster, "cancelled");
+    let told = |text: &str| cancelled.events.iter().any(|event| event.text.contains(text));
+    assert!(told("copy was there before: what was written to it stays") && !told("undone"), "{cancelled:?}");
+    assert!(cluster.client().count_keys("default", "copy").expect("a number").keys > 0);
+    let again = ["restore", "--from", &url, "--to-table", "copy"];
+    refused(&cluster, &again, "table-not-empty");
+    let said = succeed(&cluster, &[&again[..], &["--on-conflict", "overwrite"]].concat());
+    assert!(said.contains("every partition has 3 replicas, and they are equal"), "{said}");
+    is_whole(&cluster, &place);
+}
+
+#[test]
+fn a_restore_that_fails_is_gone_on_with_or_given_up() {
+    let _alone = alone();
+    let (cluster, place) = saved(2);
+    let url = place.url();
+    // Without its manifest it is no backup, whoever looks at it next.
+    let manifest = place.files("manifest.json").remove(0);
+    let away = manifest.with_extension("away");
+    let fails = || {
+        let mut restoring = begin(&cluster, &place);
+        is_under_way(&cluster);
+        std::fs::rename(&manifest, &away).expect("moved away");
+        let failed = until_last(&cluster, "failed");
+        assert!(!restoring.wait().expect("its end").success());
+        std::fs::rename(&away, &manifest).expect("moved back");
+        failed
+    };
+    let failed = fails();
+    assert!(failed.events.iter().any(|event| event.text.contains("the same command goes on")), "{failed:?}");
+    let tid = json(&cluster, &["table", "show", "copy"])["tid"].clone();
+    ask(&cluster, "GET", "string1").expect_err("closed");
+    succeed(&cluster, &["restore", "--from", &url, "--to-table", "copy"]);
+    assert_eq!(json(&cluster, &["table", "show", "copy"])["tid"], tid);
+    is_whole(&cluster, &place);
+
+    succeed(&cluster, &["table", "drop", "copy"]);
+    fails();
     let tid = json(&cluster, &["table", "show", "copy"])["tid"].clone();
     let anew = ["restore", "--from", &url, "--to-table", "copy", "--partitions", "3", "--restart"];
     succeed(&cluster, &anew);
     assert_ne!(json(&cluster, &["table", "show", "copy"])["tid"], tid);
     is_whole(&cluster, &place);
+}
+
+/// Keys of the test below, of 60 kB each.
+const LARGE: u64 = 150;
+
+#[test]
+fn a_restore_waits_for_room_on_a_full_disk_and_loses_nothing() {
+    let _alone = alone();
+    let Some(cluster) = OnSmallDisk::start() else {
+        eprintln!("not tested: this user may not mount a disk");
+        return;
+    };
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(SKEIN);
+        let directory = cluster.path("c");
+        let output = command.args(arguments).arg("--dir").arg(directory).output().expect("the binary");
+        assert!(output.status.success(), "{arguments:?}\n{}", words(&output));
+        words(&output)
+    };
+    let mut connection = cluster.connection();
+    for key in 0..LARGE {
+        // Nothing that can be compressed.
+        let mut random = key + 1;
+        let value: Vec<u8> = std::iter::repeat_with(|| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 56) as u8
+        })
+        .take(60_000)
+        .collect();
+        until("a write", || redis::cmd("SET").arg(key).arg(&value).query::<()>(&mut connection).ok());
+    }
+    let place = Place::new();
+    let url = place.url();
+    run(&["backup", "create", "--to", &url]);
+    let arguments = ["restore", "--from", &url, "--to-table", "copy", "--rate", "2MiB/s", "--wait=false"];
+    run(&arguments);
+    let table = |wanted: &str| run(&["table", "show", "copy", "--json"]).contains(wanted);
+    until("a table that is made", || run(&["table", "list"]).contains("copy").then_some(()));
+    let free = || {
+        let room = rustix::fs::statvfs(cluster.path("c")).expect("a file system");
+        room.f_bavail * room.f_frsize
+    };
+    // Less than the reserve is left, which is an eighth of the disk.
+    let ballast = free().saturating_sub(20 << 20);
+    std::fs::write(cluster.path("ballast"), vec![0; ballast as usize]).expect("room");
+    let told = until("a restore that says what it waits for", || {
+        let listed = run(&["op", "list", "--json"]);
+        listed.contains("disk-full").then_some(listed)
+    });
+    assert!(told.contains("node 1: the disk is full"), "{told}");
+    assert!(table("restoring"), "nobody takes it for whole");
+
+    std::fs::remove_file(cluster.path("ballast")).expect("removed");
+    let listed = within(Duration::from_secs(120), "the end of the restore", || {
+        let listed = run(&["op", "list", "--json"]);
+        (!listed.contains("\"running\"")).then_some(listed)
+    });
+    assert!(listed.contains("\"equal\": true") || listed.contains("\"equal\":true"), "{listed}");
+    assert!(!table("restoring"));
 }
 
 /// Crashes of the test below.

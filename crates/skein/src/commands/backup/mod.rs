@@ -1,12 +1,8 @@
 //! `backup` and `restore`.
 
 mod archive;
-mod at_time;
 mod create;
-mod line;
-mod raise;
 mod restore;
-mod room;
 mod schedule;
 
 use backup::archive::Known;

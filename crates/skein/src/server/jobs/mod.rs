@@ -19,6 +19,7 @@ use api::archive::{ArchiveReport, ArchiveWish};
 use api::entry::Barrier;
 use api::job::{BarrierReport, BarrierWish, Job, JobError, JobState, JobStatus, JobSum, JobWish, KeyCount};
 use api::kv::Import;
+use api::peer::Access;
 use backup::write::{Limits, Progress};
 use bytes::Bytes;
 use node::Node;
@@ -29,6 +30,8 @@ use tokio::sync::oneshot;
 use types::{ErrorCode, Fault, GroupId, Hlc};
 
 use super::archiver::Archiver;
+use super::room::Room;
+pub(super) use restore::keeps_names;
 
 /// Jobs that run at once: with more, one partition's reading would only wait for the other's.
 const THREADS: usize = 2;
@@ -44,6 +47,7 @@ const BARRIER_ATTEMPTS: u32 = 8;
 /// The jobs of a node.
 pub struct NodeJobs {
     node: Arc<Node>,
+    room: Arc<Room>,
     shared: Arc<Shared>,
     archiver: Arc<Archiver>,
 }
@@ -66,9 +70,13 @@ struct Table {
 /// A job, and how far it is.
 pub(super) struct Running {
     wish: JobWish,
+    /// What is written here looks at it first, as clients' writes do.
+    room: Arc<Room>,
     progress: Progress,
     existed: AtomicU64,
     expired: AtomicU64,
+    /// What it waits for and will try again; empty if it goes on.
+    waits: Mutex<String>,
     /// What a job that hands out contents has to give.
     pages: Pages,
     stage: Mutex<Stage>,
@@ -88,7 +96,7 @@ impl NodeJobs {
     ///
     /// # Errors
     /// `Internal` if there can be no threads.
-    pub fn start(node: Arc<Node>, scratch: &Path) -> Result<Arc<Self>, Fault> {
+    pub fn start(node: Arc<Node>, room: Arc<Room>, scratch: &Path) -> Result<Arc<Self>, Fault> {
         let shared = Arc::<Shared>::default();
         let spawn = |name: String, run: Box<dyn FnOnce() + Send>| {
             let spawned = std::thread::Builder::new().name(name).spawn(run);
@@ -102,7 +110,7 @@ impl NodeJobs {
         let tidied = shared.clone();
         spawn("job-tidy".into(), Box::new(move || while tidied.tidy() {}))?;
         let archiver = Archiver::start(node.clone())?;
-        Ok(Arc::new(Self { node, shared, archiver }))
+        Ok(Arc::new(Self { node, room, shared, archiver }))
     }
 }
 
@@ -160,7 +168,7 @@ impl Jobs for NodeJobs {
         if table.jobs.len() >= JOBS_MAX {
             return Err(Fault::new(ErrorCode::Overloaded, "this node has too many jobs"));
         }
-        let job = Arc::new(Running::new(wish));
+        let job = Arc::new(Running::new(wish, self.room.clone()));
         table.jobs.insert(job.wish.name.clone(), job.clone());
         table.queue.push_back(job.clone());
         // Those who tidy up wait for news as well.
@@ -195,7 +203,7 @@ impl Jobs for NodeJobs {
     }
 
     fn import(&self, namespace: &str, name: &str, body: Bytes) -> Answer<Bytes> {
-        let node = self.node.clone();
+        let (node, room) = (self.node.clone(), self.room.clone());
         let route = node.table(namespace, name);
         let table = format!("{namespace}:{name}");
         let is_restored = |found: &catalog::Catalog| {
@@ -207,6 +215,12 @@ impl Jobs for NodeJobs {
                 return Err(Fault::new(ErrorCode::TableRestoring, table));
             }
             let route = route.ok_or_else(|| Fault::new(ErrorCode::UnknownTable, table))?;
+            let groups = route.partitions.iter().map(|partition| partition.group);
+            if let Some(fault) =
+                groups.into_iter().find_map(|group| room.refusal(&node, group, Access::Write))
+            {
+                return Err(fault);
+            }
             let import = Import::decode(body)
                 .map_err(|_| Fault::new(ErrorCode::BadArgument, "the body is no import"))?;
             let (sender, receiver) = oneshot::channel();
@@ -289,12 +303,14 @@ impl Shared {
 }
 
 impl Running {
-    fn new(wish: JobWish) -> Self {
+    fn new(wish: JobWish, room: Arc<Room>) -> Self {
         Self {
             wish,
+            room,
             progress: Progress::default(),
             existed: AtomicU64::new(0),
             expired: AtomicU64::new(0),
+            waits: Mutex::default(),
             pages: Pages::default(),
             stage: Mutex::new(Stage::Queued),
             asked: Mutex::new(Instant::now()),
@@ -333,6 +349,7 @@ impl Running {
             file_bytes: self.progress.file_bytes.load(Ordering::Relaxed),
             existed: self.existed.load(Ordering::Relaxed),
             expired: self.expired.load(Ordering::Relaxed),
+            waits: lock(&self.waits).clone(),
             sum,
             error,
         }

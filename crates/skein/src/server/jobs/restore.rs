@@ -28,8 +28,8 @@ use node::{Call, Node};
 use prost::Message;
 use types::{ErrorCode, Fault, GroupId};
 
-use super::Running;
 use super::save::kinds;
+use super::{Running, lock};
 
 /// Contents of one request: an entry with one such request is full.
 const BATCH_BYTES: usize = 512 * 1024;
@@ -105,7 +105,8 @@ struct Open {
 fn known_table(node: &Node, wish: &RestoreFile, job: &Running) -> Result<Arc<TableRoute>, Fault> {
     let begun = Instant::now();
     loop {
-        if let Some(route) = node.table(&wish.to_namespace, &wish.to_table) {
+        let route = node.table(&wish.to_namespace, &wish.to_table);
+        if let Some(route) = route.filter(|route| route.table.get() == wish.to_tid) {
             return Ok(route);
         }
         if begun.elapsed() > HEAR_MAX {
@@ -200,6 +201,10 @@ impl<'a> Restoring<'a> {
         self.next += 1;
         self.open_bytes += open.batch.bytes;
         self.open.insert(id, open);
+        if let Some(fault) = self.job.room.refusal(self.node, call.group, call.access) {
+            drop(reply_to.send((id, Err(fault))));
+            return;
+        }
         // Nobody listens any more if the job has ended.
         self.node.submit(call, Box::new(move |reply| drop(reply_to.send((id, reply)))));
     }
@@ -228,6 +233,7 @@ impl<'a> Restoring<'a> {
         if !may_pass || open.begun.elapsed() > PATIENCE {
             return Err(fault);
         }
+        *lock(&self.job.waits) = fault.to_string();
         self.job.progress.sleep(PAUSE).map_err(|error| error.to_fault())?;
         self.submit(open, true);
         Ok(())
@@ -243,6 +249,7 @@ impl<'a> Restoring<'a> {
             return Err(Fault::new(ErrorCode::KeyExists, String::from_utf8_lossy(&key).into_owned()));
         }
         let job = self.job;
+        lock(&job.waits).clear();
         job.progress.keys.fetch_add(keys, Ordering::Relaxed);
         job.progress.bytes.fetch_add(open.batch.bytes as u64, Ordering::Relaxed);
         job.existed.fetch_add(existed, Ordering::Relaxed);
@@ -270,19 +277,27 @@ enum Rename {
     Prefix(Vec<u8>, Vec<u8>),
 }
 
+/// What the keys of a table begin with.
+fn prefix((namespace, table): (&str, &str)) -> Vec<u8> {
+    match namespace {
+        DEFAULT_NAMESPACE => Vec::new(),
+        _ => format!("{table}:").into_bytes(),
+    }
+}
+
+/// Whether keys of one table are called the same in another. In the table of a whole namespace they are called as in its
+/// tables.
+pub(in crate::server) fn keeps_names(from: (&str, &str), to: (&str, &str)) -> bool {
+    [from.1, to.1].contains(&NAMESPACE_TABLE) || prefix(from) == prefix(to)
+}
+
 impl Rename {
     fn new(from: (&str, &str), to: (&str, &str), scratch: bool) -> Self {
-        let prefix = |(namespace, table): (&str, &str)| match (namespace, table) {
-            (DEFAULT_NAMESPACE, _) => Vec::new(),
-            (_, table) => format!("{table}:").into_bytes(),
-        };
-        // A scratch table is read by nobody, and compared with its source. In the table of a whole namespace keys
-        // are called as in its tables.
-        let is_whole_namespace = [from.1, to.1].contains(&NAMESPACE_TABLE);
-        if scratch || is_whole_namespace || prefix(from) == prefix(to) {
-            return Rename::Same;
+        // A scratch table is read by nobody, and compared with its source.
+        match scratch || keeps_names(from, to) {
+            true => Rename::Same,
+            false => Rename::Prefix(prefix(from), prefix(to)),
         }
-        Rename::Prefix(prefix(from), prefix(to))
     }
 
     fn apply(&self, key: Bytes) -> Result<Bytes, Fault> {

@@ -1,4 +1,5 @@
-//! Tasks of backups: what the node that leads the catalog does itself about the operations `backup` and `drill`.
+//! Tasks of backups: what the node that leads the catalog does itself about the operations `backup`, `drill` and
+//! `restore`.
 //!
 //! ```text
 //!   operation, step ──► a thread ──┬─► the place of the backup: begun, manifest, proof, removed
@@ -10,8 +11,11 @@
 //! whoever leads next begins the same task, and finds its way. One that loses the lead leaves everything as it is; one
 //! that is not wanted any more ends its jobs.
 
+mod contents;
 mod drill;
+mod filling;
 mod keep;
+mod restore;
 mod save;
 mod undo;
 
@@ -28,6 +32,7 @@ use node::{Node, Task, TaskReport, TaskResult, Tasks, UNDO, Wanted};
 use types::{ErrorCode, Fault, OperationId};
 
 use crate::backups::crew::{Crew, Go, Seen};
+pub(super) use filling::record_name;
 
 /// What a cluster is called, as its backups say it.
 #[derive(Clone, Debug)]
@@ -117,6 +122,10 @@ impl AtWork<'_> {
                 keep::remove_older(self, &wish.url, &wish.schedule, wish.keep)
             }
             (Some(OperationKind::Drill(wish)), UNDO) => undo::drill(self, wish),
+            (Some(OperationKind::Restore(wish)), "restore") => restore::restore(self, wish),
+            (Some(OperationKind::Restore(wish)), "compare") => restore::compare(self, wish),
+            (Some(OperationKind::Restore(wish)), "finish") => restore::finish(self, wish),
+            (Some(OperationKind::Restore(wish)), UNDO) => restore::undo(self, wish),
             _ => Err(unknown()),
         }
     }
@@ -132,8 +141,9 @@ impl AtWork<'_> {
 
     /// The same, of work of a crew that is about so many bytes.
     fn tell_seen(&self, verb: &str, seen: &Seen, (before, total): (u64, u64)) -> Go {
+        let waits = seen.waits.as_ref().map(|waits| format!("; {waits}")).unwrap_or_default();
         self.tell(TaskReport {
-            doing: format!("{} of {} {verb}", seen.done, seen.of),
+            doing: format!("{} of {} {verb}{waits}", seen.done, seen.of),
             bytes_done: before + seen.totals.bytes,
             bytes_total: total,
             // Half a piece is progress as well.

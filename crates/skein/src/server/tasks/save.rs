@@ -202,6 +202,7 @@ pub(super) fn saved(manifest: &Manifest, url: &str) -> SavedRecord {
         partitions: manifest.begun.tables.iter().map(|table| table.partitions.len() as u32).collect(),
         proven: false,
         parent: manifest.begun.parent.as_ref().map(|parent| parent.id.clone()).unwrap_or_default(),
+        restored: Vec::new(),
     }
 }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 use api::saving::{BackupWish, DrillWish};
 use backup::BackupError;
 use backup::read::parts;
-use backup::restores::under_way;
 use node::TaskResult;
 use types::Fault;
 
 use super::AtWork;
 use super::drill::{forget, scratch_name};
+use super::filling::known;
 use super::save::{open, save_name};
 use crate::backups::hold_of;
 use crate::backups::restoring::restore_name;
@@ -63,9 +63,9 @@ pub(super) fn drill(at_work: &AtWork<'_>, wish: &DrillWish) -> Result<TaskResult
     let crew = at_work.crew();
     for (table, number) in manifest.begun.tables.iter().zip(0..) {
         let name = scratch_name(at_work, number);
-        let known = under_way(&*target, &wish.backup, &at_work.names.id, &name);
+        let known = known(at_work, &*target, &wish.backup, (catalog::DEFAULT_NAMESPACE, &name));
         if let Ok(Some(record)) = known {
-            crew.end(&restore_name(&wish.backup, &name, record.since), parts(&manifest, table).len());
+            crew.end(&restore_name(&record), parts(&manifest, table).len());
         }
     }
     forget(at_work, &*target, &manifest);
