@@ -139,10 +139,18 @@ pub(crate) fn load_alone(target: &dyn Target, id: &str) -> Result<(Manifest, Str
 pub fn list(target: &dyn Target) -> Result<Vec<Listed>, BackupError> {
     let names = target.list("")?;
     let ids = names.iter().filter_map(|name| name.strip_suffix('/')).filter(|name| is_id(name));
-    let all: Vec<(Listed, Option<String>)> = ids.map(|id| listed(target, id)).collect::<Result<_, _>>()?;
+    let mut all: Vec<(Listed, Option<String>)> =
+        ids.map(|id| listed(target, id)).collect::<Result<_, _>>()?;
+    all.sort_by_key(|(listed, _)| age(listed));
     let (mut all, checksums): (Vec<Listed>, Vec<Option<String>>) = all.into_iter().unzip();
     check_all(target, &mut all, &checksums);
     Ok(all)
+}
+
+/// What backups are ordered by. Names tell seconds; which of one second is the older one, its description says.
+fn age(listed: &Listed) -> (String, u64, String) {
+    let second = listed.id.split('-').next().unwrap_or_default().to_owned();
+    (second, listed.begun.as_ref().map_or(0, |begun| begun.begun_ms), listed.id.clone())
 }
 
 /// One backup as it is listed.

@@ -256,6 +256,17 @@ fn what_does_not_fit_is_no_parent() {
 }
 
 #[test]
+fn of_backups_of_one_second_the_older_one_comes_first() {
+    let (_place, target) = place();
+    for (chance, begun_ms) in [(9, 100), (3, 300), (5, 200)] {
+        let id = backup::id(1_795_735_800_000, chance);
+        backup::begin(&*target, &Begun { id, begun_ms, ..support::begun() }).unwrap();
+    }
+    let begun = backup::list(&*target).unwrap().into_iter().map(|listed| listed.begun.unwrap().begun_ms);
+    assert_eq!(begun.collect::<Vec<_>>(), [100, 200, 300]);
+}
+
+#[test]
 fn a_chain_has_an_end() {
     let (_place, target) = chain(BACKUP_CHAIN_MAX);
     let error = save(&*target, BACKUP_CHAIN_MAX).unwrap_err();
