@@ -23,7 +23,7 @@ pub use archive::{
 };
 pub use backup::{
     BackupCommand, BackupCreate, BackupDelete, BackupList, BackupNamed, BackupVerify, Restore,
-    ScheduleCommand, ScheduleNamed, ScheduleSet, Speed, Which,
+    ScheduleCommand, ScheduleNamed, ScheduleSet, Speed, Waiting, Which,
 };
 pub use import::{ImportCommand, ImportRdb, ImportResp, ImportTarget, OnConflict as ImportConflict};
 pub use label::Label;

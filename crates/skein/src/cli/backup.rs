@@ -50,6 +50,16 @@ pub struct Speed {
     pub qps: Option<u64>,
 }
 
+/// Whether a command waits for the operation that it begins.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Waiting {
+    /// Return when it has ended; with --wait=false once it has begun
+    ///
+    /// Ctrl-C ends the waiting, not the operation.
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub wait: bool,
+}
+
 /// Which tables.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Which {
@@ -86,11 +96,8 @@ pub struct BackupCreate {
     /// Show what would be saved by whom, and stop
     #[arg(long)]
     pub plan: bool,
-    /// Return when it has ended; with --wait=false once it has begun
-    ///
-    /// Ctrl-C ends the waiting, not the operation.
-    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
-    pub wait: bool,
+    #[command(flatten)]
+    pub waiting: Waiting,
     #[command(flatten)]
     pub find: Find,
     #[command(flatten)]
@@ -210,9 +217,8 @@ pub struct BackupVerify {
     /// Partitions of the scratch tables [default: one less than the source, or 2]
     #[arg(long, value_name = "N", requires = "drill", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub partitions: Option<u32>,
-    /// Return when the drill has ended; with --wait=false once it has begun
-    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
-    pub wait: bool,
+    #[command(flatten)]
+    pub waiting: Waiting,
     #[command(flatten)]
     pub speed: Speed,
     #[command(flatten)]
@@ -259,11 +265,8 @@ pub struct Restore {
     /// Do it without a question; where no terminal is there to ask at, none is asked
     #[arg(long, short = 'y')]
     pub yes: bool,
-    /// Return when it has ended; with --wait=false once it has begun
-    ///
-    /// Ctrl-C ends the waiting, not the operation.
-    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
-    pub wait: bool,
+    #[command(flatten)]
+    pub waiting: Waiting,
     #[command(flatten)]
     pub find: Find,
     #[command(flatten)]

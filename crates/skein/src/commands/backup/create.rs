@@ -21,8 +21,8 @@ pub fn run(arguments: &BackupCreate) -> Result<Exit, Fault> {
         operate::show_plan(&client.plan(&request)?, true, form);
         return Ok(exit::OK);
     }
-    let exit = start(&client, request, arguments.wait, &arguments.find, form)?;
-    if exit == exit::OK && arguments.wait && form == Form::Text {
+    let exit = start(&client, request, arguments.waiting.wait, &arguments.find, form)?;
+    if exit == exit::OK && arguments.waiting.wait && form == Form::Text {
         let url = &arguments.to;
         say::note(format_args!(" next: skein backup verify ID --at {url} --drill proves that it restores"));
     }
@@ -56,7 +56,7 @@ pub fn drill(arguments: &BackupVerify) -> Result<Exit, Fault> {
     };
     let request = OperationRequest { kind: "drill".into(), backup: Some(backup), ..Default::default() };
     let client = arguments.find.lookup().client()?;
-    start(&client, request, arguments.wait, &arguments.find, arguments.output.form())
+    start(&client, request, arguments.waiting.wait, &arguments.find, arguments.output.form())
 }
 
 fn start(

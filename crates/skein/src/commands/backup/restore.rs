@@ -32,7 +32,7 @@ pub fn run(arguments: &Restore) -> Result<Exit, Fault> {
         },
     };
     let wish = StartOperation { request, planned, by: None };
-    operate::start(&client, &wish, arguments.wait, &arguments.find, form)
+    operate::start(&client, &wish, arguments.waiting.wait, &arguments.find, form)
 }
 
 fn request(arguments: &Restore) -> Result<OperationRequest, Fault> {

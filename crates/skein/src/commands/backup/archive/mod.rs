@@ -16,7 +16,7 @@ use types::{ErrorCode, Fault};
 
 use super::create;
 use crate::backups::crew::Crew;
-use crate::cli::{ArchiveCommand, ArchiveStart, ArchiveStop, BackupCreate, Which};
+use crate::cli::{ArchiveCommand, ArchiveStart, ArchiveStop, BackupCreate, Waiting, Which};
 use crate::exit::{self, Exit};
 use crate::say::{self, Form};
 
@@ -66,7 +66,7 @@ fn start(arguments: &ArchiveStart) -> Result<Exit, Fault> {
         incremental_from: None,
         resume: None,
         plan: false,
-        wait: true,
+        waiting: Waiting { wait: true },
         find: arguments.find.clone(),
         output: arguments.output,
     })
