@@ -5,7 +5,10 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use api::kv::{ContentSum, Contents, Import, KvAnswer, KvOp, KvReply, KvRequest, Piece};
+use api::kv::{
+    ContentKind, ContentSelection, ContentSum, Contents, HashOp, HashRequest, HashSet, Import, KvAnswer,
+    KvOp, KvReply, KvRequest, Pair, Piece,
+};
 use backup::write::{Limits, Progress};
 use backup::{
     Begun, Chain, FORMAT, Layers, Manifest, PartitionRecord, SumRecord, TableRecord, Target, verify, write,
@@ -73,8 +76,12 @@ impl State {
     }
 
     fn source(&self, page_bytes: usize) -> Paged {
+        self.source_of(&ContentSelection::default(), page_bytes)
+    }
+
+    fn source_of(&self, selection: &ContentSelection, page_bytes: usize) -> Paged {
         let held = self.state.hold(Hlc::from_millis(self.now())).unwrap().unwrap();
-        Paged(held.export(&[]).unwrap(), page_bytes)
+        Paged(held.export(&selection.encode_to_vec()).unwrap(), page_bytes)
     }
 
     fn contents(&self) -> (Vec<Piece>, ContentSum) {
@@ -107,6 +114,16 @@ fn id(number: u64) -> String {
 
 /// Saves the state as it is, on another backup or in full.
 fn save(target: &dyn Target, state: &State, number: u64, on: Option<u64>, page_bytes: usize) -> Manifest {
+    save_from(target, state, number, on, state.source(page_bytes))
+}
+
+fn save_from(
+    target: &dyn Target,
+    state: &State,
+    number: u64,
+    on: Option<u64>,
+    mut source: Paged,
+) -> Manifest {
     let partition =
         PartitionRecord { partition: 0, group: 10, index: state.index, term: 1, ..Default::default() };
     let mut begun = Begun {
@@ -134,7 +151,7 @@ fn save(target: &dyn Target, state: &State, number: u64, on: Option<u64>, page_b
     }
     backup::begin(target, &begun).unwrap();
     let table = &begun.tables[0];
-    let (mut source, place) = (state.source(page_bytes), &table.partitions[0]);
+    let place = &table.partitions[0];
     let record =
         write::partition(target, &begun, table, place, &mut source, Limits::default(), &Progress::default());
     begun.tables[0].partitions[0] = record.unwrap();
@@ -269,4 +286,35 @@ fn a_key_that_went_back_is_saved_as_it_is_now() {
     let manifest = save(&*target, &older, 1, Some(0), 1 << 20);
     assert_eq!((manifest.saved_keys(), manifest.gone()), (2, 1), "a and d, and c is gone");
     assert_eq!(restored(together(&*target, 1), older.index), older.contents().1);
+}
+
+/// Of the kinds that are saved, a key that has become of another kind is gone.
+#[test]
+fn a_key_of_another_kind_is_gone_from_what_is_saved() {
+    let (_place, target) = place();
+    let mut state = State::new();
+    let write = |state: &mut State, op: KvOp| {
+        state.index += 1;
+        state.stage(op);
+        state.commit();
+    };
+    let hash = |key: &'static str| {
+        let fields = vec![Pair { key: "f".into(), value: "v".into() }];
+        KvOp::Hash(HashRequest { key: key.into(), op: Some(HashOp::Set(HashSet { fields })) })
+    };
+    let set = |key: &'static str| {
+        KvOp::Set(api::kv::Set { key: key.into(), value: "v".into(), ..Default::default() })
+    };
+    let hashes = ContentSelection { kinds: vec![ContentKind::Hash as i32], ..Default::default() };
+    ["a", "b"].into_iter().for_each(|key| write(&mut state, hash(key)));
+    write(&mut state, set("c"));
+    let full = save_from(&*target, &state, 0, None, state.source_of(&hashes, 100));
+    assert_eq!(full.sum.keys, 2);
+    write(&mut state, set("a"));
+    write(&mut state, KvOp::Del(api::kv::Keys { keys: vec!["c".into()] }));
+    write(&mut state, hash("c"));
+    let changes = save_from(&*target, &state, 1, Some(0), state.source_of(&hashes, 100));
+    assert_eq!((changes.sum.keys, changes.saved_keys(), changes.gone()), (2, 1, 1));
+    let keys: Vec<Bytes> = by_key(together(&*target, 1)).into_keys().collect();
+    assert_eq!(keys, ["b", "c"]);
 }

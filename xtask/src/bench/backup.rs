@@ -157,8 +157,12 @@ fn increment(bench: &Bench, cluster: &Cluster, place: &Path) -> Result<Figure> {
     let took = timed(cluster, &["backup", "create", "--to", &url, "--incremental-from", &full])?;
     let (all, before) = (directory_bytes(place)?, directory_bytes(&place.join(&full))?);
     // What is restored later is the first one.
-    let newest = std::fs::read_dir(place)?.filter_map(Result::ok).map(|entry| entry.path()).max();
-    std::fs::remove_dir_all(newest.context("no backup")?)?;
+    for entry in std::fs::read_dir(place)? {
+        let entry = entry?;
+        if entry.file_name() != *full {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
     let value =
         format!("{:.1} s, {} KiB of {} KiB", took.time.as_secs_f64(), (all - before) / 1024, before / 1024);
     Ok(Figure {
