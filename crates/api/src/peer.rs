@@ -142,7 +142,7 @@ pub struct SnapshotChunk {
     /// The transfer.
     #[prost(uint64, tag = "4")]
     pub transfer: u64,
-    /// Place in the transfer, from 0.
+    /// Place in the transfer, from 0. 2^64 - 1 is no place: the sender says that it is still there.
     #[prost(uint64, tag = "5")]
     pub number: u64,
     /// CRC32C of `data`.

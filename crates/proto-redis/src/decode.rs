@@ -23,6 +23,8 @@ use types::limits::{COMMAND_BYTES_MAX, COMMAND_ELEMENTS_MAX, INLINE_BYTES_MAX};
 const UNAUTHENTICATED_ARGUMENTS_MAX: i64 = 10;
 /// Longest argument before the client has proved its password, as in Redis.
 const UNAUTHENTICATED_BULK_MAX: i64 = 16 * 1024;
+/// How a request of HTTP that carries a body begins, and a line that each request has before its body.
+const HTTP_WORDS: [&[u8]; 2] = [b"POST", b"Host:"];
 /// Room for the places of so many arguments stays with the connection; a longer command is the exception.
 const SPANS_KEPT: usize = 64;
 
@@ -60,6 +62,10 @@ pub enum ProtocolError {
     /// An inline command with a quote that is not closed.
     #[error("unbalanced quotes in request")]
     UnbalancedQuotes,
+    /// A line of an HTTP request. A browser can be made to send one to any port of its machine, with commands as its
+    /// body; so nothing after it is read. Redis closes such a connection as well.
+    #[error("this is HTTP, and the port speaks the Redis protocol")]
+    Http,
 }
 
 impl ProtocolError {
@@ -216,6 +222,10 @@ impl Decoder {
         let line = buffer.split_to(end + 1);
         let line = line.strip_suffix(b"\r\n").unwrap_or(&line[..end]);
         let words = line::split(line).map_err(|_| ProtocolError::UnbalancedQuotes)?;
+        let is_http = |word: &Vec<u8>| HTTP_WORDS.iter().any(|http| word.eq_ignore_ascii_case(http));
+        if words.first().is_some_and(is_http) {
+            return Err(ProtocolError::Http);
+        }
         args.extend(words.into_iter().map(Bytes::from));
         Ok(true)
     }

@@ -81,6 +81,15 @@ fn errors_read_as_in_redis() {
 }
 
 #[test]
+fn nothing_that_comes_after_a_line_of_http_is_a_command() {
+    for request in ["POST / HTTP/1.1\r\nFLUSHALL\r\n", "host: a\r\nFLUSHALL\r\n"] {
+        assert_eq!(decode(&[request.as_bytes()]), (Vec::new(), Some(ProtocolError::Http)), "{request}");
+    }
+    let (commands, error) = decode(&[b"PUT / HTTP/1.1\r\nHost: a\r\n\r\nFLUSHALL\r\n"]);
+    assert_eq!((commands.len(), error), (1, Some(ProtocolError::Http)));
+}
+
+#[test]
 fn strangers_are_held_to_small_limits() {
     let check = |bytes: &[u8]| {
         let mut decoder = Decoder::new();

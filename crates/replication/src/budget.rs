@@ -7,12 +7,9 @@
 use std::time::Duration;
 
 use env::Moment;
-use types::limits;
 
 /// What a bucket that was not used for a while has saved: this much time at its rate.
 const BURST: Duration = Duration::from_millis(100);
-/// The slowest rate, bytes per second. Slower, and receivers would believe that their sender is gone.
-pub const RATE_MIN: u64 = (limits::SNAPSHOTS_AT_ONCE_MAX * limits::SNAPSHOT_CHUNK_BYTES) as u64 / 5;
 
 const NANOS: i128 = 1_000_000_000;
 
@@ -27,10 +24,9 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Sets the rate, bytes per second; 0 is no limit, and others are at least [`RATE_MIN`]. Returns whether
-    /// that is another one than before.
+    /// Sets the rate, bytes per second; 0 is no limit. Returns whether that is another one than before.
     pub fn set_rate(&mut self, bytes_per_second: u64, now: Moment) -> bool {
-        let rate = (bytes_per_second > 0).then_some(bytes_per_second.max(RATE_MIN));
+        let rate = (bytes_per_second > 0).then_some(bytes_per_second);
         if rate == self.rate {
             return false;
         }
@@ -92,10 +88,10 @@ mod tests {
     }
 
     #[test]
-    fn the_slowest_rate_is_one_that_receivers_wait_for() {
+    fn a_chunk_that_is_larger_than_a_second_is_paid_back() {
         let mut budget = Budget::default();
-        budget.set_rate(1, Moment(0));
-        let minute = sent(&mut budget, Moment(0), Duration::from_secs(60), 256 * 1024);
-        assert!(minute as u64 >= 59 * RATE_MIN, "{minute}");
+        budget.set_rate(100_000, Moment(0));
+        let minute = sent(&mut budget, Moment(0), Duration::from_secs(60), 1_000_000);
+        assert!((6_000_000..=7_000_000).contains(&minute), "{minute}");
     }
 }

@@ -31,6 +31,10 @@ use crate::effects::Input;
 const REPEAT_AFTER: Duration = Duration::from_millis(500);
 /// Without progress for this long, either side gives up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(20);
+/// A sender that waits for its turn this long says that it is still there.
+const WORD_AFTER: Duration = Duration::from_secs(4);
+/// The number of a chunk that is such a word: it has nothing in it, and is no part of the state.
+const WORD: u64 = u64::MAX;
 /// How long to wait for the next tick: without transfers, with some, and with some that wait for the budget.
 const TICKS: [Duration; 3] = [Duration::from_secs(1), Duration::from_millis(100), Duration::from_millis(20)];
 
@@ -73,6 +77,10 @@ struct Outgoing {
     /// The next chunk of the window to send.
     cursor: usize,
     next_number: u64,
+    /// Whether the receiver has said that it takes the state.
+    is_known: bool,
+    /// When something was last sent because of a turn.
+    spoke: Moment,
     /// Handed over with the last chunk; gone once that is in the window.
     finish: Option<RaftMessage>,
     /// One chunk read ahead, to know which is the last.
@@ -160,6 +168,8 @@ impl Transfers {
             window: VecDeque::new(),
             cursor: 0,
             next_number: 0,
+            is_known: false,
+            spoke: now,
             finish: Some(message),
             ahead: None,
             heard: now,
@@ -180,6 +190,7 @@ impl Transfers {
             self.end(key, false, out);
             return;
         }
+        outgoing.is_known = true;
         while outgoing.window.front().is_some_and(|chunk| chunk.number < ack.next) {
             outgoing.window.pop_front();
             outgoing.cursor = outgoing.cursor.saturating_sub(1);
@@ -262,6 +273,7 @@ impl Transfers {
         }
         if self.budget.is_limited() {
             self.share(now, out);
+            self.speak(now, out);
         }
         let silent: Vec<Key> = self
             .incoming
@@ -345,8 +357,23 @@ impl Transfers {
             };
             idle = 0;
             self.budget.spend(bytes);
-            if let (true, Some(outgoing)) = (was_silent, self.outgoing.get_mut(&key)) {
-                outgoing.repeated = now;
+            if let Some(outgoing) = self.outgoing.get_mut(&key) {
+                outgoing.spoke = now;
+                outgoing.repeated = if was_silent { now } else { outgoing.repeated };
+            }
+        }
+    }
+
+    /// Says to receivers that a transfer only waits for its turn: a single record may be as large as what the limit
+    /// allows in a minute, and whoever hears nothing gives up.
+    fn speak(&mut self, now: Moment, out: &mut Vec<TransferEffect>) {
+        for ((group, to), outgoing) in &mut self.outgoing {
+            if outgoing.is_known && now.since(outgoing.spoke) >= WORD_AFTER {
+                outgoing.spoke = now;
+                out.push(TransferEffect::Chunk(
+                    outgoing.node,
+                    outgoing.chunk(*group, *to, WORD, Bytes::new(), None),
+                ));
             }
         }
     }
@@ -398,20 +425,23 @@ impl Outgoing {
         };
         self.ahead = self.source.next_chunk(limits::SNAPSHOT_CHUNK_BYTES)?;
         let finish = if self.ahead.is_none() { self.finish.take() } else { None };
-        let checksum = crc32c::crc32c(&data);
         pace::worked(data.len());
-        self.window.push_back(SnapshotChunk {
-            group: group.get(),
-            from: self.from,
-            to: to.get(),
-            transfer: self.transfer,
-            number: self.next_number,
-            checksum,
-            data,
-            finish,
-        });
+        self.window.push_back(self.chunk(group, to, self.next_number, data, finish));
         self.next_number += 1;
         Ok(())
+    }
+
+    fn chunk(
+        &self,
+        group: GroupId,
+        to: ReplicaId,
+        number: u64,
+        data: Bytes,
+        finish: Option<RaftMessage>,
+    ) -> SnapshotChunk {
+        let (group, to) = (group.get(), to.get());
+        let checksum = crc32c::crc32c(&data);
+        SnapshotChunk { group, from: self.from, to, transfer: self.transfer, number, checksum, data, finish }
     }
 }
 
