@@ -19,14 +19,14 @@ pub(crate) mod queue;
 use std::collections::BTreeMap;
 
 use api::catalog::CatalogOp;
-use api::operation::{CatalogEdit, OperationChange, OperationRecord, OperationState};
+use api::operation::{CatalogEdit, Edit, OperationChange, OperationRecord, OperationState};
 use catalog::{Catalog, mutant};
 use types::{Fault, GroupId, LogIndex, NodeId, OperationId, ReplicaId};
 
 use crate::explain;
 use crate::kind::{self, Step};
 use crate::sight::Sight;
-use crate::steps::{self, Doing, Entered, Outcome, Stop, Wait};
+use crate::steps::{self, Doing, Outcome, Stop, Wait};
 use crate::{Observed, automation, show};
 pub use cancel::{cancel, forget};
 use memory::{Memory, TaskReport};
@@ -249,16 +249,15 @@ fn is_wanted(family: &Family<'_>, id: u64, step: &str) -> bool {
     })
 }
 
-fn stopped_by(entered: Result<Entered, Stop>) -> Option<Wait> {
+fn stopped_by(entered: Result<Vec<Edit>, Stop>) -> Option<Wait> {
     match entered {
         Err(Stop::Waits(wait)) => Some(wait),
         _ => None,
     }
 }
 
-/// The command that changes one operation, with whatever goes with that.
-fn change(record: OperationRecord, entered: Entered) -> CatalogOp {
-    let Entered { edits, parts } = entered;
+/// The command that changes one operation, with its edits and the parts that begin.
+fn change(record: OperationRecord, edits: Vec<Edit>, parts: Vec<OperationRecord>) -> CatalogOp {
     let edits = edits.into_iter().map(|edit| CatalogEdit { edit: Some(edit) }).collect();
     let mut change = OperationChange { update: vec![record], edits, start: parts, ..Default::default() };
     if mutant!(EditWithoutStep) && !change.edits.is_empty() {

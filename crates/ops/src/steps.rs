@@ -53,6 +53,8 @@ pub(crate) struct Look {
     pub(crate) outcome: Outcome,
     /// Changes to make while the step goes on.
     pub(crate) edits: Vec<Edit>,
+    /// Parts that begin with them, in the same command.
+    pub(crate) parts: Vec<OperationRecord>,
     pub(crate) directives: Vec<Directive>,
     /// Commands that need no change of the operation.
     pub(crate) commands: Vec<CatalogOp>,
@@ -104,26 +106,6 @@ impl Pace {
     }
 }
 
-/// What entering a step changes, in one command with the operation's record.
-#[derive(Debug, Default)]
-pub(crate) struct Entered {
-    pub(crate) edits: Vec<Edit>,
-    /// Parts that begin with it.
-    pub(crate) parts: Vec<OperationRecord>,
-}
-
-impl Entered {
-    pub(crate) fn is_nothing(&self) -> bool {
-        self.edits.is_empty() && self.parts.is_empty()
-    }
-}
-
-impl From<Vec<Edit>> for Entered {
-    fn from(edits: Vec<Edit>) -> Self {
-        Self { edits, parts: Vec::new() }
-    }
-}
-
 /// Why a step is not entered now.
 #[derive(Debug)]
 pub(crate) enum Stop {
@@ -172,30 +154,29 @@ impl<'a> Doing<'a> {
 }
 
 /// What entering a step changes.
-pub(crate) fn enter(doing: &Doing<'_>, step: Step) -> Result<Entered, Stop> {
+pub(crate) fn enter(doing: &Doing<'_>, step: Step) -> Result<Vec<Edit>, Stop> {
     match step {
-        Step::Leave => return enter_leave(doing).map(Entered::from),
-        Step::Keep => return Ok(task::enter_keep(doing).into()),
-        Step::Replicate => return restored::enter_replicate(doing),
-        _ if doing.operation.group.is_none() => return Ok(Entered::default()),
+        Step::Leave => return enter_leave(doing),
+        Step::Keep => return Ok(task::enter_keep(doing)),
+        _ if doing.operation.group.is_none() => return Ok(Vec::new()),
         _ => {}
     }
     let Some(partition) = doing.partition() else { return Err(Stop::Failed(table_is_gone())) };
-    let edits = match step {
-        Step::Add => replica::enter_add(doing, partition)?,
-        Step::Remove => replica::enter_remove(doing, partition)?,
-        Step::Offline => replica::enter_offline(doing, partition)?,
-        Step::Recover => replica::enter_recover(doing, partition)?,
-        Step::TakeOver => take_over::enter(doing, partition)?,
-        _ => Vec::new(),
-    };
-    Ok(edits.into())
+    match step {
+        Step::Add => replica::enter_add(doing, partition),
+        Step::Remove => replica::enter_remove(doing, partition),
+        Step::Offline => replica::enter_offline(doing, partition),
+        Step::Recover => replica::enter_recover(doing, partition),
+        Step::TakeOver => take_over::enter(doing, partition),
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// Looks whether the step that an operation is at is done.
 pub(crate) fn look(doing: &Doing<'_>, step: Step) -> Look {
     match step {
-        Step::Parts | Step::Replicate => return look_at_parts(doing),
+        Step::Parts => return look_at_parts(doing),
+        Step::Replicate => return restored::look_at_replicate(doing),
         Step::Leave => return look_at_leave(doing),
         Step::Barrier
         | Step::Save

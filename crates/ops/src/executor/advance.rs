@@ -11,7 +11,7 @@ use crate::kind::{self, Step};
 use crate::operations::recover_quorum::bound;
 use crate::show;
 use crate::sight::{Sight, replica_of};
-use crate::steps::{self, Entered, Outcome, Stop, Wait};
+use crate::steps::{self, Outcome, Stop, Wait};
 
 /// Where an operation has come to in one look.
 struct Course {
@@ -19,12 +19,14 @@ struct Course {
     /// The record differs from the one in force.
     changed: bool,
     /// What goes with the change.
-    entered: Entered,
+    edits: Vec<Edit>,
+    /// Parts that begin with it.
+    parts: Vec<OperationRecord>,
 }
 
 impl Course {
     fn new(record: OperationRecord, changed: bool) -> Self {
-        Self { record, changed, entered: Entered::default() }
+        Self { record, changed, edits: Vec::new(), parts: Vec::new() }
     }
 }
 
@@ -57,7 +59,7 @@ impl Executor {
         note(&mut record, now, "begins");
         let mut course = Course::new(record, true);
         let turn = match self.enter(sight, family, &mut course) {
-            Ok(()) if course.entered.is_nothing() => self.walk(sight, family, &mut course, work),
+            Ok(()) if course.edits.is_empty() => self.walk(sight, family, &mut course, work),
             Ok(()) => Turn::Write,
             Err(Stop::Waits(wait)) => {
                 course = Course::new(operation.clone(), false);
@@ -117,9 +119,9 @@ impl Executor {
                     return Turn::Failed(fault);
                 }
                 Outcome::Waits(wait) => {
-                    if !look.edits.is_empty() {
+                    if !look.edits.is_empty() || !look.parts.is_empty() {
                         note_who_led(sight, &mut course.record, &look.edits);
-                        course.entered = look.edits.into();
+                        (course.edits, course.parts) = (look.edits, look.parts);
                         course.changed = true;
                         // What it waits for is remembered all the same: turns are counted by it.
                         self.memory.waits(&course.record, &wait, sight.observed.wall_ms);
@@ -144,7 +146,7 @@ impl Executor {
                     return Turn::Failed(fault);
                 }
             }
-            if !course.entered.is_nothing() {
+            if !course.edits.is_empty() {
                 return Turn::Write;
             }
         }
@@ -155,7 +157,7 @@ impl Executor {
         let now = sight.observed.wall_ms;
         let Some(step) = Step::of(&course.record) else { return Ok(()) };
         if let Some(doing) = family.doing(sight, &self.memory, &course.record) {
-            course.entered = steps::enter(&doing, step)?;
+            course.edits = steps::enter(&doing, step)?;
         }
         let at = course.record.step as usize;
         if let Some(step) = course.record.steps.get_mut(at) {
@@ -183,12 +185,13 @@ impl Executor {
                 .get_or_insert_with(|| Fault::new(ErrorCode::GaveUp, "the catalog does not take its change"));
         }
         if let Some(fault) = fault {
-            course.entered = fail(sight, &mut course.record, &fault, in_vain).into();
+            course.edits = fail(sight, &mut course.record, &fault, in_vain);
+            course.parts.clear();
         }
-        for text in course.entered.edits.iter().filter_map(|edit| described(sight, edit)) {
+        for text in course.edits.iter().filter_map(|edit| described(sight, edit)) {
             note(&mut course.record, now, &text);
         }
-        work.commands.push(change(course.record, course.entered));
+        work.commands.push(change(course.record, course.edits, course.parts));
     }
 
     /// Undoes and ends an operation that was cancelled or has failed; one with parts once they have ended.
@@ -237,7 +240,7 @@ impl Executor {
                 Vec::new()
             }
         };
-        work.commands.push(change(record, edits.into()));
+        work.commands.push(change(record, edits, Vec::new()));
     }
 
     /// Ends an operation that has tasks, once what it left is removed or was found to be harmless.
@@ -271,7 +274,7 @@ impl Executor {
                 );
             }
         }
-        work.commands.push(change(record, Entered::default()));
+        work.commands.push(change(record, Vec::new(), Vec::new()));
     }
 
     /// What undoes an operation, or what stands in the way.

@@ -1,37 +1,53 @@
 //! `replicate` and `open`: tables that a restore made get their replicas, and then clients.
 //!
 //! Until all of it is written each partition of such a table has one replica. Its state is copied to the others by parts
-//! of the operation, which begin with the step, in one command; each ends with the hashes of all replicas, which must be
-//! equal. Only then is the table opened.
+//! of the operation, which begin a few tables at a time, in one command with the operation's record, so that each begins
+//! once whoever leads; each ends with the hashes of all replicas, which must be equal. Only then are tables opened.
 
 use api::catalog::{CatalogOp, TableName, TableRecord};
 use api::operation::{Edit, OperationKind, OperationRecord, ReplicasWish};
 use api::restoring::{RestoreTable, RestoreWish};
+use types::limits::OPERATIONS_AT_ONCE_MAX;
 use types::{ErrorCode, Fault};
 
-use super::{Doing, Entered, Look, Stop, Wait};
+use super::{Doing, Look, Outcome, Wait, look_at_parts};
 use crate::kind;
 use crate::operations::set_replicas;
 use crate::plan::new_record;
 use crate::plan::target::Ledger;
 use crate::sight::Sight;
 
-pub(super) fn enter_replicate(doing: &Doing<'_>) -> Result<Entered, Stop> {
-    let OperationKind::Restore(wish) = doing.kind else { return Ok(Entered::default()) };
+/// So many parts are enough at once: a whole cluster may have more partitions than there may be operations.
+const TOGETHER_MAX: usize = OPERATIONS_AT_ONCE_MAX / 4;
+
+pub(super) fn look_at_replicate(doing: &Doing<'_>) -> Look {
+    let so_far = look_at_parts(doing);
+    let (Outcome::Done, OperationKind::Restore(wish)) = (&so_far.outcome, doing.kind) else { return so_far };
     let sight = doing.sight;
-    let (mut entered, mut kinds) = (Entered::default(), Vec::new());
+    let (mut edits, mut kinds) = (Vec::new(), Vec::new());
     let mut ledger = Ledger::of(sight);
     for of in wish.made() {
-        let table = closed(sight, wish, of).map_err(Stop::Failed)?;
-        let missing = set_replicas::missing(sight, table, of.replicas, &mut ledger);
-        kinds.extend(missing.map_err(|fault| Stop::Waits(Wait::blocked(fault.detail, None)))?);
+        let table = match closed(sight, wish, of) {
+            Ok(table) => table,
+            Err(fault) => return Look { outcome: Outcome::Failed(fault), ..Look::default() },
+        };
+        match set_replicas::missing(sight, table, of.replicas, &mut ledger) {
+            Ok(missing) => kinds.extend(missing),
+            Err(fault) => return Look::waits(Wait::blocked(fault.detail, None)),
+        }
         if table.replicas < of.replicas {
             let replicas = ReplicasWish { table: table.id, replicas: of.replicas };
-            entered.edits.push(Edit::SetReplicas(replicas));
+            edits.push(Edit::SetReplicas(replicas));
+        }
+        if kinds.len() >= TOGETHER_MAX {
+            break;
         }
     }
-    entered.parts = kinds.into_iter().map(|part| part_of(doing, part)).collect();
-    Ok(entered)
+    if kinds.is_empty() && edits.is_empty() {
+        return Look::done();
+    }
+    let parts = kinds.into_iter().map(|part| part_of(doing, part)).collect();
+    Look { edits, parts, ..Look::waits(Wait::queued("replicas are made")) }
 }
 
 fn part_of(doing: &Doing<'_>, part: OperationKind) -> OperationRecord {

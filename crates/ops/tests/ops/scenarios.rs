@@ -85,7 +85,7 @@ fn of_backup(name: &str, backup: Option<&str>) -> OperationRequest {
     OperationRequest { backup: Some(backup), ..kind(name) }
 }
 
-/// A table that is made, and one that is there and is written to.
+/// Tables that are made, and one that is there and is written to.
 fn of_restore() -> OperationRequest {
     let source = |from: &str, to: &str, replicas| RestoreSource {
         from: from.into(),
@@ -99,7 +99,7 @@ fn of_restore() -> OperationRequest {
         url: "file:///backups".into(),
         backup: Some("20261126T000000Z-000001".into()),
         on_conflict: Some("skip".into()),
-        sources: vec![source("flow", "copy", 3), source("flow", "flow", 3)],
+        sources: vec![source("flow", "copy", 3), source("flow", "flow", 3), source("flow", "other", 2)],
         ..RestoreRequest::default()
     };
     OperationRequest { restore: Some(restore), ..kind("restore") }

@@ -328,3 +328,45 @@ fn pieces(source: &Source, wish: &RestoreWish, of: &RestoreTable) -> usize {
         _ => read::whole_partitions(table).len(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use backup::PartitionRecord;
+
+    fn sum(keys: u64, expiring: u64, digest: u128) -> ContentSum {
+        ContentSum { keys, elements: keys * 10, bytes: keys * 100, expiring, digest }
+    }
+
+    fn table(namespace: &str, sum: &ContentSum) -> TableRecord {
+        TableRecord {
+            namespace: namespace.into(),
+            name: "flow".into(),
+            engine: "kv".into(),
+            hash: "tag".into(),
+            replicas: 3,
+            partitions: vec![PartitionRecord { sum: SumRecord::from(sum), ..PartitionRecord::default() }],
+        }
+    }
+
+    #[test]
+    fn what_was_restored_is_what_was_saved_or_says_why_that_cannot_be_told() {
+        let saved = table("default", &sum(9, 3, 7));
+        let copy = ("default", "copy");
+        assert_eq!(verdict(&saved, copy, &sum(9, 3, 7)), Ok(None));
+        let expired =
+            verdict(&saved, copy, &sum(7, 1, 8)).expect("they expired").expect("not to the last byte");
+        assert_eq!(
+            expired,
+            "2 keys expired since the backup was taken, so that the digests differ; 6 keys without a deadline are there"
+        );
+        let renamed = verdict(&table("ads", &sum(9, 3, 7)), copy, &sum(9, 3, 8)).expect("another prefix");
+        assert!(renamed.expect("a reason").starts_with("keys have another prefix"));
+
+        for wrong in [sum(9, 3, 8), sum(8, 3, 7), sum(10, 3, 7), sum(6, 1, 7), sum(9, 4, 7)] {
+            let refused = verdict(&saved, copy, &wrong).expect_err("it is something else");
+            assert_eq!(refused.code, ErrorCode::DrillFailed, "{wrong:?}");
+            assert!(refused.detail.contains("saved:    9 keys"), "{refused}");
+        }
+    }
+}
