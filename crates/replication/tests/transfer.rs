@@ -167,7 +167,10 @@ fn a_receiver_waits_for_a_sender_that_says_that_it_is_there() {
         TransferEffect::Ack(_, ack) => ack.next == 1 && !ack.refused,
         _ => false,
     };
-    assert!(out.len() == 31 && out.iter().all(of_acks), "words are acknowledged, and are no part of the state");
+    assert!(
+        out.len() == 31 && out.iter().all(of_acks),
+        "words are acknowledged, and are no part of the state"
+    );
     assert_eq!(receiver.received(GroupId(1), ReplicaId(2)), Some(5));
     now = now.plus(Duration::from_secs(21));
     receiver.tick(now, &mut out);
