@@ -58,19 +58,6 @@ pub struct Covered {
     pub runs: Vec<Vec<Run>>,
 }
 
-/// Which times can be restored over a backup, of some of its tables, by the archive that reaches farthest; nothing
-/// if none of its own cluster tells all partitions from the backup's moment on.
-///
-/// # Errors
-/// What the target says. What is damaged covers nothing.
-pub fn covered(
-    target: &dyn Target,
-    manifest: &Manifest,
-    is_wanted: &dyn Fn(usize) -> bool,
-) -> Result<Option<Covered>, BackupError> {
-    Ok(Known::read(target)?.covered(manifest, is_wanted).ok())
-}
-
 impl Known {
     /// Reads the head of every run, and none of their files.
     ///

@@ -39,7 +39,7 @@ use crate::manifest::{FORMAT, seal, unseal};
 use crate::target::{Target, put, read_whole};
 
 pub use file::{ChangeFile, ChangeHead};
-pub use known::{Covered, Known, KnownRun, Reach, covered};
+pub use known::{Covered, Known, KnownRun, Reach};
 pub use read::Changes;
 pub use remove::{last_told_ms, remove};
 pub use thin::{RunThin, ThinPlan, Thinning, carry_out, plan};

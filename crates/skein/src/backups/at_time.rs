@@ -1,7 +1,7 @@
 //! A time to be restored: which backup and which archive tell it.
 
 use api::job::{Job, RestoreFile, RestorePartition};
-use backup::archive::{self, Covered};
+use backup::archive::{Covered, Known};
 use backup::{Manifest, TableRecord, Target};
 use serde::Serialize;
 use types::{ErrorCode, Fault};
@@ -51,12 +51,14 @@ pub type Choose<'a> = &'a dyn Fn(&Manifest) -> Result<Vec<String>, Fault>;
 /// # Errors
 /// `NotCovered`, naming the times that can be restored; what the target says.
 pub fn find(target: &dyn Target, choose: Choose<'_>, to_ms: u64) -> Result<Manifest, Fault> {
+    // Read once: with many backups and partitions their heads are many.
+    let archives = Known::read(target).map_err(|error| error.to_fault())?;
     let mut known = Vec::new();
     for listed in backup::list(target).map_err(|error| error.to_fault())?.into_iter().rev() {
         let Some(manifest) = listed.manifest else { continue };
         // One without the tables is none for this purpose.
         let Ok(titles) = choose(&manifest) else { continue };
-        let Some(covered) = covered(target, &manifest, &titles)? else { continue };
+        let Ok(covered) = covered(&archives, &manifest, &titles) else { continue };
         if (covered.from_ms..=covered.to_ms).contains(&to_ms) {
             return Ok(manifest);
         }
@@ -82,21 +84,21 @@ pub fn over(
     to_ms: u64,
 ) -> Result<AtTime, Fault> {
     let tables = manifest.begun.tables.iter().map(TableRecord::directory).collect();
-    match covered(target, manifest, titles)? {
-        Some(covered) if (covered.from_ms..=covered.to_ms).contains(&to_ms) => {
-            Ok(AtTime { to_ms, covered, tables })
+    let archives = Known::read(target).map_err(|error| error.to_fault())?;
+    let why = match covered(&archives, manifest, titles) {
+        Ok(covered) if (covered.from_ms..=covered.to_ms).contains(&to_ms) => {
+            return Ok(AtTime { to_ms, covered, tables });
         }
-        _ => {
-            let detail =
-                format!("{} ({to_ms}) cannot be restored over {} any more", time(to_ms), manifest.begun.id);
-            Err(Fault::new(ErrorCode::NotCovered, detail))
-        }
-    }
+        Ok(covered) => format!("that reaches up to {}", time(covered.to_ms)),
+        Err(why) => why,
+    };
+    let backup = &manifest.begun.id;
+    let detail = format!("{} ({to_ms}) cannot be restored over {backup} any more: {why}", time(to_ms));
+    Err(Fault::new(ErrorCode::NotCovered, detail))
 }
 
-fn covered(target: &dyn Target, manifest: &Manifest, titles: &[String]) -> Result<Option<Covered>, Fault> {
-    let is_wanted = |place: usize| titles.contains(&manifest.begun.tables[place].title());
-    archive::covered(target, manifest, &is_wanted).map_err(|error| error.to_fault())
+fn covered(archives: &Known, manifest: &Manifest, titles: &[String]) -> Result<Covered, String> {
+    archives.covered(manifest, &|place: usize| titles.contains(&manifest.begun.tables[place].title()))
 }
 
 /// Stretches of time, a line for each.
