@@ -83,6 +83,16 @@ pub enum RequestKind {
     Outbox = 5,
     /// Reserved: take over immutable files by manifest and checksum.
     AdoptExternal = 6,
+    /// A write for the table's engine that no client asked for: the removal of what has expired, marks of an archive.
+    /// It is like [`RequestKind::Data`], but does not count as a request of a client.
+    Upkeep = 7,
+}
+
+impl RequestKind {
+    /// Whether the body is a write for the table's engine.
+    pub fn is_for_engine(self) -> bool {
+        matches!(self, RequestKind::Data | RequestKind::Upkeep)
+    }
 }
 
 /// Body of a [`RequestKind::Barrier`].

@@ -279,13 +279,13 @@ pub struct TableStats {
     pub approximate_key_num: u64,
 }
 
-/// Tables by namespace.
+/// Tables: by namespace if one table name was asked for, else by `NAMESPACE:TABLE`.
 pub type TablesByNamespace = BTreeMap<String, TableStats>;
 
 /// A table as one node has it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TableStatsReply {
-    /// By namespace.
+    /// As [`TablesByNamespace`] says.
     pub table_stats: TablesByNamespace,
 }
 

@@ -91,7 +91,14 @@ fn expired_page(look: &dyn Look, scan: &Scan) -> Result<Page, EngineError> {
 fn is_wanted(key: &[u8], header: &Header, scan: &Scan, now: Hlc) -> bool {
     !header.is_expired(now)
         && (scan.only_type.is_empty() || scan.only_type.eq_ignore_ascii_case(header.kind.name()))
-        && (scan.pattern.is_empty() || glob::matches(&scan.pattern, key, false))
+        && (scan.pattern.is_empty() || matches_as_shown(scan, key))
+}
+
+fn matches_as_shown(scan: &Scan, key: &[u8]) -> bool {
+    if scan.shown_before.is_empty() {
+        return glob::matches(&scan.pattern, key, false);
+    }
+    glob::matches(&scan.pattern, &[&scan.shown_before, key].concat(), false)
 }
 
 /// How much of a page is left.
@@ -115,5 +122,22 @@ impl Budget {
     /// Whether the page should end.
     pub(crate) fn is_spent(&self) -> bool {
         self.keys == 0 || self.bytes == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_about_the_name_that_is_shown() {
+        let scan = |pattern: &'static str, before: &'static str| Scan {
+            pattern: pattern.into(),
+            shown_before: before.into(),
+            ..Default::default()
+        };
+        assert!(matches_as_shown(&scan("ns:t:*", "ns:"), b"t:a"));
+        assert!(!matches_as_shown(&scan("t:*", "ns:"), b"t:a"));
+        assert!(matches_as_shown(&scan("t:*", ""), b"t:a"));
     }
 }

@@ -38,7 +38,7 @@ pub fn removal(group: GroupId, found: Bytes) -> Option<Call> {
         return None;
     }
     let body = KvRequest::new(KvOp::RemoveExpired(Keys { keys: page.keys })).encode_to_vec();
-    Some(Call { group, access: Access::Write, kind: RequestKind::Data, body: body.into() })
+    Some(Call { group, access: Access::Write, kind: RequestKind::Upkeep, body: body.into() })
 }
 
 /// How many keys a removal removed.
@@ -64,6 +64,7 @@ mod tests {
         let page = KvAnswer::Page(Page { keys: keys.clone(), ..Default::default() });
         let call = removal(GroupId(3), reply(page)).unwrap();
         assert_eq!((call.group, call.access), (GroupId(3), Access::Write));
+        assert_eq!(call.kind, RequestKind::Upkeep, "no client asked for it");
         let request = KvRequest::decode(call.body).unwrap();
         assert_eq!(request, KvRequest::new(KvOp::RemoveExpired(Keys { keys })));
         assert_eq!(removal(GroupId(3), reply(KvAnswer::Page(Page::default()))), None);

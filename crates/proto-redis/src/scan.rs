@@ -44,7 +44,8 @@ pub enum Step {
     Ask {
         /// Its number among the targets.
         index: u32,
-        /// The operation.
+        /// The operation. Patterns are about names as they are shown: the caller says in a [`Scan`] what the partition's
+        /// keys are shown behind.
         op: KvOp,
     },
     /// The command is finished.
@@ -111,19 +112,11 @@ impl Walk {
 
     /// What the keys of the one table that the walk is about begin with; `None` if it is about all.
     ///
-    /// The caller finds the place of this key, tells the walk by [`Walk::locate`], and serves it that table's
-    /// partitions only.
+    /// The caller finds the place of this key, and serves the walk that table's partitions only.
     pub fn table(&self) -> Option<&Bytes> {
         match self {
             Walk::Table(scan) => Some(scan.table()),
             Walk::Scan(_) | Walk::Keys(_) | Walk::RandomKey(_) => None,
-        }
-    }
-
-    /// Tells the walk what the stored keys of its table begin with.
-    pub fn locate(&mut self, stored: Bytes) {
-        if let Walk::Table(scan) = self {
-            scan.locate(stored);
         }
     }
 
@@ -157,7 +150,8 @@ impl ScanPage {
         };
         let count = self.count.clamp(1, PAGE_KEYS_MAX);
         let (pattern, only_type) = (self.pattern.clone().unwrap_or_default(), self.only_type.clone());
-        let op = KvOp::Scan(Scan { position: cursor.position, count, pattern, only_type, expired: false });
+        let position = cursor.position;
+        let op = KvOp::Scan(Scan { position, count, pattern, only_type, ..Default::default() });
         // Decoding has compared the partition with `targets`, so it fits.
         Step::Ask { index: cursor.partition.get() as u32, op }
     }
@@ -174,7 +168,7 @@ impl ScanPage {
                 ScanCursor { partition: PartitionIndex(u64::from(index)), position }.encode()
             }
         };
-        let keys = matching(page.keys, self.pattern.as_ref()).filter_map(shown).map(Reply::Bulk).collect();
+        let keys = matching(page.keys, self.pattern.as_ref(), shown).map(Reply::Bulk).collect();
         Ok(Step::Done(page_reply(next, keys)))
     }
 }
@@ -190,20 +184,15 @@ impl KeysWalk {
         if index >= targets {
             return Step::Done(Reply::Array(std::mem::take(&mut self.found)));
         }
-        let op = KvOp::Scan(Scan {
-            position,
-            count: KEYS_PAGE,
-            pattern: self.pattern.clone(),
-            only_type: String::new(),
-            expired: false,
-        });
+        let pattern = self.pattern.clone();
+        let op = KvOp::Scan(Scan { position, count: KEYS_PAGE, pattern, ..Default::default() });
         Step::Ask { index, op }
     }
 
     fn absorb(&mut self, targets: u32, answer: KvAnswer, shown: Shown<'_>) -> Result<Step, Fault> {
         let KvAnswer::Page(page) = answer else { return Err(unexpected("a page", &answer)) };
         self.at = advance(self.at, &page, targets)?.unwrap_or((targets, 0));
-        for key in matching(page.keys, Some(&self.pattern)).filter_map(shown) {
+        for key in matching(page.keys, Some(&self.pattern), shown) {
             self.bytes += key.len() + ELEMENT_BYTES;
             self.found.push(Reply::Bulk(key));
         }
@@ -261,10 +250,11 @@ pub(crate) fn advance(at: (u32, u64), page: &Page, targets: u32) -> Result<Optio
     }
 }
 
-/// The engine knows patterns, but to it an empty one means all; to Redis it matches the empty key only.
-fn matching(keys: Vec<Bytes>, pattern: Option<&Bytes>) -> impl Iterator<Item = Bytes> {
+/// Keys as they are shown. The engine knows patterns, but to it an empty one means all; to Redis it matches the empty
+/// key only.
+fn matching(keys: Vec<Bytes>, pattern: Option<&Bytes>, shown: Shown<'_>) -> impl Iterator<Item = Bytes> {
     let only_empty = pattern.is_some_and(Bytes::is_empty);
-    keys.into_iter().filter(move |key| !only_empty || key.is_empty())
+    keys.into_iter().filter_map(shown).filter(move |key| !only_empty || key.is_empty())
 }
 
 fn page_reply(cursor: u64, keys: Vec<Reply>) -> Reply {

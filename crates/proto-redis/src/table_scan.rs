@@ -43,8 +43,6 @@ pub(crate) const BAD_CURSOR: ErrorText = ErrorText::fixed("ERR invalid scan curs
 pub struct TableScan {
     /// `namespace:table:`, as clients write it.
     table: Bytes,
-    /// What the table's keys begin with where they are stored.
-    stored: Bytes,
     at: (u32, u64),
     count: u64,
     pattern: Option<Bytes>,
@@ -70,7 +68,6 @@ impl TableScan {
         };
         Ok(Self {
             table: cursor.slice(..=second),
-            stored: Bytes::new(),
             at,
             count: COUNT,
             pattern: None,
@@ -95,18 +92,14 @@ impl TableScan {
         &self.table
     }
 
-    pub(crate) fn locate(&mut self, stored: Bytes) {
-        self.stored = stored;
-    }
-
     pub(crate) fn ask(&mut self, targets: u32) -> Step {
         let (index, position) = self.at;
         if index >= targets {
             return Step::Done(if index == 0 { self.page() } else { BAD_CURSOR.into() });
         }
         // The table's name stands in the pattern as it is; behind it stands what the client wants.
-        let mut pattern = Vec::with_capacity(2 * self.stored.len() + 1);
-        for byte in &self.stored {
+        let mut pattern = Vec::with_capacity(2 * self.table.len() + 1);
+        for byte in &self.table {
             pattern.extend_from_slice(&[b'\\', *byte]);
         }
         pattern.extend_from_slice(self.pattern.as_deref().unwrap_or(b"*"));
@@ -115,7 +108,7 @@ impl TableScan {
             count: self.count.clamp(1, PAGE_KEYS_MAX),
             pattern: pattern.into(),
             only_type: type_name(self.kind).into(),
-            expired: false,
+            ..Default::default()
         });
         Step::Ask { index, op }
     }

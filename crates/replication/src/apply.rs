@@ -94,7 +94,7 @@ struct GroupFacts {
     #[prost(bool, tag = "3")]
     sealed: bool,
     /// Requests of clients applied since the group was born: what people call the offset. Elections,
-    /// memberships, sessions and digests are none.
+    /// memberships, sessions, digests and upkeep are none.
     #[prost(uint64, tag = "4")]
     writes: u64,
     /// The last barrier: its stamp, who wanted it, and its place.
@@ -379,12 +379,12 @@ impl Applier {
                 self.facts.sealed = true;
                 Bytes::new()
             }
-            Ok(RequestKind::Data) if self.facts.sealed => return Ok(refused(ErrorCode::Sealed)),
-            Ok(RequestKind::Data) if request.generation != self.facts.generation => {
+            Ok(kind) if kind.is_for_engine() && self.facts.sealed => return Ok(refused(ErrorCode::Sealed)),
+            Ok(kind) if kind.is_for_engine() && request.generation != self.facts.generation => {
                 return Ok(refused(ErrorCode::StaleRoute));
             }
-            Ok(RequestKind::Data) => {
-                self.facts.writes += 1;
+            Ok(kind @ (RequestKind::Data | RequestKind::Upkeep)) => {
+                self.facts.writes += u64::from(kind == RequestKind::Data);
                 outcome.sizes[size_bucket(request.body.len() as u64)] += 1;
                 self.state.stage(context, &request.body)?
             }

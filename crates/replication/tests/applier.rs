@@ -171,6 +171,25 @@ fn reserved_kinds_are_refused_by_every_replica_alike() {
 }
 
 #[test]
+fn only_requests_of_clients_are_counted() {
+    let mut replica = Replica::new();
+    let session = replica.session();
+    replica.digest();
+    barrier(&mut replica, 1, 7, None);
+    let upkeep = |op| Request { kind: RequestKind::Upkeep as i32, ..data(0, 0, op) };
+    let swept = KvOp::RemoveExpired(api::kv::Keys { keys: vec![Bytes::from_static(b"gone")] });
+    replica.apply(vec![upkeep(swept)]);
+    assert_eq!(replica.applier.writes(), 0, "what a new table has");
+    replica.apply(vec![data(session, 1, increment()), upkeep(increment())]);
+    assert_eq!(replica.applier.writes(), 1);
+    assert_eq!(number(&replica.apply(vec![data(session, 2, increment())]).0[0]), 3, "upkeep is carried out");
+    let other = Request { generation: 2, ..upkeep(set("a", "1")) };
+    assert_eq!(code(&replica.apply(vec![other]).0[0]), ErrorCode::StaleRoute);
+    replica.apply(vec![Request { kind: RequestKind::Seal as i32, ..Default::default() }]);
+    assert_eq!(code(&replica.apply(vec![upkeep(set("a", "1"))]).0[0]), ErrorCode::Sealed);
+}
+
+#[test]
 fn the_clock_of_a_group_never_goes_back() {
     let mut replica = Replica::new();
     replica.apply(vec![data(0, 0, set("a", "1"))]);

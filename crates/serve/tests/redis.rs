@@ -450,8 +450,12 @@ fn the_other_port_addresses_as_zankv() {
     client.send(encoded(&["SET", "cp:orders:7", "x"]));
     client.send(encoded(&["GET", "cp:orders:7"]));
     client.send(encoded(&["KEYS", "*"]));
+    // A pattern is about the whole name.
+    client.send(encoded(&["KEYS", "cp:or*"]));
+    client.send(encoded(&["KEYS", "orders:*"]));
     client.send(encoded(&["GET", "cp:nothing:7"]));
-    client.expect("+OK\r\n$1\r\nx\r\n*1\r\n$11\r\ncp:orders:7\r\n-ERR ");
+    let found = "*1\r\n$11\r\ncp:orders:7\r\n";
+    client.expect(&format!("+OK\r\n$1\r\nx\r\n{found}{found}*0\r\n-ERR "));
     let mut plain = server.raw();
     plain.send(encoded(&["GET", "cp:orders:7"]));
     plain.expect("$-1\r\n");

@@ -256,6 +256,9 @@ pub struct Scan {
     /// Instead of live keys, those that have expired and wait for removal, soonest first.
     #[prost(bool, tag = "5")]
     pub expired: bool,
+    /// What clients see before every key of this partition: the pattern is compared with this and the key.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub shown_before: Bytes,
 }
 
 /// Some key.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::admin::{PartitionStatus, ReplicaStatus};
 use api::catalog::{PartitionRecord, ReplicaRecord};
 use api::peer::{Member, Membership, ReplicaReport, ReplicaState};
-use types::{NodeId, TableId};
+use types::settings::AUTO_FAILOVER;
+use types::{GroupId, NodeId, TableId};
 
 use super::tolerance::{majority, tolerance};
 use super::{NodeState, Observations};
@@ -205,7 +206,7 @@ pub(crate) fn assess(catalog: &Catalog, heard: &Heard<'_>, partition: &Partition
         in_sync().filter(|replica| replica.is_up()).map(|replica| replica.node).collect();
     let tolerance = served.then(|| tolerance(&surely_in_sync, voters));
     let problem = match (leader, tolerance) {
-        (None, _) => no_leader(&replicas, voters),
+        (None, _) => no_leader(&replicas, voters, by_command(catalog, partition, &replicas)),
         (Some(_), None) => {
             let needed = majority(voters);
             format!("only {} of {voters} voters in sync, {needed} needed", in_sync().count())
@@ -278,10 +279,36 @@ fn replicas<'a>(
     wished.chain(leaving).collect()
 }
 
-/// Why there is no leader: too few voters, or an election that should end soon.
-fn no_leader(replicas: &[Known<'_>], voters: usize) -> String {
+/// What gives a partition a leader that gets none by itself: with `auto_failover=false` only the replica that led
+/// stands for election without being asked.
+fn by_command(catalog: &Catalog, partition: &PartitionRecord, replicas: &[Known<'_>]) -> Option<String> {
+    if partition.group == GroupId::CATALOG.get() || catalog.setting(&AUTO_FAILOVER) != 0 {
+        return None;
+    }
+    // Before anybody has led, the one that is to be the first.
+    let led = replicas
+        .iter()
+        .find(|replica| replica.id == partition.leader)
+        .or_else(|| replicas.iter().find(|replica| replica.wish.is_some_and(|wish| !wish.offline)))?;
+    let table = catalog.table(TableId(partition.table)).map(display_name).unwrap_or_default();
+    let moves = format!("'skein partition change-leader {table} {}'", partition.index);
+    match led.is_able() {
+        true => None,
+        false if led.is_up() => Some(format!("{moves} lets another replica lead")),
+        false => Some(format!("'skein node offline {}' or {moves} lets another replica lead", led.node)),
+    }
+}
+
+/// Why there is no leader: too few voters, an election that should end soon, or one that waits for a command.
+fn no_leader(replicas: &[Known<'_>], voters: usize, by_command: Option<String>) -> String {
     let able = replicas.iter().filter(|replica| replica.is_able()).count();
     let needed = majority(voters);
+    if let (true, Some(command)) = (able >= needed, by_command) {
+        return format!(
+            "no leader: {able} of {voters} voters can vote, but with auto_failover=false nobody takes over by \
+             himself: {command}"
+        );
+    }
     if able >= needed {
         return format!("no leader: {able} of {voters} voters can vote, an election is due");
     }

@@ -128,9 +128,6 @@ impl Direct {
             }
             Plan::Walk(mut walk) => {
                 // There is one table here, and nothing is cut off its keys.
-                if let Some(table) = walk.table().cloned() {
-                    walk.locate(table);
-                }
                 let mut step = walk.begin(targets, 12_345 << 50);
                 loop {
                     match step {

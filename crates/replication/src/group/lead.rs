@@ -51,7 +51,12 @@ pub struct Leading {
 
 /// Whether a request may share its entry with others.
 fn is_batched(request: &Request) -> bool {
-    matches!(RequestKind::try_from(request.kind), Ok(RequestKind::Data | RequestKind::Register))
+    RequestKind::try_from(request.kind)
+        .is_ok_and(|kind| kind == RequestKind::Register || kind.is_for_engine())
+}
+
+fn is_for_engine(request: &Request) -> bool {
+    RequestKind::try_from(request.kind).is_ok_and(RequestKind::is_for_engine)
 }
 
 /// The stamp that a barrier waits for.
@@ -93,7 +98,7 @@ impl Group {
     pub fn propose(&mut self, token: Token, request: Request, out: &mut Vec<Effect>) {
         let refusal = if !self.leads() {
             ErrorCode::NotLeader
-        } else if request.generation != self.record.generation && self.is_data(&request) {
+        } else if request.generation != self.record.generation && is_for_engine(&request) {
             ErrorCode::StaleRoute
         } else if request.body.len() > limits::ENTRY_BYTES_MAX {
             ErrorCode::RequestTooLarge
@@ -378,10 +383,6 @@ impl Group {
     /// The stamp after which this group's next entry lies.
     pub(super) fn observe_clock(&mut self, hlc: Hlc) {
         self.leader.clock.observe(hlc);
-    }
-
-    fn is_data(&self, request: &Request) -> bool {
-        request.kind == api::entry::RequestKind::Data as i32
     }
 
     fn is_lone(&self) -> bool {

@@ -41,11 +41,9 @@ impl Directory {
             let partitions = tables[place].route.partitions.len() as u32;
             (0..partitions).map(move |partition| Target { table: place as u64, partition })
         };
-        // Tables of the default namespace belong to the other port; its namespace of ZanKV's, if there is one, not.
-        let is_named =
-            |named: &NamedRoute| named.namespace != DEFAULT_NAMESPACE || named.name == NAMESPACE_TABLE;
-        let is_whole = |named: &NamedRoute| !named.restoring;
-        let named = (0..tables.len()).filter(|&place| is_named(&tables[place]) && is_whole(&tables[place]));
+        // The default table belongs to the other port.
+        let is_named = |&place: &usize| Some(place) != plain && !tables[place].restoring;
+        let named = (0..tables.len()).filter(is_named);
         let (plain_targets, zankv_targets) =
             (plain.into_iter().flat_map(targets).collect(), named.flat_map(targets).collect());
         let groups = tables.iter().flat_map(|named| &named.route.partitions).map(|partition| partition.group);
@@ -85,7 +83,7 @@ impl Directory {
     }
 
     /// Every partition that commands about everything mean: those of the default table on the plain port,
-    /// those of all namespaces on the other.
+    /// those of all other tables on the other.
     ///
     /// Empty only if there are no such tables: whoever asks must have asked [`Self::check`] first, since a
     /// node that knows no tables yet must not say that there are no keys.
@@ -100,10 +98,18 @@ impl Directory {
     pub(crate) fn shown(&self, addressing: Addressing, target: Target, stored: Bytes) -> Bytes {
         match addressing {
             Addressing::Plain => stored,
-            Addressing::Zankv => {
-                let namespace = &self.tables[target.table as usize].namespace;
-                [namespace.as_bytes(), b":", &stored].concat().into()
-            }
+            Addressing::Zankv => [self.shown_before(addressing, target), stored].concat().into(),
+        }
+    }
+
+    /// What clients of a port write before the stored keys of a partition.
+    pub(crate) fn shown_before(&self, addressing: Addressing, target: Target) -> Bytes {
+        let NamedRoute { namespace, name, route, .. } = &self.tables[target.table as usize];
+        match (addressing, route.hash) {
+            (Addressing::Plain, _) => Bytes::new(),
+            // The name of the table is part of what is stored: see `named`.
+            (Addressing::Zankv, HashRule::Whole) => format!("{namespace}:").into(),
+            (Addressing::Zankv, HashRule::Tag) => format!("{namespace}:{name}:").into(),
         }
     }
 
@@ -288,10 +294,26 @@ mod tests {
             assert!(place(bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
         let targets = directory.targets(Addressing::Zankv);
-        assert_eq!(targets.len(), 16 + 2 + 4);
+        assert_eq!(targets.len(), 16 + 2 + 4, "all but the default table");
         let of_default = *targets.last().unwrap();
         let shown = directory.shown(Addressing::Zankv, of_default, Bytes::from_static(b"flow:x"));
         assert_eq!(shown, "default:flow:x");
+    }
+
+    #[test]
+    fn tables_beside_the_default_one_are_whole_on_the_port_of_zankv() {
+        let tables = vec![
+            table(DEFAULT_NAMESPACE, DEFAULT_TABLE, 1, 8, HashRule::Tag),
+            table(DEFAULT_NAMESPACE, "flow", 2, 4, HashRule::Tag),
+        ];
+        let directory = Directory::new(1, tables, &Statistics::new());
+        let targets = directory.targets(Addressing::Zankv);
+        assert_eq!(targets.len(), 4);
+        // What is shown is what reads it.
+        let key = Bytes::from_static(b"default:flow:x");
+        let place = directory.place(Addressing::Zankv, &key).unwrap();
+        assert!(targets.contains(&place.target));
+        assert_eq!(directory.shown(Addressing::Zankv, place.target, place.key), key);
     }
 
     #[test]

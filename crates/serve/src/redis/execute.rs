@@ -378,8 +378,7 @@ impl Executor {
             },
             Plan::Ask(Question::Wait { .. }) => Ok(Prepared::Wait),
             Plan::Ask(Question::Info(sections)) if sections.needs_keys() => {
-                let targets = directory.targets(super::Addressing::Plain).iter().copied();
-                let (parts, _) = Everywhere::Count.parts(targets);
+                let (parts, _) = Everywhere::Count.parts(directory.targets(addressing).iter().copied());
                 Ok(Prepared::Parts { parts: self.encode(parts), finish: Finish::Info(sections) })
             }
             Plan::Ask(question) => {
@@ -432,7 +431,7 @@ impl Executor {
             }
             Prepared::Parts { parts, finish } => self.start_parts(parts, finish, mode),
             Prepared::Walk(mut walk) => {
-                let targets = match self.targets_of(&mut walk) {
+                let targets = match self.targets_of(&walk) {
                     Ok(targets) => targets,
                     Err(error) => return self.pipeline.reply(&error.into(), mode),
                 };
@@ -449,13 +448,12 @@ impl Executor {
     }
 
     /// The partitions that a walk goes through: those of the port, or of the one table that it is about.
-    fn targets_of(&self, walk: &mut Walk) -> Result<Vec<Target>, ErrorText> {
+    fn targets_of(&self, walk: &Walk) -> Result<Vec<Target>, ErrorText> {
         let (directory, addressing) = (&self.directory, self.client.addressing);
         let mut targets = directory.targets(addressing).to_vec();
         if let Some(table) = walk.table() {
             let place = directory.place(addressing, table)?;
             targets.retain(|target| target.table == place.target.table);
-            walk.locate(place.key);
         }
         Ok(targets)
     }
@@ -547,11 +545,14 @@ impl Executor {
     fn step(&mut self, slot: u64, walk: Box<Walk>, targets: Vec<Target>, step: Step) {
         match step {
             Step::Done(reply) => self.pipeline.end_walk(slot, &reply),
-            Step::Ask { index, op } => {
+            Step::Ask { index, mut op } => {
                 let Some(&target) = targets.get(index as usize) else {
                     let fault = Fault::new(ErrorCode::Internal, "a walk left its partitions");
                     return self.pipeline.end_walk(slot, &fault_error(&fault).into());
                 };
+                if let KvOp::Scan(scan) = &mut op {
+                    scan.shown_before = self.directory.shown_before(self.client.addressing, target);
+                }
                 let group = self.directory.group(target);
                 self.pipeline.walk_on(slot, walk, targets, index);
                 let body = KvRequest::new(op).encode_to_vec().into();

@@ -149,7 +149,12 @@ fn answer(keys: &mut Keys, op: KvOp) -> KvReply {
                 keys.range((op.position, Bytes::new())..).map(|((place, key), _)| (*place, key.clone()));
             let page: Vec<_> = rest.by_ref().take(op.count as usize).collect();
             let next = rest.next().map(|(place, _)| place);
-            KvReply::new(KvAnswer::Page(Page { keys: page.into_iter().map(|(_, key)| key).collect(), next }))
+            let is_wanted = |key: &Bytes| {
+                let name = [op.shown_before.clone(), key.clone()].concat();
+                op.pattern.is_empty() || types::glob::matches(&op.pattern, &name, false)
+            };
+            let keys = page.into_iter().map(|(_, key)| key).filter(is_wanted).collect();
+            KvReply::new(KvAnswer::Page(Page { keys, next }))
         }
         KvOp::RandomKey(_) => {
             keys.keys().next().map_or(KvReply::nil(), |(_, key)| KvReply::value(key.clone()))

@@ -146,7 +146,8 @@ impl Zankv for NodeAdmin {
             for one in &hosted {
                 for found in tables_of(&one.table, &one.report, &one.shared, table.as_deref())? {
                     if table.as_ref().is_none_or(|table| *table == found.name) {
-                        add(&mut table_stats, &one.table.namespace, &found);
+                        let key = table_key(&one.table.namespace, &found.name, table.is_some());
+                        add(&mut table_stats, &key, &found);
                     }
                 }
             }
@@ -402,8 +403,13 @@ fn tables_of(
     }
 }
 
-fn add(tables: &mut TablesByNamespace, namespace: &str, more: &TableStats) {
-    let known = tables.entry(namespace.to_owned()).or_default();
+/// Under which key a table is told: its namespace, which is enough if one table of each was asked for.
+fn table_key(namespace: &str, table: &str, is_chosen: bool) -> String {
+    if is_chosen { namespace.to_owned() } else { format!("{namespace}:{table}") }
+}
+
+fn add(tables: &mut TablesByNamespace, key: &str, more: &TableStats) {
+    let known = tables.entry(key.to_owned()).or_default();
     known.name.clone_from(&more.name);
     known.key_num += more.key_num;
     known.disk_bytes_usage += more.disk_bytes_usage;

@@ -5,7 +5,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use api::admin::Verdict;
-use api::zankv::{ClusterStats, DataNodes, Namespaces, Query, RaftStats, Stats, TableStatsOfAll};
+use api::zankv::{
+    ClusterStats, DataNodes, Namespaces, Query, RaftStats, Stats, TableStatsOfAll, TableStatsReply,
+};
 use serde::de::DeserializeOwned;
 use types::buckets::BUCKETS;
 
@@ -94,6 +96,20 @@ fn every_table_of_a_namespace_is_there() {
     assert!(keys.len() == 100 && keys.iter().all(|key| key.starts_with("shop:")), "{keys:?}");
     let orders: TableStatsOfAll = ask(&cluster, 2, "/querytable/stats/orders");
     assert_eq!((orders.total["shop"].key_num, orders.nodes.len()), (50, 3), "{orders:?}");
+    // Without a name each table has its own numbers.
+    let counts = |node: u64| ask::<TableStatsReply>(&cluster, node, "/tablestats").table_stats;
+    let sum = |key: &str| {
+        let of = |node| counts(node).get(key).map_or(0, |table| table.key_num);
+        [1, 2, 3].into_iter().map(of).sum::<u64>()
+    };
+    assert_eq!((sum("shop:orders"), sum("shop:carts"), sum("shop")), (50, 50, 0));
+    // Patterns are about names as they are shown, and so is the number of keys.
+    for (pattern, number) in [("shop:orders:*", 50), ("orders:*", 0), ("sh*:7", 2)] {
+        let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(&mut other).expect("keys");
+        assert_eq!(keys.len(), number, "{pattern}");
+    }
+    let info: String = redis::cmd("INFO").arg("keyspace").query(&mut other).expect("info");
+    assert!(info.contains("keys=100,"), "{info}");
 
     let query: Query = ask(&cluster, 1, "/query/shop");
     assert_eq!((query.partition_num, query.replicator, query.partitions.len()), (4, 3, 4));
