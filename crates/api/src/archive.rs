@@ -8,6 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::ArchiveRecord;
+
 /// A wish for an archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +50,23 @@ pub struct ArchiveReport {
     pub groups: Vec<u64>,
     /// Those that this node writes.
     pub partitions: Vec<ArchivedPartition>,
+}
+
+impl ArchiveReport {
+    /// What its record says of an archive.
+    pub fn of(archive: &ArchiveRecord) -> Self {
+        Self {
+            id: archive.id.clone(),
+            url: archive.url.clone(),
+            ended: archive.ended,
+            begun_ms: archive.begun_ms,
+            every_ms: archive.every_ms,
+            hold_bytes_max: archive.hold_bytes_max,
+            keep_ms: archive.keep_ms,
+            groups: Vec::new(),
+            partitions: Vec::new(),
+        }
+    }
 }
 
 /// A partition whose changes a node writes.

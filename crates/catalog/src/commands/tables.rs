@@ -38,7 +38,10 @@ pub(super) fn create(
     if catalog.table_named(namespace, &wish.name).is_some() {
         return Err(Fault::new(ErrorCode::TableExists, format!("{namespace}:{}", wish.name)));
     }
-    check_not_inside(catalog, namespace)?;
+    // A scratch table has a name that no key begins with.
+    if wish.scratch_of == 0 {
+        check_not_inside(catalog, namespace)?;
+    }
     check_room(catalog, wish.partitions)?;
     check_needed(catalog, wish.scratch_of)?;
     check_needed(catalog, wish.restored_by)?;

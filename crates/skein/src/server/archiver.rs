@@ -105,15 +105,9 @@ impl Archiver {
         let is_mine = |served: &&Served| served.archive == archive.archive && served.shown.group != 0;
         let mine = served.values().filter(|served| is_mine(served) && !archive.ended);
         ArchiveReport {
-            id: archive.id.clone(),
-            url: archive.url.clone(),
-            ended: archive.ended,
-            begun_ms: archive.begun_ms,
-            every_ms: archive.every_ms,
-            hold_bytes_max: archive.hold_bytes_max,
-            keep_ms: archive.keep_ms,
             groups: chosen(&catalog, archive).flat_map(|table| table.groups.clone()).collect(),
             partitions: mine.map(|served| self.shown(served)).collect(),
+            ..ArchiveReport::of(archive)
         }
     }
 

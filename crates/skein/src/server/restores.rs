@@ -1,4 +1,5 @@
-//! What a restore is planned from: the backup at its place, and the tables that there are.
+//! What a restore is planned from: the backup at its place, and the tables that there are. And whether a backup that is
+//! to be gone on with, or proven, is there at all.
 //!
 //! ```text
 //!   request ──► which backup, which tables of it ──► keys of tables that exist ──► request with sources ──► `ops`
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use api::admin::OperationRequest;
 use api::restoring::{Begun, RestoreRequest, RestoreSource};
+use api::saving::BackupRequest;
 use backup::restores::under_way;
 use backup::{Manifest, TableRecord, Target};
 use catalog::Catalog;
@@ -20,7 +22,7 @@ use tokio::sync::oneshot;
 use types::{ErrorCode, Fault, GroupId};
 
 use super::tasks::record_name;
-use crate::backups::{at_time, split_title};
+use crate::backups::{at_time, split_title, title};
 
 /// A request with all that is to be known before it is planned. Others than those for a restore stay as they are, and
 /// so do those that another node has to plan.
@@ -33,13 +35,17 @@ pub(super) async fn looked_up(
     cluster: &str,
     request: OperationRequest,
 ) -> Result<OperationRequest, Fault> {
-    let asked = match request.restore.clone() {
-        Some(asked) if request.kind == "restore" => asked,
-        _ => return Ok(request),
-    };
     if node.leader_of(GroupId::CATALOG) != Some(node.id()) {
         return Ok(request);
     }
+    let asked = match (&*request.kind, request.restore.clone(), &request.backup) {
+        ("restore", Some(asked), _) => asked,
+        ("backup" | "drill", _, Some(BackupRequest { url, backup: Some(id), .. })) => {
+            is_there(url.clone(), id.clone()).await?;
+            return Ok(request);
+        }
+        _ => return Ok(request),
+    };
     let (catalog, cluster) = (node.catalog(), cluster.to_owned());
     let looked = tokio::task::spawn_blocking(move || look(asked, &catalog, &cluster)).await;
     let mut found = looked.map_err(|_| Fault::from(ErrorCode::Internal))??;
@@ -49,8 +55,20 @@ pub(super) async fn looked_up(
     Ok(OperationRequest { restore: Some(found), ..request })
 }
 
+/// # Errors
+/// `UnknownBackup` if nobody has begun it; what its place says.
+async fn is_there(url: String, id: String) -> Result<(), Fault> {
+    let look = move || backup::open(&url).and_then(|target| backup::begun(&*target, &id)).map(|_| ());
+    let looked = tokio::task::spawn_blocking(look).await.map_err(|_| Fault::from(ErrorCode::Internal))?;
+    looked.map_err(|error| error.to_fault())
+}
+
 /// Looks at the place of the backup.
-fn look(asked: RestoreRequest, catalog: &Catalog, cluster: &str) -> Result<RestoreRequest, Fault> {
+fn look(mut asked: RestoreRequest, catalog: &Catalog, cluster: &str) -> Result<RestoreRequest, Fault> {
+    for table in &mut asked.tables {
+        let (namespace, name) = split_title(table);
+        *table = title(&namespace, &name);
+    }
     let target = backup::open(&asked.url).map_err(|error| error.to_fault())?;
     let titles = |manifest: &Manifest| {
         let tables = chosen(manifest, &asked)?;

@@ -197,8 +197,19 @@ fn a_restore_says_what_stands_in_its_way() {
     refused(&cluster, &["backup", "create", "--to", "file:///proc/nowhere"], "backup-target");
     refused(&cluster, &["backup", "create", "--to", &url, "--table", "nothing"], "unknown-table");
     refused(&cluster, &["backup", "create", "--to", &url, "--type", "all,kv"], "bad-argument");
+    // What is not there is found before an operation is made.
+    let made = operations(&cluster, "backup").len();
+    refused(&cluster, &["backup", "create", "--to", &url, "--resume", "nothing"], "unknown-backup");
+    refused(&cluster, &["backup", "verify", "nothing", "--at", &url, "--drill"], "unknown-backup");
+    assert_eq!((operations(&cluster, "backup").len(), operations(&cluster, "drill").len()), (made, 0));
+    let said = succeed(&cluster, &["backup", "archive", "stop"]);
+    assert!(said.contains("no archive runs"), "{said}");
     succeed(&cluster, &["backup", "create", "--to", &url]);
     let id = only(&cluster, &place)["id"].as_str().expect("an id").to_owned();
+    // A namespace of ZanKV's may have any name, and a drill goes on beside it.
+    succeed(&cluster, &["namespace", "create", "default", "--partitions", "1"]);
+    succeed(&cluster, &["backup", "verify", &id, "--at", &url, "--drill"]);
+    succeed(&cluster, &["namespace", "delete", "default"]);
 
     // Keys are there: nothing is touched without a word about them.
     let set = |connection: &mut redis::Connection, key: &str, value: &str| {
@@ -210,6 +221,7 @@ fn a_restore_says_what_stands_in_its_way() {
     set(&mut connection, "string1", "changed");
     redis::cmd("DEL").arg("list0").query::<()>(&mut connection).expect("removed");
     refused(&cluster, &["restore", "--from", &url], "table-not-empty");
+    refused(&cluster, &["restore", "--from", &url, "--table", "default:default"], "table-not-empty");
     let said = refused(&cluster, &["restore", "--from", &url, "--on-conflict", "fail"], "key-exists");
     assert!(said.contains("the same command goes on"), "{said}");
     succeed(&cluster, &["restore", "--from", &url, "--on-conflict", "skip", "--restart"]);

@@ -48,8 +48,13 @@ pub(super) fn begin(node: &Arc<Node>, archiver: &Arc<Archiver>, wish: ArchiveWis
         });
         let written = written.await.map_err(|_| Fault::from(ErrorCode::Internal))?;
         written.map_err(|error| error.to_fault())?;
-        change(&node, Some(record)).await?;
-        Ok(archiver.report())
+        change(&node, Some(record.clone())).await?;
+        // This node's catalog may not have it yet.
+        let known = archiver.report();
+        match known.id == record.id {
+            true => Ok(known),
+            false => Ok(ArchiveReport::of(&record)),
+        }
     })
 }
 

@@ -96,13 +96,18 @@ fn wait_for_all(crew: &Crew, id: &str) -> Result<(), Fault> {
 
 fn stop(arguments: &ArchiveStop) -> Result<Exit, Fault> {
     let client = arguments.find.lookup().client()?;
+    let archive = client.archive()?;
     client.end_archive()?;
+    let ended = !archive.id.is_empty() && !archive.ended;
     match arguments.output.form() {
-        Form::Json => say::json(&serde_json::json!({ "ended": true })),
-        Form::Text => say::note(
-            "the archive has ended; what it has told stays, and can be restored\n\
-             'skein backup archive remove ID --at URL' removes it",
-        ),
+        Form::Json => say::json(&serde_json::json!({ "ended": ended })),
+        Form::Text if ended => say::note(format_args!(
+            "archive {id} has ended; what it has told stays, and can be restored\n\
+             'skein backup archive remove {id} --at {url}' removes it",
+            id = archive.id,
+            url = archive.url,
+        )),
+        Form::Text => say::note("no archive runs: nothing was changed"),
     }
     Ok(exit::OK)
 }
