@@ -494,6 +494,9 @@ pub struct Plan {
     /// The operation that goes on and does this already: whoever asks for it joins that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joins: Option<u64>,
+    /// There is nothing to do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idle: bool,
 }
 
 /// An operation on one partition, as planned.

@@ -1,7 +1,7 @@
 //! The admin API as calls: one method for each line of the table in `api::admin`.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::admin::{
     CreateTable, DigestReport, ErrorBody, Identity, MoveLeader, NodeStatus, Status, Table, TablePartition,
@@ -20,6 +20,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a change may take: the nodes' own deadline and room for it to be told.
 pub(crate) const CHANGE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a node that leads the catalog is waited for: several elections.
+const LEADER_PATIENCE: Duration = Duration::from_secs(5);
+const LEADER_PAUSE: Duration = Duration::from_millis(100);
 /// How long a digest may take: each replica reads all its records.
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(600);
 /// For what asks the place of a backup first.
@@ -209,12 +212,34 @@ impl Client {
         self.first_reply(|address| self.send(address, method, path, timeout, body), false)
     }
 
-    /// Asks one node after the other, and whichever another one names, until one has an answer.
+    /// The reply of the node that leads the catalog, if it takes that one. While no node does, as for a moment after the
+    /// one that led has died, all are asked again: those that answered did nothing.
     fn first_reply(
         &self,
         send: impl Fn(&str) -> Result<(u16, String), Failure>,
         repeatable: bool,
     ) -> Result<(u16, String), Fault> {
+        let begun = Instant::now();
+        loop {
+            let reply = self.one_round(&send, repeatable)?;
+            if elsewhere(&reply).as_ref().and_then(address_elsewhere).is_none() {
+                return Ok(reply);
+            }
+            if begun.elapsed() >= LEADER_PATIENCE {
+                let detail = "no node leads the catalog: the nodes that answer still name one that does not";
+                return Err(Fault::new(ErrorCode::NoLeader, detail));
+            }
+            std::thread::sleep(LEADER_PAUSE);
+        }
+    }
+
+    /// Asks one node after the other, and whichever another one names, until one has an answer.
+    fn one_round(
+        &self,
+        send: &impl Fn(&str) -> Result<(u16, String), Failure>,
+        repeatable: bool,
+    ) -> Result<(u16, String), Fault> {
+        let mut refused = None;
         let mut tried = Vec::new();
         let mut waiting: VecDeque<String> = self.addresses.iter().cloned().collect();
         let mut asked = BTreeSet::new();
@@ -245,6 +270,13 @@ impl Client {
             }
             let why = if elsewhere.is_some() { "does not lead the catalog" } else { "is starting" };
             tried.push(format!("{address} {why}"));
+            if elsewhere.is_some() {
+                refused = Some(reply);
+            }
+        }
+        // The node that another one has named may be the one that died: that one does not lead is the better answer.
+        if let Some(reply) = refused {
+            return Ok(reply);
         }
         Err(Fault::new(ErrorCode::Unreachable, tried.join(", ")))
     }

@@ -54,7 +54,7 @@ impl Client {
     /// Drops a namespace and everything in it.
     ///
     /// # Errors
-    /// `UnknownTable`, and as [`Self::create_namespace`].
+    /// `UnknownNamespace`, and as [`Self::create_namespace`].
     pub fn drop_namespace(&self, name: &str) -> Result<(), Fault> {
         let path = format!("/v1/namespaces/{}", escaped(name));
         done(self.change(&Method::DELETE, &path, CHANGE_TIMEOUT, None::<&()>)?)

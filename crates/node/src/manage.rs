@@ -100,7 +100,7 @@ impl Node {
         let found = catalog.partition_of_table(record, PartitionIndex(partition));
         let found = found.ok_or_else(|| {
             let detail = format!("{table} has partitions 0 to {}", record.groups.len().saturating_sub(1));
-            Fault::new(ErrorCode::BadArgument, detail)
+            Fault::new(ErrorCode::UnknownPartition, detail)
         })?;
         Ok(GroupId(found.group))
     }

@@ -120,6 +120,7 @@ impl Draft {
             lowest_fault_tolerance: cost.lowest_fault_tolerance,
             notes: self.notes.clone(),
             joins: self.joins,
+            idle: nothing && self.joins.is_none(),
         };
         Planned { plan, start: self.start(sight, by) }
     }

@@ -24,14 +24,14 @@ pub const fn prefix(code: ErrorCode) -> &'static str {
         CrossPartition => "CROSSSLOT",
         Unauthorized => "NOAUTH",
         DiskFull | DataUnreadable | DataDamaged => "MISCONF",
-        RequestTooLarge | UnknownTable | TableExists | BadName | BadArgument | NotEnoughNodes
-        | WrongCluster | VersionUnsupported | DuplicateNode | DataNewer | DataInUse | PortInUse
-        | TopologyDiffers | BadFile | NoCluster | WireCorrupt | Internal | PlanOutdated | PartitionBusy
-        | UnknownOperation | OperationActive | UnknownPartition | AlreadyThere | NotThere | NodeUnfit
-        | NoRoom | TooLate | GaveUp | Unsafe | NoPermit | NeedsConsent | NodeRemoved | UnknownNode
-        | NotMeta | UnknownBackup | BackupDamaged | BackupTarget | BackupTargetFull | BackupLost
-        | BackupParent | BackupNeeded | DrillFailed | ArchiveRuns | NotCovered | ClusterNotEmpty
-        | TableNotEmpty | KeyExists | Cancelled => "ERR",
+        RequestTooLarge | UnknownTable | UnknownNamespace | TableExists | BadName | BadArgument
+        | NotEnoughNodes | WrongCluster | VersionUnsupported | DuplicateNode | DataNewer | DataInUse
+        | PortInUse | TopologyDiffers | BadFile | NoCluster | WireCorrupt | Internal | PlanOutdated
+        | PartitionBusy | UnknownOperation | OperationActive | UnknownPartition | AlreadyThere | NotThere
+        | NodeUnfit | NoRoom | TooLate | GaveUp | Unsafe | NoPermit | NeedsConsent | NodeRemoved
+        | UnknownNode | NotMeta | UnknownBackup | BackupDamaged | BackupTarget | BackupTargetFull
+        | BackupLost | BackupParent | BackupNeeded | DrillFailed | ArchiveRuns | NotCovered
+        | ClusterNotEmpty | TableNotEmpty | KeyExists | Cancelled => "ERR",
     }
 }
 

@@ -51,6 +51,7 @@ impl Operations for Dummy {
             lowest_fault_tolerance: 1,
             notes: Vec::new(),
             joins: None,
+            idle: false,
         };
         Box::pin(async move { Ok(plan) })
     }

@@ -80,7 +80,7 @@ fn unknown_endpoint(seen: &Seen, endpoint: &str) -> Reason {
 }
 
 fn unhealthy(endpoint: &str) -> Reason {
-    Reason::new(ErrorCode::Unreachable, "tablet is not healthy").note(format!("{endpoint} does not answer"))
+    Reason::new(ErrorCode::NodeUnfit, "tablet is not healthy").note(format!("{endpoint} does not answer"))
 }
 
 /// Takes a node out of service.
@@ -299,9 +299,12 @@ pub fn update_table_alive(session: &mut Session<'_>, arguments: &[&str]) -> Resu
 pub fn conf_set(session: &mut Session<'_>, arguments: &[&str]) -> Result<Reply, Failure> {
     let (key, value) = (arguments[0], arguments[1].to_lowercase());
     let failed = |reason: Reason| reason.after(&format!("failed to set {key}. error msg: "));
-    if key != AUTO_FAILOVER || !matches!(value.as_str(), "true" | "false") {
-        let refused = Reason::new(ErrorCode::BadArgument, "invalid parameter");
-        return Err(failed(refused.note("'skein config set' changes the other settings")));
+    let refused = |why: &str| failed(Reason::new(ErrorCode::BadArgument, "invalid parameter").note(why));
+    if key != AUTO_FAILOVER {
+        return Err(refused("'skein config set' changes the other settings"));
+    }
+    if !matches!(value.as_str(), "true" | "false") {
+        return Err(refused("auto_failover is true or false"));
     }
     session.cluster.set(key, &value).map_err(|fault| failed(fault.into()))?;
     Ok(Reply::line(format!("set {key} ok")))

@@ -169,7 +169,7 @@ impl Seen {
     pub fn partition(&self, table: &Table, pid: u32) -> Result<&PartitionStatus, Reason> {
         let mut partitions = self.partitions(table).into_iter();
         partitions.find(|partition| partition.partition == u64::from(pid)).ok_or_else(|| {
-            Reason::new(ErrorCode::BadArgument, "pid does not exist").note(format!(
+            Reason::new(ErrorCode::UnknownPartition, "pid does not exist").note(format!(
                 "{} has the partitions 0 to {}",
                 table.name,
                 table.partitions.saturating_sub(1)

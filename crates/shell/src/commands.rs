@@ -18,6 +18,8 @@ pub struct Command {
     pub example: &'static str,
     /// How many arguments it needs at least.
     pub arguments_min: usize,
+    /// How many it takes: as many as its usage has words behind its name.
+    pub arguments_max: usize,
     /// What it does.
     pub does: Does,
 }
@@ -43,12 +45,14 @@ const fn run(
     about: &'static str,
     example: &'static str,
 ) -> Command {
-    Command { name: first_word(usage), usage, about, example, arguments_min, does: Does::Run(run) }
+    let (name, arguments_max) = (first_word(usage), blanks(usage));
+    Command { name, usage, about, example, arguments_min, arguments_max, does: Does::Run(run) }
 }
 
 const fn instead(usage: &'static str, about: &'static str, what: &'static str) -> Command {
     let does = Does::Instead(what);
-    Command { name: first_word(usage), usage, about, example: usage, arguments_min: 0, does }
+    let (name, arguments_max) = (first_word(usage), usize::MAX);
+    Command { name, usage, about, example: usage, arguments_min: 0, arguments_max, does }
 }
 
 /// The name is the first word of the usage; said once, it cannot differ.
@@ -59,6 +63,16 @@ const fn first_word(usage: &'static str) -> &'static str {
         end += 1;
     }
     usage.split_at(end).0
+}
+
+const fn blanks(usage: &str) -> usize {
+    let bytes = usage.as_bytes();
+    let (mut place, mut count) = (0, 0);
+    while place < bytes.len() {
+        count += (bytes[place] == b' ') as usize;
+        place += 1;
+    }
+    count
 }
 
 const REDIS: &str = "redis-cli at the Redis port of any node; 'skein node list' shows the ports";

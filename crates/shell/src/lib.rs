@@ -33,5 +33,5 @@ mod words;
 #[cfg(test)]
 mod scripts;
 
-pub use original::{Program, run as run_original};
+pub use original::{FLAGS, Program, run as run_original};
 pub use run::{Streams, run_ns};

@@ -8,6 +8,7 @@
 //! | `migrate` | kMigrateOP | add kAddReplica … settle kDropTable |
 //! | `add-replica`, `remove-replica` | kAddReplicaOP, kDelReplicaOP | |
 //! | `snapshot` | kMakeSnapshotOP | kMakeSnapshot |
+//! | `compact` | kCompactOP, which the originals have not | |
 //!
 //! The originals recover a replica by two ops: one that looks at it, and a child that brings it back. Ours
 //! does both, so it shows as two rows under one op_id: kRecoverTableOP is its step `recover`, and
@@ -97,10 +98,19 @@ fn op_type(operation: &Operation) -> String {
         "remove-replica" => "kDelReplicaOP",
         "migrate" => "kMigrateOP",
         "snapshot" => "kMakeSnapshotOP",
-        // One that the originals have no name for has its own.
-        other => return other.to_owned(),
+        // One that the originals have no name for is called in their style.
+        other => return format!("k{}OP", camel(other)),
     }
     .to_owned()
+}
+
+/// `set-replicas` as `SetReplicas`.
+fn camel(kind: &str) -> String {
+    let capital = |word: &str| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        format!("{}{rest}", first.to_ascii_uppercase())
+    };
+    kind.split('-').map(capital).collect()
 }
 
 /// How a recovered replica comes back.

@@ -12,6 +12,10 @@ use crate::connect;
 use crate::layout::View;
 use crate::run::{Streams, Use, use_shell};
 
+/// The flags that decide something here, for help.
+pub const FLAGS: &str = "--zk_cluster=HOST:PORT,..., --zk_root_path=NAME, --role=ns_client, --endpoint=HOST:PORT, \
+                         --interactive=false, --cmd=CMD, --database=NAME, --dir=DIR, --secret_file=FILE";
+
 /// The name that a program was started under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -85,6 +89,10 @@ impl Program {
 /// # Errors
 /// What kind of error it ended with; everything about it was said already.
 pub fn run(program: Program, arguments: &[String], streams: &mut Streams<'_>) -> Result<(), ErrorCode> {
+    if arguments.iter().any(|word| matches!(word.trim(), "-h" | "-help" | "--help")) {
+        streams.print_line(&format!("usage: {} {}", program.name(), FLAGS.replace(", ", " ")));
+        return Ok(());
+    }
     let flags = match parse(arguments) {
         Ok(flags) => flags,
         Err(words) => {

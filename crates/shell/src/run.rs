@@ -58,11 +58,18 @@ pub(crate) fn use_shell(
     let mut session = Session {
         cluster: &found.client,
         view: wanted.view,
-        database: wanted.database.to_owned(),
+        database: String::new(),
         directory: Path::new(".").to_owned(),
         clock: &clock,
         ask: None,
     };
+    if !wanted.database.is_empty() {
+        let chosen = session.run(&format!("use {}", wanted.database));
+        if let Some(error) = chosen.error {
+            streams.tell(&chosen);
+            return Err(error);
+        }
+    }
     if let Some(command) = wanted.command {
         let outcome = session.run(command);
         streams.tell(&outcome);

@@ -94,7 +94,7 @@ impl Session<'_> {
         };
         match command.does {
             Does::Instead(what) => Err(Failure::usage(format!("not supported, use {what}"))),
-            Does::Run(_) if arguments.len() < command.arguments_min => {
+            Does::Run(_) if !(command.arguments_min..=command.arguments_max).contains(&arguments.len()) => {
                 Err(Failure::usage("Bad format").note(format!("usage: {}", command.usage)))
             }
             Does::Run(run) => run(self, arguments),

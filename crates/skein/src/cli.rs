@@ -32,7 +32,7 @@ pub use operations::{
     Change, ClusterCommand, ConfigCommand, ConfigGet, ConfigSet, ExplainCommand, NodeChange, NodeMayStop,
     NodeRecover, OpCancel, OpCommand, OpList, OpNamed, PartitionCommand, RecoverQuorum, SetReplicas,
 };
-pub use original::{Ns, Original};
+pub use original::{Ns, Original, ZANKV_BACKUP_USAGE, ZANKV_RESTORE_USAGE, ZankvBackup, ZankvRestore};
 pub use zankv::{NamespaceCommand, NamespaceCreate, NamespaceDelete, Optimize, Token};
 
 use crate::say::Form;
@@ -83,8 +83,9 @@ pub enum Command {
     Cluster(ClusterCommand),
     /// List, watch, explain and cancel operations
     ///
-    /// 'skein op KIND' starts one: 'op migrate' is 'partition migrate', 'op drain' is 'node drain', and so on
-    /// for every kind that 'op list' shows.
+    /// 'skein op KIND' starts one of those that change partitions, nodes, tables or the cluster: 'op migrate' is
+    /// 'partition migrate', 'op drain' is 'node drain', and so on. 'backup create', 'backup verify --drill' and
+    /// 'restore' start theirs.
     #[command(subcommand, arg_required_else_help = true)]
     Op(OpCommand),
     /// Tell why a partition or a node is as it is, and what would change it
@@ -119,10 +120,10 @@ pub enum Command {
     Import(ImportCommand),
     /// ZanKV's backup tool, also when the program is linked as 'backup'
     #[command(disable_help_flag = true, disable_version_flag = true)]
-    ZankvBackup(Original),
+    ZankvBackup(ZankvBackup),
     /// ZanKV's restore tool, also when the program is linked as 'restore'
     #[command(disable_help_flag = true, disable_version_flag = true)]
-    ZankvRestore(Original),
+    ZankvRestore(ZankvRestore),
     /// Move partition leaders
     #[command(subcommand, arg_required_else_help = true)]
     Leader(LeaderCommand),

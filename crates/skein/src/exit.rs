@@ -95,6 +95,8 @@ pub const fn of(code: ErrorCode) -> Exit {
         | E::BackupLost
         | E::DrillFailed
         | E::TableNotEmpty
+        | E::ClusterNotEmpty
+        | E::UnknownNamespace
         | E::TableRestoring
         | E::KeyExists => REFUSED,
         E::Cancelled => CANCELLED,
@@ -117,6 +119,8 @@ mod tests {
             ErrorCode::WrongCluster,
             ErrorCode::DataInUse,
             ErrorCode::NodeRemoved,
+            ErrorCode::ClusterNotEmpty,
+            ErrorCode::TableNotEmpty,
         ] {
             assert_eq!(of(code), REFUSED, "{code:?}");
         }

@@ -35,14 +35,18 @@ fn main() -> ExitCode {
         say::fault(&fault, form);
         exit::of(fault.code)
     });
-    ExitCode::from(exit.code)
+    ExitCode::from(say::ended(exit).code)
 }
 
 /// Help and the version, or a command line that is not one of ours: in the parser's own words, unless JSON is
 /// wanted.
 fn without_command(error: &clap::Error) -> ExitCode {
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
-    if !(wants_json && error.use_stderr()) {
+    if !error.use_stderr() {
+        say::written(error.print());
+        return ExitCode::from(say::ended(exit::OK).code);
+    }
+    if !wants_json {
         error.exit();
     }
     let words = error.to_string();

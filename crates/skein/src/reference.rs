@@ -131,5 +131,6 @@ fn row(argument: &Arg) -> String {
     if argument.is_required_set() && argument.get_long().is_some() {
         meaning.push_str(" (required)");
     }
-    format!("| `{name}` | {meaning} |\n")
+    // A bar ends a cell.
+    format!("| `{name}` | {} |\n", meaning.replace('|', "\\|"))
 }

@@ -7,11 +7,14 @@
 //! ```
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
+use std::sync::OnceLock;
 
 use api::admin::ErrorBody;
 use serde::Serialize;
 use types::Fault;
+
+use crate::exit::{self, Exit};
 
 /// How a command gives its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,48 @@ pub fn note(words: impl Display) {
 
 /// Data, on stdout. A reader that has gone away ends nothing: the command's exit code still counts.
 pub fn data(text: impl Display) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(Out, "{text}");
+}
+
+/// Why data on stdout was lost, the first time that it was.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Stdout for data. Writing never fails, for what a command does must not end halfway because of a full disk behind
+/// its words; what was lost is told at the end, by [`ended`].
+pub struct Out;
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        written(io::stdout().write_all(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        written(io::stdout().flush());
+        Ok(())
+    }
+}
+
+/// Notes that data was lost, unless whoever read it wants no more.
+pub fn written(result: io::Result<()>) {
+    if let Err(error) = result
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        // Later ones say the same.
+        let _ = LOST.set(error.to_string());
+    }
+}
+
+/// How the program ends: a command whose data did not get through has not succeeded.
+pub fn ended(exit: Exit) -> Exit {
+    written(io::stdout().flush());
+    match LOST.get() {
+        Some(why) if exit == exit::OK => {
+            note(format_args!("error: the output could not be written: {why}"));
+            exit::ERROR
+        }
+        _ => exit,
+    }
 }
 
 /// Data as one JSON document.

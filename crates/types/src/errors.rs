@@ -56,6 +56,7 @@ codes! {
     RequestTooLarge "request-too-large" Never "a key, a value or a command is larger than its limit" => "keep keys up to 10 KiB and values up to 8 MiB, and split long commands";
     CrossPartition "cross-partition" Never "the keys of one command lie in different partitions" => "give the keys a common {tag}, or use a table with one partition";
     UnknownTable "unknown-table" Never "there is no such table" => "'skein table list' shows the tables; 'skein table create' makes one";
+    UnknownNamespace "unknown-namespace" Never "there is no such namespace" => "'skein namespace list' shows the namespaces; 'skein namespace create' makes one";
     TableExists "table-exists" Never "a table of this name exists already" => "choose another name, or drop the table first";
     BadName "bad-name" Never "a name is empty, too long or has a character that is not allowed" => "use letters, digits and underscores, up to 255 of them";
     BadArgument "bad-argument" Never "an argument is outside what is allowed" => "correct the argument that the message names; '--help' after a command lists what it takes";

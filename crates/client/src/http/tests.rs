@@ -141,3 +141,15 @@ fn the_node_that_another_names_is_asked_next() {
     assert!(leader_requests.recv().expect("asked").starts_with("POST "));
     assert!(second_requests.try_recv().is_err(), "nobody else is asked");
 }
+
+#[test]
+fn while_nobody_leads_the_catalog_all_are_asked_again() {
+    let fault = api::admin::elsewhere(types::NodeId(9), &nobody());
+    let body = serde_json::to_string(&ErrorBody::from(&fault)).expect("plain data");
+    let answer = format!("HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\n{body}");
+    let answers: &'static [&'static str] = Box::leak(vec![&*answer.leak(), TABLE].into_boxed_slice());
+    let (follower, requests) = node(answers);
+    let client = Client::new(vec![nobody(), follower], None);
+    assert_eq!(client.table("default", "t").expect("told").tid, 1);
+    assert_eq!(requests.iter().count(), 2, "the second time it leads");
+}

@@ -166,6 +166,7 @@ fn status_of(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorCode::UnknownTable
+        | ErrorCode::UnknownNamespace
         | ErrorCode::UnknownPartition
         | ErrorCode::UnknownOperation
         | ErrorCode::UnknownNode => StatusCode::NOT_FOUND,

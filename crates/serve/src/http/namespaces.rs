@@ -142,7 +142,7 @@ pub(super) async fn update_as_zankv(
     if arguments.text("replicator").is_none() {
         // How often a log is cut and when it is synced are not settings of a namespace here.
         let known = shared.admin.namespaces().iter().any(|known| known.name == name);
-        return if known { Ok(()) } else { Err(not_found(ErrorCode::UnknownTable.into())) };
+        return if known { Ok(()) } else { Err(not_found(ErrorCode::UnknownNamespace.into())) };
     }
     let replicas = number(&arguments, "replicator", "REPLICATOR", REPLICATOR_MAX)?;
     shared.admin.set_namespace_replicas(name, replicas).await.map_err(not_found)
@@ -161,7 +161,7 @@ fn number(arguments: &Arguments, name: &str, label: &str, most: u32) -> Reply<u3
 
 fn not_found(fault: Fault) -> Refused {
     match fault.code {
-        ErrorCode::UnknownTable => Refused::not_found("NAMESPACE not found"),
+        ErrorCode::UnknownNamespace => Refused::not_found("NAMESPACE not found"),
         _ => fault.into(),
     }
 }

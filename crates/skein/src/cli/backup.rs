@@ -1,5 +1,7 @@
 //! Arguments of `backup` and `restore`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use types::limits::BACKUP_CHAIN_MAX;
@@ -172,6 +174,9 @@ pub struct BackupList {
     /// Where the backups are
     #[arg(long, value_name = "URL")]
     pub at: String,
+    /// Taken as by the commands beside it; the place tells all, and no cluster is asked
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
     #[command(flatten)]
     pub output: Output,
 }
@@ -199,6 +204,9 @@ pub struct BackupDelete {
     /// Remove all backups that stand on it as well
     #[arg(long)]
     pub with_dependants: bool,
+    /// Taken as by the commands beside it; the place tells all, and no cluster is asked
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
     #[command(flatten)]
     pub output: Output,
 }

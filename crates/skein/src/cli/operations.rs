@@ -157,6 +157,9 @@ pub struct OpCancel {
     /// Return when it has ended
     #[arg(long)]
     pub wait: bool,
+    /// Taken as by other commands that change something; this one asks nothing
+    #[arg(long, short = 'y')]
+    pub yes: bool,
     #[command(flatten)]
     pub find: Find,
     #[command(flatten)]

@@ -24,12 +24,34 @@ pub struct Ns {
     pub find: Find,
 }
 
-/// Arguments of `fedb`, `rtidb` and `openmldb`, and of ZanKV's tools.
+/// Arguments of `fedb`, `rtidb` and `openmldb`.
 #[derive(Debug, Args)]
 pub struct Original {
-    /// --zk_cluster=HOST:PORT,..., --zk_root_path=NAME, --role=ns_client, --endpoint=HOST:PORT,
-    /// --interactive=false, --cmd=CMD, --database=NAME, --dir=DIR, --secret_file=FILE
-    #[arg(value_name = "FLAGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    /// As they were typed
+    #[arg(value_name = "FLAGS", trailing_var_arg = true, allow_hyphen_values = true, help = shell::FLAGS)]
+    pub flags: Vec<String>,
+}
+
+/// How `zankv-backup` is used.
+pub const ZANKV_BACKUP_USAGE: &str = "usage: backup -lookup HOST:PORT,... -ns NAMESPACE -table TABLE [-data_dir DIR] \
+                                      [-type all|kv,hash,set,zset,list] [-qps N] [-secret_file FILE | -dir DIR]";
+/// How `zankv-restore` is used.
+pub const ZANKV_RESTORE_USAGE: &str = "usage: restore -lookup HOST:PORT,... -data FILE [-ns NAMESPACE] [-table TABLE] \
+                                       [-type TYPE] [-qps N] [-overwrite] [-secret_file FILE | -dir DIR]";
+
+/// Arguments of `zankv-backup`.
+#[derive(Debug, Args)]
+pub struct ZankvBackup {
+    /// As they were typed
+    #[arg(value_name = "FLAGS", trailing_var_arg = true, allow_hyphen_values = true, help = ZANKV_BACKUP_USAGE)]
+    pub flags: Vec<String>,
+}
+
+/// Arguments of `zankv-restore`.
+#[derive(Debug, Args)]
+pub struct ZankvRestore {
+    /// As they were typed
+    #[arg(value_name = "FLAGS", trailing_var_arg = true, allow_hyphen_values = true, help = ZANKV_RESTORE_USAGE)]
     pub flags: Vec<String>,
 }
 

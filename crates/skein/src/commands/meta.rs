@@ -215,7 +215,9 @@ fn words(restored: &Restored, saved: &Catalog) -> String {
             archive.url, archive.url, archive.url
         );
     }
-    text.push_str("\ntables are empty: 'skein restore --from URL --on-conflict fail' brings their keys");
+    if !restored.made.is_empty() {
+        text.push_str("\ntables that were made are empty: 'skein restore --from URL --on-conflict fail' brings their keys");
+    }
     text
 }
 
@@ -246,5 +248,5 @@ fn read(bytes: &[u8], path: &Path) -> Result<Catalog, Fault> {
 }
 
 fn unreadable(path: &Path, why: &str) -> Fault {
-    Fault::new(ErrorCode::DataUnreadable, format!("{}: {why}", path.display()))
+    Fault::new(ErrorCode::BadFile, format!("{}: {why}", path.display()))
 }

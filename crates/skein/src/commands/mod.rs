@@ -84,7 +84,7 @@ pub fn run(command: Command) -> Result<Exit, Fault> {
         Command::Agent(arguments) => agent::run(&arguments),
         Command::Errors(arguments) => errors::run(&arguments),
         Command::Completions(arguments) => {
-            clap_complete::generate(arguments.shell, &mut Cli::command(), "skein", &mut std::io::stdout());
+            clap_complete::generate(arguments.shell, &mut Cli::command(), "skein", &mut say::Out);
             Ok(exit::OK)
         }
         Command::Version(arguments) => {

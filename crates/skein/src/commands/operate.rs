@@ -129,8 +129,8 @@ pub(super) fn agreed_at_terminal(client: &Client, request: &OperationRequest) ->
     }
     let plan = client.plan(request)?;
     say::note(plan_text(&plan));
-    if plan.joins.is_some() {
-        // Nothing is to be agreed to: it goes on whatever the answer is.
+    if plan.joins.is_some() || plan.idle {
+        // Nothing is to be agreed to: it goes on whatever the answer is, or there is nothing to do.
         return Ok(Agreement::Given(Some(plan.catalog_version)));
     }
     let agrees = matches!(ask("\ndo it? [y/N] ").as_str(), "y" | "Y" | "yes");
@@ -242,6 +242,7 @@ mod tests {
             lowest_fault_tolerance: 1,
             notes: vec!["node 3 is down".into()],
             joins: None,
+            idle: false,
         };
         let expected = "\
 flow/0 moves from node 1 to node 4

@@ -5,6 +5,7 @@ use types::{ErrorCode, Fault};
 
 use crate::cli::{Ns, Original};
 use crate::exit::{self, Exit};
+use crate::say;
 
 /// The shell.
 pub fn ns(arguments: &Ns) -> Result<Exit, Fault> {
@@ -25,7 +26,7 @@ pub fn original(program: Program, arguments: &Original) -> Exit {
 }
 
 fn with_streams(work: impl FnOnce(&mut Streams<'_>)) {
-    let (mut out, mut notes) = (std::io::stdout(), std::io::stderr());
+    let (mut out, mut notes) = (say::Out, std::io::stderr());
     work(&mut Streams { out: &mut out, notes: &mut notes });
 }
 

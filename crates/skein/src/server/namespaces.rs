@@ -57,7 +57,7 @@ impl Namespaces for NodeAdmin {
 }
 
 fn unknown(name: &str) -> Fault {
-    Fault::new(ErrorCode::UnknownTable, format!("there is no namespace '{name}'"))
+    Fault::new(ErrorCode::UnknownNamespace, name.to_owned())
 }
 
 fn new_namespace(wish: &CreateNamespace) -> Result<NewTable, Fault> {

@@ -475,7 +475,9 @@ fn tools_of_zankv_write_and_read_its_files() {
     let set = place.files(".db").remove(3);
     let head = std::fs::read(&set).expect("a file");
     assert!(head.starts_with(b"ZANKV0001\0\0\0\x07default\0\0\0\x07default\x02"));
-    assert!(words(&save(&["-qps", "100000"])).contains("file is already exist"));
+    let again = save(&["-qps", "100000"]);
+    assert!(words(&again).contains("file is already exist"), "{}", words(&again));
+    assert_eq!(again.status.code(), Some(3), "nothing at all was saved");
 
     // The rate is that of all types together: 120 keys.
     let slow = Place::new();

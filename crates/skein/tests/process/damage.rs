@@ -104,6 +104,24 @@ fn a_node_whose_words_cannot_be_written_serves() {
     assert_eq!(server.wait().expect("ended").code(), Some(0));
 }
 
+#[test]
+fn data_that_cannot_be_written_is_no_success() {
+    let to = |place: Stdio, arguments: &[&str]| {
+        Command::new(SKEIN).args(arguments).stdout(place).output().expect("the binary")
+    };
+    for arguments in [&["completions", "bash"][..], &["errors"], &["version", "--json"], &["--help"]] {
+        let full = File::options().write(true).open("/dev/full").expect("a device that takes nothing");
+        let output = to(full.into(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", words(&output));
+        assert!(words(&output).contains("could not be written"), "{}", words(&output));
+        // Whoever reads no more is no reason to complain.
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = to(writer.into(), arguments);
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {}", words(&output));
+    }
+}
+
 /// A cluster of one node on a small disk of its own; nobody but it and [`Self::path`] sees the disk.
 pub struct OnSmallDisk {
     up: Child,

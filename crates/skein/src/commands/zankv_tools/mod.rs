@@ -31,6 +31,10 @@ struct Flags {
 }
 
 impl Flags {
+    /// Flags that take a value.
+    const WITH_VALUES: [&str; 10] =
+        ["lookup", "ns", "table", "data_dir", "data", "type", "qps", "secret_file", "dir", "pass"];
+
     /// Reads flags as Go's `flag` package does: `-name value`, `-name=value`, with one dash or two.
     fn parse(words: &[String], usage: &str) -> Result<Self, Fault> {
         let wrong = |detail: String| Fault::new(ErrorCode::BadArgument, format!("{detail}\n{usage}"));
@@ -48,6 +52,9 @@ impl Flags {
                 ("overwrite", None | Some("true")) => flags.overwrite = true,
                 ("readable", None | Some("true")) => flags.readable = true,
                 ("overwrite" | "readable", Some("false")) => {}
+                _ if !Self::WITH_VALUES.contains(&name) => {
+                    return Err(wrong(format!("flag provided but not defined: -{name}")));
+                }
                 _ => {
                     let value = given.or_else(|| words.next().cloned());
                     let value = value.ok_or_else(|| wrong(format!("flag needs an argument: -{name}")))?;
@@ -75,9 +82,8 @@ impl Flags {
             },
             "secret_file" => self.secret_file = Some(value.into()),
             "dir" => self.dir = Some(value.into()),
-            // The nodes ask for the cluster's secret instead.
-            "pass" => {}
-            other => return Err(format!("flag provided but not defined: -{other}")),
+            // `pass`: the nodes ask for the cluster's secret instead.
+            _ => {}
         }
         Ok(())
     }
@@ -130,6 +136,11 @@ impl Place {
     }
 }
 
+/// Whether the words ask how the tool is used.
+fn asks_for_help(words: &[String]) -> bool {
+    words.iter().any(|word| matches!(word.as_str(), "-h" | "--h" | "-help" | "--help"))
+}
+
 /// How the originals say that a flag is missing.
 fn missing(what: &str, usage: &str) -> Fault {
     Fault::new(ErrorCode::BadArgument, format!("Error:must specify the {what}\n{usage}"))
@@ -156,5 +167,9 @@ mod tests {
             let fault = parse(bad).unwrap_err();
             assert!(fault.detail.ends_with("usage"), "{fault}");
         }
+        assert!(parse("-bogus").unwrap_err().detail.contains("not defined: -bogus"));
+        assert!(
+            asks_for_help(&["-ns".into(), "--help".into()]) && !asks_for_help(&["-ns".into(), "h".into()])
+        );
     }
 }

@@ -16,13 +16,12 @@ use client::Client;
 use prost::Message;
 use types::{ErrorCode, Fault};
 
-use super::{Flags, Place, missing};
+use super::{Flags, Place, asks_for_help, missing};
 use crate::backups::{barrier, hold_of, now_ms};
+use crate::cli::ZANKV_BACKUP_USAGE as USAGE;
 use crate::exit::{self, Exit};
 use crate::say;
 
-const USAGE: &str = "usage: backup -lookup HOST:PORT,... -ns NAMESPACE -table TABLE [-data_dir DIR] \
-                     [-type all|kv,hash,set,zset,list] [-qps N] [-secret_file FILE | -dir DIR]";
 /// Keys between two words about progress.
 const WORD_EVERY: u64 = 10_000;
 /// How often a partition is asked of its nodes.
@@ -31,6 +30,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Writes the files.
 pub fn run(words: &[String]) -> Result<Exit, Fault> {
+    if asks_for_help(words) {
+        say::data(USAGE);
+        return Ok(exit::OK);
+    }
     let flags = Flags::parse(words, USAGE)?;
     let kinds = check(&flags)?;
     let client = flags.client()?;
@@ -39,8 +42,10 @@ pub fn run(words: &[String]) -> Result<Exit, Fault> {
     fs::create_dir_all(&directory).map_err(|error| file_fault(&directory, &error))?;
     let mut files = Files::begin(&directory, &flags, &kinds)?;
     if files.open.is_empty() {
-        say::data("backup finished.");
-        return Ok(exit::OK);
+        say::note(
+            "nothing was saved: every file is there already; another -data_dir, or none of them, is needed",
+        );
+        return Ok(exit::REFUSED);
     }
     let id = format!("zankv-{}-{}", std::process::id(), now_ms());
     let hold = hold_of(&id);

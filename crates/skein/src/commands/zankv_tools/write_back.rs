@@ -15,13 +15,12 @@ use client::Client;
 use prost::Message;
 use types::{ErrorCode, Fault, Hlc, hash};
 
-use super::{Flags, Place, missing};
+use super::{Flags, Place, asks_for_help, missing};
 use crate::backups::{barrier, hold_of, now_ms};
+use crate::cli::ZANKV_RESTORE_USAGE as USAGE;
 use crate::exit::{self, Exit};
 use crate::say;
 
-const USAGE: &str = "usage: restore -lookup HOST:PORT,... -data FILE [-ns NAMESPACE] [-table TABLE] [-type TYPE] \
-                     [-qps N] [-overwrite] [-secret_file FILE | -dir DIR]";
 /// Contents of one request.
 const BATCH_BYTES: usize = 512 * 1024;
 /// Most keys of one request: a low rate is kept evenly.
@@ -34,6 +33,10 @@ const LINE_EVERY: u64 = 10_000;
 
 /// Restores a file.
 pub fn run(words: &[String]) -> Result<Exit, Fault> {
+    if asks_for_help(words) {
+        say::data(USAGE);
+        return Ok(exit::OK);
+    }
     let flags = Flags::parse(words, USAGE)?;
     if flags.lookup.is_empty() && flags.dir.is_none() {
         return Err(missing("lookup list", USAGE));
@@ -44,6 +47,9 @@ pub fn run(words: &[String]) -> Result<Exit, Fault> {
         [name] => Some(kind_named(name)?),
         _ => return Err(Fault::new(ErrorCode::BadArgument, format!("a file has one type\n{USAGE}"))),
     };
+    if path.is_dir() {
+        return Err(bad_file(&path, &std::io::ErrorKind::IsADirectory.into()));
+    }
     let file = File::open(&path).map_err(|error| bad_file(&path, &error))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let reader = ZankvReader::new(BufReader::new(file), &name, said).map_err(|error| damaged(&error))?;
@@ -203,8 +209,8 @@ impl Restoring<'_> {
             match self.shown.is_multiple_of(LINE_EVERY) {
                 true => say::data(format_args!("{}({})", self.shown, self.existed)),
                 false => {
-                    let _ = write!(std::io::stdout(), ".");
-                    let _ = std::io::stdout().flush();
+                    let _ = write!(say::Out, ".");
+                    let _ = say::Out.flush();
                 }
             }
         }
