@@ -337,7 +337,8 @@ impl Archiver {
     fn ask(&self, group: GroupId, access: Access, op: KvOp) -> Result<KvAnswer, Fault> {
         let body = KvRequest::new(op).encode_to_vec().into();
         let (sender, receiver) = channel();
-        let call = Call { group, access, kind: RequestKind::Data, body };
+        let kind = if access == Access::Write { RequestKind::Upkeep } else { RequestKind::Data };
+        let call = Call { group, access, kind, body };
         self.node.submit(call, Box::new(move |reply| drop(sender.send(reply))));
         let reply = receiver.recv_timeout(PATIENCE).map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))??;
         let answer = KvReply::decode(reply).ok().and_then(|reply| reply.answer);

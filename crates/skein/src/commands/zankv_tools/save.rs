@@ -43,7 +43,7 @@ pub fn run(words: &[String]) -> Result<Exit, Fault> {
     let mut files = Files::begin(&directory, &flags, &kinds)?;
     if files.open.is_empty() {
         say::note(
-            "nothing was saved: every file is there already; another -data_dir, or none of them, is needed",
+            "nothing was saved: every file is there already; name another -data_dir, or move them away",
         );
         return Ok(exit::REFUSED);
     }
