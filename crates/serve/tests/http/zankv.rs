@@ -98,7 +98,7 @@ impl Namespaces for Dummy {
         Box::pin(async move {
             match name.as_str() {
                 "ns" => Ok(()),
-                _ => Err(Fault::new(ErrorCode::UnknownTable, name)),
+                _ => Err(Fault::new(ErrorCode::UnknownNamespace, name)),
             }
         })
     }
@@ -121,7 +121,7 @@ impl Zankv for Dummy {
     }
     fn query(&self, namespace: &str) -> Result<Query, Fault> {
         if namespace != "ns" {
-            return Err(ErrorCode::UnknownTable.into());
+            return Err(ErrorCode::UnknownNamespace.into());
         }
         let partition = Partition { leader: Some(node()), replicas: vec![node()] };
         Ok(Query {

@@ -47,7 +47,7 @@ impl Zankv for NodeAdmin {
 
     fn query(&self, namespace: &str) -> Result<Query, Fault> {
         let catalog = self.node.catalog();
-        let unknown = || Fault::new(ErrorCode::UnknownTable, namespace.to_owned());
+        let unknown = || Fault::new(ErrorCode::UnknownNamespace, namespace.to_owned());
         let table = catalog.table_named(namespace, NAMESPACE_TABLE).ok_or_else(unknown)?;
         let data_node = |id: u64| catalog.node(NodeId(id)).map(data_node);
         let partition = |partition: &PartitionRecord| {
