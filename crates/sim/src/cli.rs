@@ -26,7 +26,8 @@ Exit code 0: nothing found (with --mutants: everything found). 1: otherwise. 2: 
 
 /// After so many seeds everything must have happened ...
 const COVERED_AFTER: u64 = 1000;
-/// ... and after so many every step of every operation, with the leader of the catalog dying on both sides of it.
+/// ... and after so many with operators every step of every operation, with the leader of the catalog dying on both sides
+/// of it.
 const STEPS_COVERED_AFTER: u64 = 20_000;
 /// A long run says from time to time how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(30);
@@ -182,7 +183,7 @@ fn show_coverage(which: Seeds, seeds: u64, total: &Coverage) -> bool {
     }
     print!("\n{}", total.steps.table());
     let missed = total.steps.holes();
-    let must_be_whole = seeds >= STEPS_COVERED_AFTER;
+    let must_be_whole = which.operated(seeds) >= STEPS_COVERED_AFTER;
     println!("{} boundaries of operations, {} holes", total.steps.boundaries().len(), missed.len());
     holes.extend(missed.into_iter().filter(|_| must_be_whole));
     holes.iter().for_each(|hole| println!("NOT COVERED: {hole}"));

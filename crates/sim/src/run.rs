@@ -47,6 +47,14 @@ impl Seeds {
             }
         }
     }
+
+    /// In how many of so many seeds operators are at work.
+    pub fn operated(self, seeds: u64) -> u64 {
+        match self {
+            Seeds::All => seeds / OPERATED_EVERY,
+            Seeds::Operated => seeds,
+        }
+    }
 }
 
 /// Runs many seeds on all processors and hands over each outcome as it comes, in no order. `stop` ends
