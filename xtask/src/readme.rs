@@ -19,6 +19,9 @@ use crate::tools::{is_installed, root};
 
 /// How long a command may take: the first one builds everything.
 const PATIENCE: Duration = Duration::from_secs(1200);
+/// How long a program may take to end after Ctrl-C, and how often it is looked whether it has.
+const ENDS_WITHIN: Duration = Duration::from_secs(20);
+const ENDED_LOOK: Duration = Duration::from_millis(20);
 /// The documents, in the order in which they are read. The first one builds the program.
 const DOCUMENTS: &[&str] = &["README.md", "docs/operations.md"];
 /// What a reader does once, and this program has done by being here.
@@ -164,6 +167,16 @@ fn await_lines(started: &mut Started, typed: &Typed) -> Result<()> {
 fn interrupt(mut started: Started) -> Result<()> {
     let group = rustix::process::Pid::from_child(&started.child);
     rustix::process::kill_process_group(group, rustix::process::Signal::INT).ok();
+    let asked = Instant::now();
+    let mut status = started.child.try_wait()?;
+    while status.is_none() && asked.elapsed() < ENDS_WITHIN {
+        std::thread::sleep(ENDED_LOOK);
+        status = started.child.try_wait()?;
+    }
+    // What was begun where Ctrl-C is ignored, as in a shell's background, ignores it too unless it listens for it.
+    if status.is_none() {
+        rustix::process::kill_process_group(group, rustix::process::Signal::TERM).ok();
+    }
     let status = started.child.wait()?;
     // The shell's own exit code is the program's; a shell that the signal ended has none.
     ensure!(status.code().is_none_or(|code| code == 0), "$ {} ended with {status}", started.command);
