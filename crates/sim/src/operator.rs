@@ -49,7 +49,7 @@ pub struct Wish {
 }
 
 /// Kinds of operations that can be asked for; the more often one stands here, the more often it is.
-const KINDS: [&str; 20] = [
+const KINDS: [&str; 21] = [
     "change-leader",
     "add-replica",
     "remove-replica",
@@ -70,6 +70,7 @@ const KINDS: [&str; 20] = [
     "decommission",
     "set-replicas",
     "set-replicas",
+    "optimize",
 ];
 
 /// Of 1000 wishes, so many are about anything at all.
@@ -121,6 +122,9 @@ impl Chooser<'_> {
                 request.table = Some(self.table());
                 request.count = Some(self.random.between(2, 5) as u32);
             }
+            // Of everything, or of one table.
+            "optimize" if self.random.permille(300) => {}
+            "optimize" => request.table = Some(self.table()),
             _ => self.about_partitions(&mut request, senseless),
         }
         request

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use api::catalog::CatalogOp;
-use api::operation::OperationState;
+use api::operation::{OperationKind, OperationState};
 use types::{GroupId, NodeId, OperationId};
 
 use crate::groups::Group;
@@ -100,6 +100,22 @@ fn check_end(scenario: &Scenario, cluster: &mut Cluster) {
     }
 }
 
+/// A compaction that is done has compacted every replica whose node is up, for itself or for a later one.
+fn check_compacted(scenario: &Scenario, cluster: &Cluster) {
+    for operation in cluster.catalog.operations() {
+        let (Some(OperationKind::Compact(at)), OperationState::Done) = (&operation.kind, operation.state())
+        else {
+            continue;
+        };
+        let Some(group) = cluster.groups.get(&GroupId(at.group)) else { continue };
+        let up = group.replicas.iter().filter(|(_, replica)| cluster.is_up(NodeId(replica.node)));
+        for (id, replica) in up {
+            let is_compacted = replica.compacted >= operation.id;
+            assert!(is_compacted, "{}: replica {id} of group {}", scenario.name, at.group);
+        }
+    }
+}
+
 fn dump(cluster: &Cluster) -> String {
     cluster.catalog.records().map(|record| format!("{record}\n")).collect()
 }
@@ -122,6 +138,7 @@ fn undisturbed_each_is_done_and_a_second_time_changes_nothing() {
         let id = first_id(&scenario);
         let mut cluster = run(&scenario, |_, _| {});
         assert_eq!(state(&cluster, id), OperationState::Done, "{}\n{}", scenario.name, dump(&cluster));
+        check_compacted(&scenario, &cluster);
         let before = wish(&cluster);
         // A relative wish does more when it is said twice; an absolute one finds nothing to do, or is refused.
         if !["add-replica", "change-leader", "migrate all"].iter().any(|name| scenario.name.starts_with(name))
@@ -148,6 +165,7 @@ fn a_new_executor_goes_on_from_the_record_at_every_look() {
                 }
             });
             assert_eq!(state(&cluster, id), OperationState::Done, "{} at {at}", scenario.name);
+            check_compacted(&scenario, &cluster);
         }
         // A digest is asked for and told within two looks; no more is needed between two crashes.
         let cluster = run(&scenario, |cluster, look| {
@@ -165,6 +183,7 @@ fn repeated_commands_change_nothing() {
         let id = first_id(&scenario);
         let cluster = run(&scenario, |cluster, _| cluster.repeats = true);
         assert_eq!(state(&cluster, id), OperationState::Done, "{}", scenario.name);
+        check_compacted(&scenario, &cluster);
     }
 }
 
@@ -201,6 +220,7 @@ fn lost_words_are_said_again() {
                 }
             });
             assert_eq!(state(&cluster, id), OperationState::Done, "{} at {at}", scenario.name);
+            check_compacted(&scenario, &cluster);
         }
     }
 }

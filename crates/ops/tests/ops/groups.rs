@@ -259,6 +259,12 @@ impl Group {
         here.filter(|_| cluster.is_up(node)).for_each(|replica| replica.compacted = operation.get());
     }
 
+    /// The process of a node is another one now.
+    pub fn restarted(&mut self, node: NodeId) {
+        let here = self.replicas.values_mut().filter(|replica| NodeId(replica.node) == node);
+        here.for_each(|replica| replica.compacted = 0);
+    }
+
     /// What a node reports of its replicas; one that is down has said it before.
     pub fn reports(&self, group: GroupId, node: NodeId) -> Vec<ReplicaReport> {
         let here = self.replicas.iter().filter(|(_, replica)| replica.node == node.get());

@@ -149,8 +149,11 @@ impl Cluster {
         self.down.entry(node).or_insert(self.wall_ms);
     }
 
+    /// A node starts again. What it had compacted it has forgotten, as a real one has.
     pub fn revive(&mut self, node: NodeId) {
-        self.down.remove(&node);
+        if self.down.remove(&node).is_some() {
+            self.groups.values_mut().for_each(|group| group.restarted(node));
+        }
     }
 
     /// Time passes, and every group does one thing.

@@ -39,7 +39,7 @@ fn acts() -> impl Strategy<Value = Act> {
 }
 
 fn requests() -> impl Strategy<Value = OperationRequest> {
-    const KINDS: [&str; 15] = [
+    const KINDS: [&str; 16] = [
         "change-leader",
         "add-replica",
         "remove-replica",
@@ -55,6 +55,7 @@ fn requests() -> impl Strategy<Value = OperationRequest> {
         "balance",
         "set-replicas",
         "recover-quorum",
+        "optimize",
     ];
     let node = || 1..6u64;
     (

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use api::operation::{OperationRecord, OperationState};
 
-/// Those that random runs do not carry out, because the checkers do not know what they give up, because states in
-/// memory have nothing to compact, or because a worker outside of the simulator does them: counted, and not missed
-/// where they never happened.
-const NOT_AT_RANDOM: [&str; 6] = ["recover-quorum", "optimize", "compact", "backup", "drill", "restore"];
+/// Those that random runs do not carry out, because the checkers do not know what they give up, or because a worker
+/// outside of the simulator does them: counted, and not missed where they never happened.
+const NOT_AT_RANDOM: [&str; 4] = ["recover-quorum", "backup", "drill", "restore"];
 
 /// Steps that a kind does not come to: nothing is to be waited for, or nobody can ask for several at once.
-const NEVER: [Boundary; 2] = [("undrain", "parts"), ("offline-replica", "parts")];
+const NEVER: [Boundary; 3] = [("undrain", "parts"), ("offline-replica", "parts"), ("compact", "parts")];
 
 /// Ends and turns that any operation can take.
 const ANY: [&str; 3] = ["cancelling", "cancelled", "failed"];
