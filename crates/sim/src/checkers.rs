@@ -16,6 +16,7 @@
 //! | `numbers` | ids of operations, nodes and replicas are given out once |
 //! | `repeats` | a change of operations that is carried out twice changes nothing the second time |
 //! | `votes` | no operation takes more votes than it announced |
+//! | `quorums` | no operation takes a vote while those that stay are known to be no majority |
 //! | `evidence` | what operations show as proof is true |
 //! | `permits` | permits never allow two nodes to be stopped that break a majority together |
 //! | `departures` | a node that has left hosts nothing |
@@ -25,8 +26,10 @@
 //! | `liveness` | when the faults have stopped, everything becomes well soon |
 //! | `crate::linearizability` | the clients' history is that of one copy |
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use api::operation::OperationChange;
 use bytes::Bytes;
 use engine::{Applied, ApplyContext, Digest};
 use replication::group::Group;
@@ -53,6 +56,7 @@ pub mod positions;
 pub mod procedures;
 pub mod promises;
 pub mod queues;
+pub mod quorums;
 pub mod repeats;
 pub mod rest;
 pub mod stamps;
@@ -220,6 +224,12 @@ impl Checks {
     /// A plan has announced what these operations would leave.
     pub fn announce(&mut self, operations: &[u64], tolerance: u32) {
         self.laws.announce(operations, tolerance);
+    }
+
+    /// The leader of the catalog is about to make a step while these nodes are known to be down.
+    pub fn step(&mut self, change: &OperationChange, down: &BTreeSet<u64>, now: u64) {
+        let found = quorums::check(change, down, &self.laws.votes);
+        self.note("quorums", found, now);
     }
 
     /// A replica is gone.

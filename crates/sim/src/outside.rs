@@ -1,6 +1,6 @@
 //! Everything outside of a process that its steps touch: time, agenda, network, checkers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -27,6 +27,18 @@ use crate::trace::Trace;
 /// A disk that is well takes this long at most, once in a while.
 const STALL: u64 = 50_000_000;
 
+/// Whoever has been awake for as long knows of a node that has been down for as long: well over `suspect_after_ms`.
+const KNOWN_AFTER: u64 = 8_000_000_000;
+
+/// Whether a node's process runs, and since when.
+#[derive(Clone, Copy)]
+pub enum Pulse {
+    /// It has run, unpaused, since then.
+    Awake(u64),
+    /// There has been no process, or a paused one, since then.
+    Down(u64),
+}
+
 /// What the processes of a world share.
 pub struct Outside {
     /// The world's time, in nanoseconds.
@@ -49,6 +61,8 @@ pub struct Outside {
     pub ended: Vec<Ended>,
     /// The run of each node's process.
     pub runs: Vec<u64>,
+    /// Whether each node runs.
+    pub pulses: Vec<Pulse>,
     /// Usual time of a log write on each node, in nanoseconds.
     pub disk_times: Vec<u64>,
     /// Usual time to apply one task on each node, in nanoseconds.
@@ -96,6 +110,9 @@ impl Outside {
     /// is committed, or right after.
     pub fn step_begins(&mut self, place: Place, change: &OperationChange) {
         let Some(record) = change.update.first().or(change.start.first()) else { return };
+        if matches!(self.pulses[place], Pulse::Awake(since) if self.now - since >= KNOWN_AFTER) {
+            self.checks.step(change, &self.known_down(), self.now);
+        }
         if !self.random.permille(self.crashes_at_steps) {
             return;
         }
@@ -105,6 +122,12 @@ impl Outside {
         } else {
             self.doomed.insert((record.id, record.revision), place);
         }
+    }
+
+    /// Nodes that have been down for so long that everybody knows.
+    fn known_down(&self) -> BTreeSet<u64> {
+        let down = |pulse: &Pulse| matches!(pulse, Pulse::Down(since) if self.now - since >= KNOWN_AFTER);
+        (1..).zip(&self.pulses).filter(|(_, pulse)| down(pulse)).map(|(node, _)| node).collect()
     }
 
     fn end_leader(&mut self, place: Place) {

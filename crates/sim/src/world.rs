@@ -30,7 +30,7 @@ use crate::history::Operation;
 use crate::linearizability;
 use crate::machine::Machine;
 use crate::network::Network;
-use crate::outside::Outside;
+use crate::outside::{Outside, Pulse};
 use crate::plan::{
     COMMANDS_MIN, FAULTS_MIN, KINDS_MIN, MILLI, OPERATIONS_MIN, Plan, SECOND, TIME_MIN, WELL_WITHIN,
 };
@@ -165,6 +165,7 @@ impl World {
             coverage: Coverage::default(),
             ended: Vec::new(),
             runs: vec![0; plan.nodes],
+            pulses: vec![Pulse::Down(0); plan.nodes],
             disk_times: vec![plan.disk_time; plan.nodes],
             apply_times: vec![APPLY_TIME; plan.nodes],
             crashes_in_install: plan.crashes_in_install,
@@ -318,6 +319,7 @@ impl World {
         match Process::start(place, &node.machine, &start, &mut self.out) {
             Ok(process) => {
                 node.process = Some(process);
+                self.out.pulses[place] = Pulse::Awake(self.out.now);
                 self.out.network.set_up(place, true);
                 for other in 0..self.nodes.len() {
                     let blocked = self.out.network.is_blocked(place, other)

@@ -160,7 +160,6 @@ impl Laws {
         permits::check(&transition, &self.votes).map_err(named("permits"))?;
         self.evidence.check(&transition).map_err(named("evidence"))?;
         self.departures.check(&transition, &self.votes).map_err(named("departures"))?;
-        self.votes.check(&transition).map_err(named("votes"))?;
         self.rest.count(&transition);
         let chose_founders = matches!(op, CatalogOp::ChooseFounders(_));
         Ok(Noted { change: transition.change().cloned(), chose_founders, changes, ..Noted::default() })

@@ -63,24 +63,6 @@ impl Votes {
         self.announced.extend(operations.iter().map(|id| (OperationId(*id), tolerance)));
     }
 
-    /// What a command has made of the wishes.
-    ///
-    /// # Errors
-    /// A partition all of whose replicas are to lose their votes: its group keeps the last one, and never gets what is
-    /// wished for.
-    pub fn check(&self, transition: &Transition<'_>) -> Result<(), String> {
-        let is_silent = |catalog: &Catalog, group: u64| {
-            let replicas = catalog.partition(GroupId(group)).map(|partition| &partition.replicas);
-            replicas.is_some_and(|all| !all.is_empty() && all.iter().all(|replica| replica.offline))
-        };
-        let silenced =
-            |group: &u64| !is_silent(transition.before, *group) && is_silent(transition.after, *group);
-        match transition.after.partitions().map(|partition| partition.group).find(silenced) {
-            Some(group) => Err(format!("all replicas of group {group} are to be offline")),
-            None => Ok(()),
-        }
-    }
-
     /// A membership is in force.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crate::checkers::liveness;
 use crate::event::{Event, Place};
 use crate::faults::{Fault, Loss, Repair};
 use crate::network::Channel;
+use crate::outside::Pulse;
 use crate::plan::{MILLI, SECOND};
 use crate::process::Purpose;
 
@@ -205,6 +206,7 @@ impl World {
     pub(super) fn end_process(&mut self, place: Place) -> bool {
         let Some(process) = self.nodes[place].process.take() else { return false };
         self.nodes[place].paused = None;
+        self.out.pulses[place] = Pulse::Down(self.out.now);
         count(&process, &mut self.out.coverage);
         self.clients_disconnected(place, process.run());
         self.operators_disconnected(place, process.run());
@@ -265,6 +267,7 @@ impl World {
         }
         self.out.coverage.pauses += 1;
         node.paused = Some(Vec::new());
+        self.out.pulses[place] = Pulse::Down(self.out.now);
         self.repair_after(length, Repair::Resume(place))
     }
 
@@ -272,6 +275,7 @@ impl World {
     fn resume(&mut self, place: Place) {
         let Some(waiting) = self.nodes[place].paused.take() else { return };
         self.nodes[place].resumed = self.out.now;
+        self.out.pulses[place] = Pulse::Awake(self.out.now);
         for (number, event) in waiting.into_iter().enumerate() {
             let at = self.out.now + number as u64 * 1000;
             self.out.agenda.plan(at, event);
