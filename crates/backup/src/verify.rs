@@ -13,7 +13,7 @@ use crate::layers::Layers;
 use crate::manifest::{PartitionRecord, SumRecord, TableRecord};
 use crate::read::FileContents;
 use crate::target::Target;
-use crate::write::{Limits, Pacer, Progress};
+use crate::write::{Pacer, Progress};
 
 /// What a verification has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -35,13 +35,8 @@ pub struct Verified {
 ///
 /// # Errors
 /// What the target says; `Cancelled`.
-pub fn all(
-    target: &dyn Target,
-    chain: &Chain,
-    limits: Limits,
-    progress: &Progress,
-) -> Result<Verified, BackupError> {
-    let mut verifying = Verifying { target, chain, pacer: Pacer::new(limits, progress), progress };
+pub fn all(target: &dyn Target, chain: &Chain, progress: &Progress) -> Result<Verified, BackupError> {
+    let mut verifying = Verifying { target, chain, pacer: Pacer::new(progress), progress };
     let mut found = Verified { backups: chain.manifests().len() as u64, ..Verified::default() };
     let (mut sums, mut damaged) = (Vec::new(), BTreeSet::new());
     for table in &chain.newest().begun.tables {

@@ -23,6 +23,8 @@ use crate::target::{NewFile, Target, put, read_whole};
 
 /// Contents per block: enough for the compression, little enough to hold several in memory.
 pub(crate) const PAGE_BYTES: usize = 512 * 1024;
+/// Contents per block at the lowest rates.
+const PAGE_BYTES_MIN: usize = 256;
 /// A file is ended at the next key after so many bytes: several files restore in parallel.
 const FILE_BYTES: u64 = 256 * 1024 * 1024;
 /// zstd's level: the disk is faster than a higher one.
@@ -30,7 +32,7 @@ const LEVEL: i32 = 1;
 /// Longest sleep at once, so that a cancellation is noticed.
 const NAP: Duration = Duration::from_millis(50);
 
-/// How far some work is; written by whoever does it, read by everybody.
+/// How far some work is, told by whoever does it, and how fast it may go, told by whoever wants it.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Keys done.
@@ -41,9 +43,32 @@ pub struct Progress {
     pub file_bytes: AtomicU64,
     /// Set by whoever wants it to end.
     pub cancelled: AtomicBool,
+    bytes_per_second: AtomicU64,
+    keys_per_second: AtomicU64,
 }
 
 impl Progress {
+    /// Of work that goes no faster than this.
+    pub fn within(limits: Limits) -> Self {
+        let progress = Self::default();
+        progress.limit(limits);
+        progress
+    }
+
+    /// From now on it goes no faster than this.
+    pub fn limit(&self, limits: Limits) {
+        self.bytes_per_second.store(limits.bytes_per_second, Ordering::Relaxed);
+        self.keys_per_second.store(limits.keys_per_second, Ordering::Relaxed);
+    }
+
+    /// How fast it may go at the moment.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            bytes_per_second: self.bytes_per_second.load(Ordering::Relaxed),
+            keys_per_second: self.keys_per_second.load(Ordering::Relaxed),
+        }
+    }
+
     /// Notes contents that are done.
     pub fn add(&self, sum: &ContentSum) {
         self.keys.fetch_add(sum.keys, Ordering::Relaxed);
@@ -95,9 +120,8 @@ pub struct Pacer<'a> {
 
 impl<'a> Pacer<'a> {
     /// Begins now.
-    pub fn new(limits: Limits, progress: &'a Progress) -> Self {
-        let (bytes, keys) = (Pace::new(limits.bytes_per_second), Pace::new(limits.keys_per_second));
-        Self { begun: Instant::now(), bytes, keys, progress }
+    pub fn new(progress: &'a Progress) -> Self {
+        Self { begun: Instant::now(), bytes: Pace::default(), keys: Pace::default(), progress }
     }
 
     /// Contents were done; sleeps as long as it must.
@@ -105,24 +129,26 @@ impl<'a> Pacer<'a> {
     /// # Errors
     /// `Cancelled`.
     pub fn spend(&mut self, keys: u64, bytes: u64) -> Result<(), BackupError> {
-        let now = self.begun.elapsed();
-        let wait = self.bytes.spend(bytes, now).max(self.keys.spend(keys, now));
+        let (now, limits) = (self.begun.elapsed(), self.progress.limits());
+        let wait = self.bytes.spend(bytes, limits.bytes_per_second, now);
+        let wait = wait.max(self.keys.spend(keys, limits.keys_per_second, now));
         self.progress.sleep(wait)
     }
 }
 
-/// Bytes of a page: small enough that a low rate is kept evenly.
+/// Bytes of a page: small enough that a low rate is kept evenly, and that clients beside it wait for a short stretch
+/// of work only.
 pub fn page_bytes(limits: Limits) -> usize {
     let by_bytes = match limits.bytes_per_second {
         0 => PAGE_BYTES,
-        rate => (rate / 10) as usize,
+        rate => (rate / 100) as usize,
     };
     // Small keys have some hundred bytes.
     let by_keys = match limits.keys_per_second {
         0 => PAGE_BYTES,
         rate => (rate * 10) as usize,
     };
-    by_bytes.min(by_keys).clamp(256, PAGE_BYTES)
+    by_bytes.min(by_keys).clamp(PAGE_BYTES_MIN, PAGE_BYTES)
 }
 
 /// Saves a partition of a backup that was begun. One that is complete already is left as it is.
@@ -135,7 +161,6 @@ pub fn partition(
     table: &TableRecord,
     partition: &PartitionRecord,
     source: &mut dyn ContentSource,
-    limits: Limits,
     progress: &Progress,
 ) -> Result<PartitionRecord, BackupError> {
     if let Some(done) = complete(target, begun, table, partition)? {
@@ -148,12 +173,11 @@ pub fn partition(
     let mut files =
         Files { target, begun, table, partition: partition.partition, open: None, done: Vec::new() };
     let mut gathered = Gathered::default();
-    let mut pacer = Pacer::new(limits, progress);
-    let page_bytes = page_bytes(limits);
+    let mut pacer = Pacer::new(progress);
     let mut sum = ContentSum::default();
-    while let Some(page) =
-        source.next_page_without(page_bytes, &mut |key, stamp| differences.is_known(key, stamp))?
-    {
+    while let Some(page) = source.next_page_without(page_bytes(progress.limits()), &mut |key, stamp| {
+        differences.is_known(key, stamp)
+    })? {
         differences.check()?;
         progress.check()?;
         let written = match &parent {

@@ -6,9 +6,9 @@ mod support;
 use std::fs;
 
 use api::kv::EntryChanges;
-use backup::archive::{self, ArchiveBegun, Run, Writer};
-use backup::{BackupError, FORMAT};
-use support::archive::{Place, SINCE, change, ms, run};
+use backup::BackupError;
+use backup::archive::{self, Run, Writer};
+use support::archive::{Place, SINCE, begun, change, ms, run};
 
 /// An archive of four files, with two writers and an entry in two pieces that lie in different files.
 fn filled() -> Place {
@@ -130,13 +130,7 @@ fn what_is_not_as_it_was_written_is_refused() {
 #[test]
 fn archives_and_their_runs_are_found() {
     let place = filled();
-    let begun = ArchiveBegun {
-        format: FORMAT,
-        id: run().archive,
-        cluster: "c".into(),
-        begun_ms: 1,
-        tables: Vec::new(),
-    };
+    let begun = begun();
     archive::begin(&*place.target, &begun).unwrap();
     assert!(matches!(archive::begin(&*place.target, &begun), Err(BackupError::Exists(_))));
     assert_eq!(archive::list(&*place.target).unwrap(), [run().archive]);

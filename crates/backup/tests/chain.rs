@@ -5,14 +5,13 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use api::kv::{ContentKind, Contents, Piece};
-use backup::write::{Limits, Progress};
+use backup::write::Progress;
 use backup::{BackupError, Begun, Chain, Manifest, State, Target, read, verify, write};
 use bytes::Bytes;
-use support::{Made, PARTITIONS, pages};
+use support::{Made, PARTITIONS, files_of, pages};
 use types::limits::BACKUP_CHAIN_MAX;
 
 /// What a partition holds: for each key the stamp of its last change, and its value.
@@ -75,15 +74,7 @@ fn save(target: &dyn Target, number: usize) -> Result<Manifest, BackupError> {
     for partition in 0..PARTITIONS {
         let (table, place) = (&begun.tables[0], &begun.tables[0].partitions[partition as usize]);
         let mut source = Made(source(&held(partition, number)));
-        let record = write::partition(
-            target,
-            &begun,
-            table,
-            place,
-            &mut source,
-            Limits::default(),
-            &Progress::default(),
-        )?;
+        let record = write::partition(target, &begun, table, place, &mut source, &Progress::default())?;
         begun.tables[0].partitions[partition as usize] = record;
     }
     let manifest = Manifest::new(begun, 3);
@@ -123,25 +114,12 @@ fn expected(number: usize) -> Held {
 
 fn check(target: &dyn Target, number: usize) -> Result<(), String> {
     let chain = Chain::load(target, &name(number)).map_err(|error| error.to_string())?;
-    let found = verify::all(target, &chain, Limits::default(), &Progress::default());
+    let found = verify::all(target, &chain, &Progress::default());
     let found = found.map_err(|error| error.to_string())?;
     match found.damaged.is_empty() && found.sum == chain.newest().sum {
         true => Ok(()),
         false => Err(found.damaged.join("\n")),
     }
-}
-
-fn files_of(place: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut waiting = vec![place.to_owned()];
-    while let Some(directory) = waiting.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { waiting.push(path) } else { files.push(path) }
-        }
-    }
-    files.sort();
-    files
 }
 
 #[test]

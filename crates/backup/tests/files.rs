@@ -4,15 +4,14 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use api::kv::{ContentKind, Contents, Piece};
-use backup::write::{Limits, Progress};
+use backup::write::Progress;
 use backup::{
     BackupError, Begun, Chain, Manifest, ParentRecord, PartitionRecord, Proof, State, SumRecord, Target,
     verify, write,
 };
-use support::{ID, Made, begun_of, pages};
+use support::{ID, Made, begun_of, files_of, pages};
 
 fn contents(partition: u32) -> Vec<Contents> {
     let piece = |number: u32| Piece {
@@ -30,7 +29,7 @@ fn save(target: &dyn Target, begun: &Begun, partition: usize) -> PartitionRecord
     let mut source = Made(contents(partition as u32));
     let progress = Progress::default();
     let place = &table.partitions[partition];
-    write::partition(target, begun, table, place, &mut source, Limits::default(), &progress).unwrap()
+    write::partition(target, begun, table, place, &mut source, &progress).unwrap()
 }
 
 /// A whole backup, and the directory that it is in.
@@ -49,7 +48,7 @@ fn saved(partitions: u32) -> (tempfile::TempDir, std::sync::Arc<dyn Target>, Man
 
 fn check(target: &dyn Target) -> Result<verify::Verified, BackupError> {
     let chain = Chain::load(target, ID)?;
-    verify::all(target, &chain, Limits::default(), &Progress::default())
+    verify::all(target, &chain, &Progress::default())
 }
 
 #[test]
@@ -66,15 +65,8 @@ fn a_backup_exists_once_its_manifest_does() {
     // It was done: nothing is asked of the state a second time.
     let mut nothing = Made(Vec::new());
     let table = &begun.tables[0];
-    let again = write::partition(
-        &*target,
-        &begun,
-        table,
-        &table.partitions[0],
-        &mut nothing,
-        Limits::default(),
-        &Progress::default(),
-    );
+    let again =
+        write::partition(&*target, &begun, table, &table.partitions[0], &mut nothing, &Progress::default());
     assert_eq!(again.unwrap(), record);
     begun.tables[0].partitions[0] = record;
     backup::finish(&*target, &Manifest::new(begun, 3)).unwrap();
@@ -110,19 +102,6 @@ fn a_removed_backup_leaves_nothing() {
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     assert!(matches!(backup::delete(&*target, ID), Err(BackupError::NoBackup(_))));
     assert!(matches!(backup::delete(&*target, "../x"), Err(BackupError::NoBackup(_))));
-}
-
-fn files_of(place: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut waiting = vec![place.to_owned()];
-    while let Some(directory) = waiting.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { waiting.push(path) } else { files.push(path) }
-        }
-    }
-    files.sort();
-    files
 }
 
 fn is_good(found: &Result<verify::Verified, BackupError>, manifest: &Manifest) -> bool {
@@ -216,10 +195,9 @@ fn a_cancelled_partition_is_not_complete() {
     backup::begin(&*target, &begun).unwrap();
     let progress = Progress::default();
     progress.cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
-    let (table, limits) = (&begun.tables[0], Limits::default());
+    let table = &begun.tables[0];
     let mut source = Made(contents(0));
-    let ended =
-        write::partition(&*target, &begun, table, &table.partitions[0], &mut source, limits, &progress);
+    let ended = write::partition(&*target, &begun, table, &table.partitions[0], &mut source, &progress);
     assert!(matches!(ended, Err(BackupError::Cancelled)));
     assert_eq!(files_of(place.path()).len(), 1, "only what says that it was begun");
 }

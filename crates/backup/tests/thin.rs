@@ -5,11 +5,11 @@ mod support;
 
 use std::fs;
 
-use backup::archive::{self, ArchiveBegun, Known, Run, ThinPlan, Thinning, Writer};
-use backup::write::{Limits, Progress};
+use backup::archive::{self, Known, Run, ThinPlan, Thinning, Writer};
+use backup::write::Progress;
 use backup::{BackupError, Begun, FORMAT, Manifest, PartitionRecord, TableRecord, Target, write};
 use support::Made;
-use support::archive::{Place, SINCE, ms, run};
+use support::archive::{Place, SINCE, begun, ms, run};
 use support::breaking::Breaking;
 
 /// Files of the run: number k tells entry `SINCE` + 1 + k.
@@ -20,14 +20,7 @@ const LATE: u64 = 1_000_000;
 /// An archive of a cluster whose run has ten files of one entry each.
 fn told() -> Place {
     let place = Place::new();
-    let begun = ArchiveBegun {
-        format: FORMAT,
-        id: run().archive,
-        cluster: "c".into(),
-        begun_ms: 1,
-        tables: Vec::new(),
-    };
-    archive::begin(&*place.target, &begun).unwrap();
+    archive::begin(&*place.target, &begun()).unwrap();
     let mut writer = place.writer();
     for index in SINCE + 1..=SINCE + FILES {
         place.tell(&mut writer, &[index], index).unwrap();
@@ -54,9 +47,8 @@ fn take(place: &Place, id: &str, index: u64, is_complete: bool) {
     backup::begin(&*place.target, &begun).unwrap();
     if is_complete {
         let (table, mut source) = (&begun.tables[0], Made(support::contents(0)));
-        let (partition, limits, progress) = (&table.partitions[0], Limits::default(), Progress::default());
-        let record =
-            write::partition(&*place.target, &begun, table, partition, &mut source, limits, &progress);
+        let (partition, progress) = (&table.partitions[0], Progress::default());
+        let record = write::partition(&*place.target, &begun, table, partition, &mut source, &progress);
         begun.tables[0].partitions[0] = record.unwrap();
         backup::finish(&*place.target, &Manifest::new(begun, ms(index) + 1)).unwrap();
     }
@@ -81,7 +73,7 @@ fn files(place: &Place) -> Vec<u64> {
 }
 
 fn verified(place: &Place) -> archive::Verified {
-    archive::verify(&*place.target, &run().archive, Limits::default(), &Progress::default()).unwrap()
+    archive::verify(&*place.target, &run().archive, &Progress::default()).unwrap()
 }
 
 /// The times that can be restored over a backup.

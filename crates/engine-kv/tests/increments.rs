@@ -9,7 +9,7 @@ use api::kv::{
     ContentKind, ContentSelection, ContentSum, Contents, HashOp, HashRequest, HashSet, Import, KvAnswer,
     KvOp, KvReply, KvRequest, Pair, Piece,
 };
-use backup::write::{Limits, Progress};
+use backup::write::Progress;
 use backup::{
     Begun, Chain, FORMAT, Layers, Manifest, PartitionRecord, SumRecord, TableRecord, Target, verify, write,
 };
@@ -152,8 +152,7 @@ fn save_from(
     backup::begin(target, &begun).unwrap();
     let table = &begun.tables[0];
     let place = &table.partitions[0];
-    let record =
-        write::partition(target, &begun, table, place, &mut source, Limits::default(), &Progress::default());
+    let record = write::partition(target, &begun, table, place, &mut source, &Progress::default());
     begun.tables[0].partitions[0] = record.unwrap();
     let manifest = Manifest::new(begun, state.now());
     backup::finish(target, &manifest).unwrap();
@@ -252,7 +251,7 @@ proptest! {
         for (number, (sum, index)) in (0..).zip(sums) {
             prop_assert_eq!(restored(together(&*target, number), index), sum, "backup {}", number);
             let chain = Chain::load(&*target, &id(number)).unwrap();
-            let found = verify::all(&*target, &chain, Limits::default(), &Progress::default()).unwrap();
+            let found = verify::all(&*target, &chain, &Progress::default()).unwrap();
             prop_assert_eq!(found.damaged, Vec::<String>::new());
             prop_assert_eq!(found.sum, SumRecord::from(&sum));
         }

@@ -30,7 +30,7 @@ pub const fn prefix(code: ErrorCode) -> &'static str {
         | PartitionBusy | UnknownOperation | OperationActive | UnknownPartition | AlreadyThere | NotThere
         | NodeUnfit | NoRoom | TooLate | GaveUp | Unsafe | NoPermit | NeedsConsent | NodeRemoved
         | UnknownNode | NotMeta | UnknownBackup | BackupDamaged | BackupTarget | BackupTargetFull
-        | BackupLost | BackupParent | BackupNeeded | DrillFailed | ArchiveRuns | NotCovered
+        | BackupLost | BackupParent | BackupNeeded | ContentsDiffer | ArchiveRuns | NotCovered
         | ClusterNotEmpty | TableNotEmpty | KeyExists | Cancelled => "ERR",
     }
 }

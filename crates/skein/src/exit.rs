@@ -93,7 +93,7 @@ pub const fn of(code: ErrorCode) -> Exit {
         | E::BackupParent
         | E::BackupNeeded
         | E::BackupLost
-        | E::DrillFailed
+        | E::ContentsDiffer
         | E::TableNotEmpty
         | E::ClusterNotEmpty
         | E::UnknownNamespace

@@ -103,7 +103,7 @@ codes! {
     BackupNeeded "backup-needed" Never "other backups stand on this one, and would be lost with it" => "remove those first, or all of them with '--with-dependants'; 'skein backup list' shows which stand on which";
     ArchiveRuns "archive-runs" Never "there is an archive already" => "'skein backup archive status' shows it; end it with 'skein backup archive stop' first";
     NotCovered "not-covered" Never "no backup and archive together tell that time" => "the message says which times can be restored; 'skein backup archive status' shows what the archive tells";
-    DrillFailed "drill-failed" Never "what was restored is not what was saved" => "keep the backup and report the message; take another backup, and compare replicas with 'skein digest'";
+    ContentsDiffer "contents-differ" Never "what was restored is not what was saved" => "keep the backup and report the message; take another backup, and compare replicas with 'skein digest'";
     TableNotEmpty "table-not-empty" Never "the table that shall be restored into holds keys" => "say what happens to keys that exist with --on-conflict fail, skip or overwrite; or choose another table with --to-table";
     ClusterNotEmpty "cluster-not-empty" Never "the cluster holds keys already" => "add --merge to leave its tables as they are and make the others beside them";
     TableRestoring "table-restoring" Again "the table is being restored, and serves nobody before all of it is there" => "'skein op list' shows the operation that restores it; if that has failed, give 'skein restore' again, or drop the table";

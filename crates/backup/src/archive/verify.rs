@@ -15,7 +15,7 @@ use super::thinned::Thinned;
 use super::{Known, KnownRun, Reach, Run, RunHead, begun, head, runs};
 use crate::error::BackupError;
 use crate::target::Target;
-use crate::write::{Limits, Pacer, Progress};
+use crate::write::{Pacer, Progress};
 
 /// What was found of an archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -74,12 +74,7 @@ struct Walk<'a> {
 ///
 /// # Errors
 /// `NoBackup` if there is none of the name; what the target says; `Cancelled`.
-pub fn verify(
-    target: &dyn Target,
-    id: &str,
-    limits: Limits,
-    progress: &Progress,
-) -> Result<Verified, BackupError> {
+pub fn verify(target: &dyn Target, id: &str, progress: &Progress) -> Result<Verified, BackupError> {
     let cluster = begun(target, id)?.cluster;
     let mut found = Verified {
         archive: id.to_owned(),
@@ -90,7 +85,7 @@ pub fn verify(
         damaged: Vec::new(),
         known: Known::default(),
     };
-    let mut pacer = Pacer::new(limits, progress);
+    let mut pacer = Pacer::new(progress);
     for run in runs(target, id)? {
         let mut walk = Walk::new(target, &run);
         walk.all(&mut pacer, progress)?;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use api::kv::EntryChanges;
-use backup::archive::{Changes, Run, Writer};
-use backup::{BackupError, Target};
+use backup::archive::{ArchiveBegun, Changes, Run, Writer};
+use backup::{BackupError, FORMAT, Target};
 use types::Hlc;
 
 /// The entry after which the run tells changes.
@@ -49,6 +49,11 @@ impl Place {
     pub fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(run().directory()).join(name)
     }
+}
+
+/// What says that the archive of the run was begun.
+pub fn begun() -> ArchiveBegun {
+    ArchiveBegun { format: FORMAT, id: run().archive, cluster: "c".into(), begun_ms: 1, tables: Vec::new() }
 }
 
 /// The run.

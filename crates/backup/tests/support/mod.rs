@@ -4,8 +4,11 @@
 pub mod archive;
 pub mod breaking;
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use api::kv::{ContentKind, ContentSum, Contents, Piece};
-use backup::write::{Limits, Progress};
+use backup::write::Progress;
 use backup::{
     BackupError, Begun, Chain, FORMAT, Manifest, PartitionRecord, TableRecord, Target, verify, write,
 };
@@ -110,9 +113,8 @@ pub fn go_on_with(
         let table = &begun.tables[0];
         let place = &table.partitions[partition as usize];
         written += u32::from(write::complete(target, &begun, table, place)?.is_none());
-        let (mut source, limits) = (Made(contents(partition)), Limits::default());
-        let record =
-            write::partition(target, &begun, table, place, &mut source, limits, &Progress::default())?;
+        let mut source = Made(contents(partition));
+        let record = write::partition(target, &begun, table, place, &mut source, &Progress::default())?;
         begun.tables[0].partitions[partition as usize] = record;
     }
     backup::finish(target, &Manifest::new(begun, 3))?;
@@ -128,6 +130,20 @@ pub fn is_good(target: &dyn Target) -> bool {
 pub fn is_good_of(target: &dyn Target, id: &str) -> bool {
     let chain = Chain::load(target, id).unwrap();
     let manifest = chain.newest();
-    let found = verify::all(target, &chain, Limits::default(), &Progress::default()).unwrap();
+    let found = verify::all(target, &chain, &Progress::default()).unwrap();
     found.damaged.is_empty() && found.sum == manifest.sum && manifest.sum.keys > 0
+}
+
+/// Every file under a directory, by name.
+pub fn files_of(place: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut waiting = vec![place.to_owned()];
+    while let Some(directory) = waiting.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { waiting.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    files
 }

@@ -132,6 +132,7 @@ impl Crew {
             crew: self,
             plan: Plan::new(work.pieces.clone(), AT_ONCE),
             heard: BTreeMap::new(),
+            shares: BTreeMap::new(),
             statuses: BTreeMap::new(),
             totals: Totals::default(),
             kept: Instant::now(),
@@ -183,6 +184,8 @@ struct Running<'a> {
     plan: Plan,
     /// When each piece was heard of last.
     heard: BTreeMap<usize, Instant>,
+    /// Among how many each piece that is under way was told to share the speed.
+    shares: BTreeMap<usize, usize>,
     statuses: BTreeMap<usize, JobStatus>,
     totals: Totals,
     kept: Instant,
@@ -207,9 +210,7 @@ impl Running<'_> {
             if let Some(fault) = self.plan.fault() {
                 return Err(fault.clone().into());
             }
-            for (piece, node) in self.plan.due() {
-                self.start(piece, node);
-            }
+            self.start_due();
             for (piece, node) in self.plan.running() {
                 self.look(piece, node)?;
             }
@@ -250,27 +251,57 @@ impl Running<'_> {
         }
     }
 
-    fn start(&mut self, piece: usize, node: u64) {
-        // Each job gets its share: together they keep to what was asked for.
-        let shares = (self.crew.nodes.len() * AT_ONCE).min(self.work.pieces.len()).max(1) as u64;
-        let share = |rate: Option<u64>| rate.map_or(0, |rate| (rate / shares).max(1));
-        let wish = JobWish {
-            name: job_name(&self.work.name, piece),
-            what: (self.work.job)(piece, self.plan.is_repeated(piece)),
-            bytes_per_second: share(self.work.speed.rate),
-            keys_per_second: share(self.work.speed.qps),
-        };
+    /// Starts what can be started. All that are under way share the speed: whoever goes on hears first that there are
+    /// more of them now, or fewer.
+    fn start_due(&mut self) {
+        let due = self.plan.due();
+        let running = self.plan.running();
+        self.shares.retain(|piece, _| running.iter().any(|(other, _)| other == piece));
+        let has_speed = self.work.speed.rate.is_some() || self.work.speed.qps.is_some();
+        for (piece, node) in running.iter().filter(|place| has_speed && !due.contains(place)) {
+            if self.shares.get(piece) != Some(&running.len()) {
+                self.tell_share(*piece, *node, running.len());
+            }
+        }
+        for (piece, node) in due {
+            self.start(piece, node, running.len());
+        }
+    }
+
+    fn start(&mut self, piece: usize, node: u64, shares: usize) {
+        let wish = self.wish(piece, shares, self.plan.is_repeated(piece));
         let started = match self.crew.nodes.get(&node) {
             Some(client) => client.start_job(&wish),
             None => Err(ErrorCode::Unreachable.into()),
         };
         self.heard.insert(piece, Instant::now());
         match started {
-            Ok(_) => {}
+            Ok(_) => {
+                self.shares.insert(piece, shares);
+            }
             Err(fault) if fault.code.is_retryable() || fault.code == ErrorCode::OutcomeUnknown => {
                 self.plan.heard(piece, node, Heard::Lost);
             }
             Err(fault) => self.plan.heard(piece, node, Heard::Failed(fault)),
+        }
+    }
+
+    /// Tells a job that runs how many it shares the speed with. Should its node have forgotten it, it begins anew.
+    fn tell_share(&mut self, piece: usize, node: u64, shares: usize) {
+        let wish = self.wish(piece, shares, true);
+        if self.crew.nodes.get(&node).is_some_and(|client| client.start_job(&wish).is_ok()) {
+            self.shares.insert(piece, shares);
+        }
+    }
+
+    /// A job with its share: together they keep to what was asked for.
+    fn wish(&self, piece: usize, shares: usize, is_repeated: bool) -> JobWish {
+        let share = |rate: Option<u64>| rate.map_or(0, |rate| (rate / shares.max(1) as u64).max(1));
+        JobWish {
+            name: job_name(&self.work.name, piece),
+            what: (self.work.job)(piece, is_repeated),
+            bytes_per_second: share(self.work.speed.rate),
+            keys_per_second: share(self.work.speed.qps),
         }
     }
 

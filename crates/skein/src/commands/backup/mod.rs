@@ -166,8 +166,8 @@ fn verify(arguments: &BackupVerify) -> Result<Exit, Fault> {
         bytes_per_second: arguments.speed.rate.unwrap_or(0),
         keys_per_second: arguments.speed.qps.unwrap_or(0),
     };
-    let found =
-        verify::all(&*target, &chain, limits, &Progress::default()).map_err(|error| error.to_fault())?;
+    let found = verify::all(&*target, &chain, &Progress::within(limits));
+    let found = found.map_err(|error| error.to_fault())?;
     if !found.damaged.is_empty() {
         return Err(Fault::new(ErrorCode::BackupDamaged, found.damaged.join("\n")));
     }

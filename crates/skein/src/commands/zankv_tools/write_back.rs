@@ -58,8 +58,7 @@ pub fn run(words: &[String]) -> Result<Exit, Fault> {
     let or = |given: &str, stored: String| if given.is_empty() { stored } else { given.to_owned() };
     let (namespace, table) = (or(&flags.namespace, head.namespace), or(&flags.table, head.table));
     let place = Place::find(&client, &namespace, &table)?;
-    let progress = Progress::default();
-    let limits = Limits { bytes_per_second: 0, keys_per_second: flags.keys_per_second() };
+    let progress = Progress::within(Limits { bytes_per_second: 0, keys_per_second: flags.keys_per_second() });
     let hold = hold_of(&format!("zankv-{}-{}", std::process::id(), now_ms()));
     let since = Hlc::from_millis(barrier(&client, vec![place.title.clone()], &hold)?.at_ms).0;
     let mut restoring = Restoring {
@@ -75,7 +74,7 @@ pub fn run(words: &[String]) -> Result<Exit, Fault> {
         total: 0,
         existed: 0,
         shown: 0,
-        pacer: Pacer::new(limits, &progress),
+        pacer: Pacer::new(&progress),
     };
     let outcome = restoring.all(reader);
     say::data(format_args!("\nrestore finished. [total={}, existed={}]", restoring.total, restoring.existed));

@@ -163,6 +163,8 @@ impl Jobs for NodeJobs {
     fn start(&self, wish: JobWish) -> Result<JobStatus, Fault> {
         let mut table = self.shared.table();
         if let Some(job) = table.jobs.get(&wish.name) {
+            // Whoever shares a rate out among jobs says so again when there are fewer of them.
+            job.progress.limit(limits(&wish));
             return Ok(job.status());
         }
         if table.jobs.len() >= JOBS_MAX {
@@ -305,9 +307,9 @@ impl Shared {
 impl Running {
     fn new(wish: JobWish, room: Arc<Room>) -> Self {
         Self {
-            wish,
             room,
-            progress: Progress::default(),
+            progress: Progress::within(limits(&wish)),
+            wish,
             existed: AtomicU64::new(0),
             expired: AtomicU64::new(0),
             waits: Mutex::default(),
@@ -327,10 +329,6 @@ impl Running {
             Stage::Ended(Err(fault)) => Some(fault.clone()),
             _ => None,
         }
-    }
-
-    fn limits(&self) -> Limits {
-        Limits { bytes_per_second: self.wish.bytes_per_second, keys_per_second: self.wish.keys_per_second }
     }
 
     fn status(&self) -> JobStatus {
@@ -380,6 +378,10 @@ fn run(node: &Arc<Node>, scratch: &Path, job: &Running) -> Result<Option<JobSum>
         Job::Restore(wish) => restore::file(node, wish, job).map(|()| None),
         Job::RestoreAt(wish) => restore_at::partition(node, scratch, wish, job).map(|()| None),
     }
+}
+
+fn limits(wish: &JobWish) -> Limits {
+    Limits { bytes_per_second: wish.bytes_per_second, keys_per_second: wish.keys_per_second }
 }
 
 /// Who asked for a barrier.

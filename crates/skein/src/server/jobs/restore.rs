@@ -53,7 +53,7 @@ pub(super) fn file(node: &Arc<Node>, wish: &RestoreFile, job: &Running) -> Resul
     let mut part = part.map_err(|error| error.to_fault())?;
     let kinds = kinds(&wish.kinds)?;
     let mut restoring = Restoring::new(node, wish, job)?;
-    let mut pacer = Pacer::new(job.limits(), &job.progress);
+    let mut pacer = Pacer::new(&job.progress);
     let mut before = 0;
     while let Some(contents) = part.next_block().map_err(|error| error.to_fault())? {
         let (mut keys, bytes) = (0, part.bytes_read() - before);

@@ -104,7 +104,7 @@ fn give_out(
     let held = held.ok_or_else(|| Fault::from(ErrorCode::VersionUnsupported))?;
     let mut source = held.export(&selection.encode_to_vec()).map_err(engine_fault)?;
     let mut restoring = Restoring::new(node, &wish.of, job)?;
-    let mut pacer = Pacer::new(job.limits(), &job.progress);
+    let mut pacer = Pacer::new(&job.progress);
     while let Some(page) = source.next_page(PAGE_BYTES).map_err(engine_fault)? {
         let contents = Contents::decode(page.body).map_err(|_| Fault::from(ErrorCode::Internal))?;
         for piece in contents.pieces {

@@ -33,7 +33,7 @@ pub(super) fn partition(node: &Arc<Node>, wish: &SavePartition, job: &Running) -
     let mut place = place.clone();
     place.node = node.id().get();
     let mut source = source(node, &wish.held, job)?;
-    write::partition(&*target, &begun, table, &place, &mut *source, job.limits(), &job.progress)
+    write::partition(&*target, &begun, table, &place, &mut *source, &job.progress)
         .map(|_| ())
         .map_err(|error| error.to_fault())
 }
@@ -42,10 +42,9 @@ pub(super) fn partition(node: &Arc<Node>, wish: &SavePartition, job: &Running) -
 pub(super) fn measure(node: &Arc<Node>, wish: &HeldPartition, job: &Running) -> Result<JobSum, Fault> {
     let mut source = source(node, wish, job)?;
     let mut sum = ContentSum::default();
-    let mut pacer = Pacer::new(job.limits(), &job.progress);
-    let page_bytes = write::page_bytes(job.limits());
+    let mut pacer = Pacer::new(&job.progress);
     let fault = |error| replication::start::engine_fault(&error);
-    while let Some(page) = source.next_page(page_bytes).map_err(fault)? {
+    while let Some(page) = source.next_page(write::page_bytes(job.progress.limits())).map_err(fault)? {
         sum.merge(&page.sum);
         job.progress.add(&page.sum);
         pacer.spend(page.sum.keys, page.sum.bytes).map_err(|error| error.to_fault())?;
@@ -56,10 +55,9 @@ pub(super) fn measure(node: &Arc<Node>, wish: &HeldPartition, job: &Running) -> 
 /// Hands out a partition page by page, as fast as somebody takes the pages.
 pub(super) fn stream(node: &Arc<Node>, wish: &HeldPartition, job: &Running) -> Result<(), Fault> {
     let mut source = source(node, wish, job)?;
-    let mut pacer = Pacer::new(job.limits(), &job.progress);
-    let page_bytes = write::page_bytes(job.limits());
+    let mut pacer = Pacer::new(&job.progress);
     let fault = |error| replication::start::engine_fault(&error);
-    while let Some(page) = source.next_page(page_bytes).map_err(fault)? {
+    while let Some(page) = source.next_page(write::page_bytes(job.progress.limits())).map_err(fault)? {
         job.pages.give(Some(page.body), &job.progress)?;
         job.progress.add(&page.sum);
         pacer.spend(page.sum.keys, page.sum.bytes).map_err(|error| error.to_fault())?;

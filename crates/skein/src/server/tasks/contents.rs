@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use api::job::{HeldPartition, Job};
 use api::kv::ContentSum;
+use backup::{SumRecord, TableRecord};
 use types::{ErrorCode, Fault, GroupId, LogIndex};
 
 use super::AtWork;
@@ -100,4 +101,13 @@ fn begin_digest(at_work: &AtWork<'_>, group: GroupId, doing: &str) -> Result<Log
             other => return other,
         }
     }
+}
+
+/// A table holds something else than what was saved of it.
+pub(super) fn differ(table: &TableRecord, copy: &SumRecord) -> Fault {
+    let told =
+        |sum: &SumRecord| format!("{} keys, {} elements, digest {}", sum.keys, sum.elements, sum.digest);
+    let (source, title) = (table.sum(), table.title());
+    let detail = format!("{title}\nsaved:    {}\nrestored: {}", told(&source), told(copy));
+    Fault::new(ErrorCode::ContentsDiffer, detail)
 }

@@ -11,7 +11,7 @@ use node::TaskResult;
 use types::{ErrorCode, Fault};
 
 use super::AtWork;
-use super::contents::measure;
+use super::contents::{differ, measure};
 use super::filling::{Filling, known, make};
 use super::save::{open, saved, speed};
 use crate::backups::now_ms;
@@ -117,14 +117,8 @@ pub(super) fn compare(at_work: &AtWork<'_>, wish: &DrillWish) -> Result<TaskResu
 }
 
 fn same(table: &TableRecord, copy: &ContentSum) -> Result<(), Fault> {
-    let (source, copy) = (table.sum(), SumRecord::from(copy));
-    if source == copy {
-        return Ok(());
-    }
-    let told =
-        |sum: &SumRecord| format!("{} keys, {} elements, digest {}", sum.keys, sum.elements, sum.digest);
-    let detail = format!("{}\nsaved:    {}\nrestored: {}", table.title(), told(&source), told(&copy));
-    Err(Fault::new(ErrorCode::DrillFailed, detail))
+    let copy = SumRecord::from(copy);
+    if table.sum() == copy { Ok(()) } else { Err(differ(table, &copy)) }
 }
 
 /// Writes the proof of what was compared.

@@ -17,7 +17,7 @@ use node::TaskResult;
 use types::{ErrorCode, Fault};
 
 use super::AtWork;
-use super::contents::{compare_replicas, measure};
+use super::contents::{compare_replicas, differ, measure};
 use super::filling::{Filling, known, make};
 use super::save::{open, saved, speed};
 use crate::backups::at_time::{self, AtTime};
@@ -235,7 +235,7 @@ fn replicas(at_work: &AtWork<'_>, of: &RestoreTable, notes: &mut Vec<String>) ->
 /// Whether a table that nobody has written to since holds what was saved; why that cannot be told to the last byte.
 ///
 /// # Errors
-/// `DrillFailed` if it holds something else.
+/// `ContentsDiffer` if it holds something else.
 fn verdict(table: &TableRecord, to: (&str, &str), copy: &ContentSum) -> Result<Option<String>, Fault> {
     let (source, copy) = (table.sum(), SumRecord::from(copy));
     if source == copy {
@@ -257,10 +257,7 @@ fn verdict(table: &TableRecord, to: (&str, &str), copy: &ContentSum) -> Result<O
             "{why}, so that the digests differ; {for_ever} without a deadline are there"
         )));
     }
-    let told =
-        |sum: &SumRecord| format!("{} keys, {} elements, digest {}", sum.keys, sum.elements, sum.digest);
-    let detail = format!("{}\nsaved:    {}\nrestored: {}", table.title(), told(&source), told(&copy));
-    Err(Fault::new(ErrorCode::DrillFailed, detail))
+    Err(differ(table, &copy))
 }
 
 /// The restore is over: nobody goes on with it.
@@ -365,7 +362,7 @@ mod tests {
 
         for wrong in [sum(9, 3, 8), sum(8, 3, 7), sum(10, 3, 7), sum(6, 1, 7), sum(9, 4, 7)] {
             let refused = verdict(&saved, copy, &wrong).expect_err("it is something else");
-            assert_eq!(refused.code, ErrorCode::DrillFailed, "{wrong:?}");
+            assert_eq!(refused.code, ErrorCode::ContentsDiffer, "{wrong:?}");
             assert!(refused.detail.contains("saved:    9 keys"), "{refused}");
         }
     }

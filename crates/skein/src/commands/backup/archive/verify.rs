@@ -44,12 +44,12 @@ pub(super) fn run(arguments: &ArchiveVerify) -> Result<Exit, Fault> {
     let limits = Limits { bytes_per_second: arguments.rate.unwrap_or(0), keys_per_second: 0 };
     let (mut archives, mut known) = (Vec::new(), Known::default());
     for id in ids {
-        let progress = Progress::default();
+        let progress = Progress::within(limits);
         let line = |progress: &Progress| {
             let files = say::count(progress.keys.load(Ordering::Relaxed), "file");
             format!("{id}: read {files}, {}", say::bytes(progress.file_bytes.load(Ordering::Relaxed)))
         };
-        let mut verified = shown(&progress, line, || archive::verify(&*target, &id, limits, &progress))?;
+        let mut verified = shown(&progress, line, || archive::verify(&*target, &id, &progress))?;
         known.runs.append(&mut verified.known.runs);
         archives.push(verified);
     }
