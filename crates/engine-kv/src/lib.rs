@@ -101,6 +101,7 @@ mod state;
 mod strings;
 mod transaction;
 mod typed;
+mod unchanged;
 mod value;
 
 pub use engine::KvEngine;

@@ -20,6 +20,7 @@ use crate::strings::string_of;
 use crate::value::{Kind, Stored};
 use crate::{
     bits, changes, dump, generic, hashes, hyperloglog, layout, lcs, lists, reply, scan, sets, sorted, typed,
+    unchanged,
 };
 
 /// Reads one state.
@@ -36,6 +37,14 @@ impl Reader for KvReader {
             Some(op) if !op.is_write() => answer(&self.committed(now), &op),
             _ => Err(Stop::Refused(KvError::Unsupported)),
         })
+    }
+
+    fn unchanged(&self, request: &[u8], now: Hlc) -> Result<Option<Bytes>, EngineError> {
+        let Some(mut op) = KvRequest::decode(request).ok().and_then(|request| request.op) else {
+            return Ok(None);
+        };
+        let Committed { view, epoch, now } = self.committed(now);
+        unchanged::answer(view, epoch, &mut op, now)
     }
 }
 

@@ -203,6 +203,11 @@ impl Staging {
         self.writes.get(record_key).cloned().flatten()
     }
 
+    /// Whether anything was staged since these facts.
+    pub(crate) fn has_changed(&self, facts: &Facts) -> bool {
+        !self.writes.is_empty() || !self.aside.is_empty() || self.facts != *facts
+    }
+
     /// Takes note of so many bytes that a request makes of nothing but the names of keys. A few of them in one entry
     /// would otherwise fill the memory of every replica.
     ///

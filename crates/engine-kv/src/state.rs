@@ -118,7 +118,7 @@ impl StateMachine for KvState {
             self.collector.sweep();
         }
         settle(match &mut op {
-            Some(op) if op.is_write() => check_keys(op).and_then(|()| write(&mut self.staging, context, op)),
+            Some(op) if op.is_write() => checked_write(&mut self.staging, context, op),
             _ => Err(Stop::Refused(KvError::Unsupported)),
         })
     }
@@ -182,7 +182,13 @@ impl StateMachine for KvState {
     }
 }
 
-/// Executes one write.
+/// Executes one write of a client.
+pub(crate) fn checked_write(staging: &mut Staging, context: &ApplyContext, op: &mut KvOp) -> Outcome {
+    check_keys(op)?;
+    write(staging, context, op)
+}
+
+/// Executes one write, whose keys are of lengths that the store may be given.
 pub(crate) fn write(staging: &mut Staging, context: &ApplyContext, op: &KvOp) -> Outcome {
     match op {
         KvOp::Set(set) => strings::set(staging, context, set),

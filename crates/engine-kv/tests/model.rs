@@ -196,6 +196,7 @@ impl<D: Disk> World<D> {
     }
 
     fn entry(&mut self, ops: &[KvOp]) {
+        let unchanged = self.unchanged(ops);
         for op in ops {
             let bytes = KvRequest::new(op.clone()).encode_to_vec();
             let context = context(self.model.now, self.index);
@@ -205,6 +206,20 @@ impl<D: Disk> World<D> {
         let applied = Applied { index: LogIndex(self.index), term: Term(1) };
         self.state().commit(applied, &[]).unwrap();
         self.index += 1;
+        if let Some(before) = unchanged {
+            assert_eq!(self.digest(), before, "{ops:?} was to change nothing");
+        }
+    }
+
+    /// The digest, if an entry is one write that changes nothing; its reply is then what the model says.
+    fn unchanged(&mut self, ops: &[KvOp]) -> Option<engine::Digest> {
+        let [op] = ops else { return None };
+        let bytes = KvRequest::new(op.clone()).encode_to_vec();
+        let hlc = context(self.model.now, self.index).hlc;
+        let reply = self.state().reader().unchanged(&bytes, hlc).unwrap()?;
+        let mut model = self.model.clone();
+        assert_eq!(KvReply::decode(&reply[..]).unwrap(), model.write(op), "{op:?}");
+        Some(self.digest())
     }
 
     fn read(&mut self, op: &KvOp) -> KvReply {
@@ -270,6 +285,7 @@ impl<D: Disk> World<D> {
 }
 
 /// What Redis would do, as plainly as it can be said.
+#[derive(Clone)]
 struct Model {
     now: u64,
     map: BTreeMap<Bytes, Entry>,

@@ -255,6 +255,16 @@ pub trait Reader: Send + Sync {
     /// Answers a read of the latest commit, as of `now`. Bytes that are no read of this engine get a
     /// reply that says so.
     fn read(&self, request: &[u8], now: Hlc) -> Result<Bytes, EngineError>;
+
+    /// Answers a write that would change nothing, if that can be told at the cost of a read: the reply is then what the
+    /// write would get as of `now`. `None` for every other write.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn unchanged(&self, request: &[u8], now: Hlc) -> Result<Option<Bytes>, EngineError> {
+        let _ = (request, now);
+        Ok(None)
+    }
 }
 
 /// A snapshot being read.

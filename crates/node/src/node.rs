@@ -243,6 +243,15 @@ impl Node {
         Some(value.map_err(|error| replication::start::engine_fault(&error)))
     }
 
+    /// Answers a write that would change nothing at once, if this node leads the group under a lease; otherwise
+    /// [`Self::submit`]. Whoever asks has no other write under way there.
+    pub fn try_unchanged(&self, group: GroupId, request: &[u8]) -> Option<Result<Bytes, Fault>> {
+        let shared = self.store.get()?.shared(group)?;
+        let value = shared.unchanged_by_lease(&*self.clock, request)?;
+        self.reads_by_lease.fetch_add(1, Ordering::Relaxed);
+        Some(value.map_err(|error| replication::start::engine_fault(&error)))
+    }
+
     /// Takes on a call for a group; `done` is told its end exactly once, on any thread.
     pub fn submit(&self, call: Call, done: Done) {
         self.submit_all(vec![(call, done)]);

@@ -48,6 +48,15 @@ const IN_SYNC_PAUSE_TICKS: u64 = 4;
 /// How often a leader looks at its membership, in ticks.
 const MEMBERSHIP_TICKS: u64 = 2;
 
+/// A `Ready` that is not over yet.
+struct Unwritten {
+    number: u64,
+    /// The last index that it writes, if it writes any.
+    last: Option<u64>,
+    /// The log says when it is over; otherwise it is when those before it are.
+    is_logged: bool,
+}
+
 /// One replica of one group.
 pub struct Group {
     id: GroupId,
@@ -76,8 +85,8 @@ pub struct Group {
     durable: LogIndex,
     /// Where the membership in force was applied.
     membership_at: LogIndex,
-    /// Numbers of `Ready`s that wait for the log, and the last index each wrote.
-    writes: VecDeque<(u64, Option<u64>)>,
+    /// `Ready`s that wait for the log, or for those before them.
+    writes: VecDeque<Unwritten>,
     written: u64,
     /// A received state whose snapshot `raft` has not taken up yet, and where it stands.
     received: Option<(StateId, u64)>,
@@ -307,12 +316,12 @@ impl Group {
 
     /// A write to the log is durable.
     pub fn persisted(&mut self, number: u64, out: &mut Vec<Effect>) {
-        while self.writes.front().is_some_and(|(waiting, _)| *waiting <= number) {
-            if let Some((_, Some(index))) = self.writes.pop_front() {
-                self.written = index;
-            }
+        let mut done = number;
+        while let Some(write) = self.writes.pop_front_if(|write| write.number <= number || !write.is_logged) {
+            done = done.max(write.number);
+            self.written = write.last.unwrap_or(self.written);
         }
-        self.raft.on_persist_ready(number);
+        self.raft.on_persist_ready(done);
         if let Some((write, state, index)) = self.adopting
             && write <= number
         {

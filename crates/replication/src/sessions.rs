@@ -130,7 +130,9 @@ impl Sessions {
         let floor = floor.min(sequence).max(sequence.saturating_sub(limits::SESSION_WINDOW));
         if floor > session.floor {
             session.floor = floor;
-            session.replies = session.replies.split_off(&floor);
+            while session.replies.first_entry().is_some_and(|kept| *kept.key() < floor) {
+                session.replies.pop_first();
+            }
         }
         let too_long = reply.len() > limits::SESSION_REPLY_BYTES_MAX;
         let reply = if too_long { Bytes::new() } else { reply.clone() };

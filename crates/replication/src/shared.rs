@@ -140,13 +140,31 @@ impl GroupShared {
     /// Reads under the leader's lease. `None` when there is no lease, or it ended meanwhile: then a
     /// quorum must be asked.
     pub fn read_by_lease(&self, clock: &dyn Clock, request: &[u8]) -> Option<Result<Bytes, EngineError>> {
+        self.by_lease(clock, || self.read_state(clock, request))
+    }
+
+    /// The reply to a write that would change nothing, under the leader's lease: it happens at the moment at which a
+    /// read would. `None` when there is no lease, or the write must go through the log. The caller has no other write
+    /// under way of whoever asks: this one would overtake it.
+    pub fn unchanged_by_lease(
+        &self,
+        clock: &dyn Clock,
+        request: &[u8],
+    ) -> Option<Result<Bytes, EngineError>> {
+        self.by_lease(clock, || {
+            let (reader, now) = self.reader(clock)?;
+            reader.unchanged(request, now).transpose()
+        })
+    }
+
+    fn by_lease<T>(&self, clock: &dyn Clock, read: impl FnOnce() -> Option<T>) -> Option<T> {
         let epoch = self.lease_epoch.load(Ordering::Acquire);
         let until = Moment(self.lease_until.load(Ordering::Acquire));
         let unchecked = crate::mutant!(LeaseNotChecked);
         if clock.now() >= until && !(unchecked && until > Moment(0)) {
             return None;
         }
-        let value = self.read_state(clock, request)?;
+        let value = read()?;
         let still = until.min(Moment(self.lease_until.load(Ordering::Acquire)));
         let held = clock.now() < still && self.lease_epoch.load(Ordering::Acquire) == epoch;
         (held || unchecked).then_some(value)
@@ -154,9 +172,15 @@ impl GroupShared {
 
     /// Reads whatever the state is. Only after a quorum confirmed, or when stale is fine.
     pub fn read_state(&self, clock: &dyn Clock, request: &[u8]) -> Option<Result<Bytes, EngineError>> {
+        let (reader, now) = self.reader(clock)?;
+        Some(reader.read(request, now))
+    }
+
+    /// Who reads the state, and the moment that he reads at.
+    fn reader(&self, clock: &dyn Clock) -> Option<(Arc<dyn Reader>, Hlc)> {
         let reader = self.reader.read().unwrap_or_else(PoisonError::into_inner).clone()?;
         let now = Hlc::from_millis(self.wall_millis(clock)).max(Hlc(self.hlc.load(Ordering::Acquire)));
-        Some(reader.read(request, now))
+        Some((reader, now))
     }
 
     /// What the wall clock shows, as far as the last tick believed it: a read must not see an expiry that

@@ -46,6 +46,7 @@ coverage! {
     replicas_damaged "replicas found damaged at start";
     lease_expiries "leases that ran out";
     reads_by_lease "reads by lease";
+    unchanged_by_lease "writes that changed nothing, answered by lease";
     reads_by_quorum "reads by quorum";
     sessions_repeated "requests answered from a session's memory";
     operations "client operations";

@@ -47,6 +47,8 @@ pub const EDIT_ELEMENT_BYTES: usize = 64;
 pub const RESULT_BYTES_MAX: usize = 256 * MIB;
 /// Most bytes of results that all commands of one log entry make together, counted in the same way.
 pub const ENTRY_RESULT_BYTES_MAX: usize = 2 * RESULT_BYTES_MAX;
+/// A write of more keys or members than this goes through the log without a look whether it would change anything.
+pub const UNCHANGED_MEMBERS_MAX: usize = 16;
 /// From how many staged bytes on a replica commits before it goes on to the next log entry. What it holds in memory at
 /// once is this and what one entry makes.
 pub const STAGED_BYTES_MAX: usize = 64 * MIB;

@@ -19,6 +19,7 @@ mod sorted;
 mod text;
 mod transaction;
 mod typed;
+mod unchanged;
 
 use bytes::Bytes;
 use prost::{Message, Oneof};

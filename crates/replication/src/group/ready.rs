@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A `Ready` without anything to write still queues behind the writes before it, because its messages
-//! may promise what those write.
+//! may promise what those write. One without messages as well, as a leader has for each advance of its commit, is over
+//! when what is before it is: the log hears nothing of it.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,7 @@ use raft::{SnapshotStatus, StateRole};
 use types::{ErrorCode, LogIndex, StateId};
 use wal::GroupWrite;
 
-use super::{CUT_TICKS, Group};
+use super::{CUT_TICKS, Group, Unwritten};
 use crate::effects::{Answer, Effect, LogWrite, Now};
 use crate::retention::Extent;
 use crate::worker::Counters;
@@ -111,10 +112,13 @@ impl Group {
                 self.send(now, std::mem::take(&mut then), out);
                 self.raft.on_persist_ready(number);
             }
-            let then = then.into_iter().filter_map(|message| self.address(message)).collect();
-            self.writes.push_back((number, last_written));
-            let write = must_write.then_some(write);
-            out.push(Effect::Write(LogWrite { number, write, group: self.id, then }));
+            let then: Vec<_> = then.into_iter().filter_map(|message| self.address(message)).collect();
+            let is_logged = must_write || !then.is_empty();
+            self.writes.push_back(Unwritten { number, last: last_written, is_logged });
+            if is_logged {
+                let write = must_write.then_some(write);
+                out.push(Effect::Write(LogWrite { number, write, group: self.id, then }));
+            }
         } else {
             self.send(now, then, out);
             self.raft.on_persist_ready(number);
@@ -126,8 +130,8 @@ impl Group {
     /// the new ones stay in memory until they are.
     fn unwrite_after(&mut self, index: u64) {
         self.written = self.written.min(index);
-        for (_, last) in &mut self.writes {
-            *last = last.map(|last| last.min(index));
+        for write in &mut self.writes {
+            write.last = write.last.map(|last| last.min(index));
         }
     }
 

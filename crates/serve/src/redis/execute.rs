@@ -21,7 +21,9 @@ use types::{ErrorCode, Fault, GroupId};
 use super::blocking::{self, Blocked, Ending};
 use super::client::Client;
 use super::directory::Directory;
+use super::guess::Guess;
 use super::pipeline::{CallName, Finish, Next, Parts, Pipeline, Work, decode, reply_of};
+
 use super::statistics::{Counted, Started};
 use super::worker::Worker;
 use super::{Call, answers};
@@ -45,6 +47,9 @@ pub(crate) struct Executor {
     commands: u64,
     /// When the next command begins: when the one before was started.
     now: Moment,
+    guess: Guess,
+    /// Where the last command would have written, had it changed anything.
+    unchanged: Option<GroupId>,
     /// What is to be counted of the command that has to wait.
     stalled_start: Option<Start>,
     /// Room for commands that were answered.
@@ -103,6 +108,8 @@ impl Executor {
             closing: false,
             commands: 0,
             now: Moment::default(),
+            guess: Guess::default(),
+            unchanged: None,
             stalled_start: None,
             answered: Vec::new(),
             spare: Vec::new(),
@@ -149,6 +156,7 @@ impl Executor {
         let (at, opened) = (self.now, self.pipeline.opened());
         self.start_command(args);
         self.now = self.worker.face().config.clock.now();
+        self.count_unchanged(args.iter().map(Bytes::len).sum(), self.now.since(at));
         let statistics = &self.worker.face().statistics;
         let is_over = self.pipeline.opened() == opened && self.stalled.is_none();
         if is_over && !statistics.is_slow(self.now.since(at)) {
@@ -194,7 +202,10 @@ impl Executor {
                 if let Some(Start { at, bytes, packed }) = self.stalled_start.take() {
                     match self.pipeline.opened() > opened {
                         true => self.pipeline.note_started(at, bytes, packed),
-                        false => self.note_if_slow(packed, self.now.since(at)),
+                        false => {
+                            self.count_unchanged(bytes, self.now.since(at));
+                            self.note_if_slow(packed, self.now.since(at));
+                        }
                     }
                 }
             } else {
@@ -241,6 +252,15 @@ impl Executor {
             }
         }
         self.count_answered();
+    }
+
+    /// Counts a write that was answered on the spot, if the last command was one.
+    fn count_unchanged(&mut self, bytes: usize, took: Duration) {
+        if let Some(group) = self.unchanged.take()
+            && let Some(writes) = self.directory.writes(group)
+        {
+            writes.add(bytes, took);
+        }
     }
 
     /// Counts the commands that were answered.
@@ -460,6 +480,7 @@ impl Executor {
 
     fn start_keyed(&mut self, group: GroupId, access: Access, op: KvOp, form: Form, mode: ReplyMode) {
         self.request.clear();
+        let is_to_be_looked_at = access == Access::Write && self.is_to_be_looked_at(group, &op);
         if let Err(error) = KvRequest::new(op).encode(&mut self.request) {
             let fault = Fault::new(ErrorCode::Internal, error.to_string());
             return self.pipeline.reply(&fault_error(&fault).into(), mode);
@@ -470,9 +491,25 @@ impl Executor {
             let reply = reply_of(&form, outcome);
             return self.pipeline.reply(&reply, mode);
         }
+        if is_to_be_looked_at {
+            let outcome = self.worker.face().backend.try_unchanged(group, &self.request);
+            self.guess.note(outcome.is_some());
+            if let Some(outcome) = outcome {
+                self.unchanged = Some(group);
+                return self.pipeline.reply(&reply_of(&form, outcome), mode);
+            }
+        }
         let body = self.request.split().freeze();
         let slot = self.pipeline.open(mode, Work::Keyed { group, access, form });
         self.submit(CallName { slot, part: 0 }, group, access, body);
+    }
+
+    /// Whether to look if a write would change anything. What this connection writes there must be over: the look
+    /// would not see it.
+    fn is_to_be_looked_at(&mut self, group: GroupId, op: &KvOp) -> bool {
+        op.may_change_nothing()
+            && self.pipeline.may_start(group, Access::Read)
+            && self.guess.is_worth_a_look()
     }
 
     fn start_block(

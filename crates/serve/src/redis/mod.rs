@@ -32,6 +32,7 @@ mod client;
 mod connection;
 mod directory;
 mod execute;
+mod guess;
 mod pipeline;
 mod statistics;
 mod worker;
@@ -58,6 +59,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Reads at once if this node may, without waiting for anybody; `None` otherwise. `request` and the
     /// result are a `KvRequest` and a `KvReply`.
     fn try_read(&self, group: GroupId, request: &[u8]) -> Option<Result<Bytes, Fault>>;
+
+    /// Answers a write at once that would change nothing, if this node may read at once; `None` otherwise. The
+    /// connection that asks has no other write under way in the group.
+    fn try_unchanged(&self, group: GroupId, request: &[u8]) -> Option<Result<Bytes, Fault>>;
 
     /// Begins requests, in order. Each `Done` is called once, from any thread, and returns at once. Requests
     /// of one thread to one group are carried out in the order of submission.

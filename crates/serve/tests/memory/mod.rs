@@ -183,6 +183,10 @@ impl Backend for Memory {
         self.lease.load(Ordering::Relaxed).then(|| self.execute(group, request))
     }
 
+    fn try_unchanged(&self, _: GroupId, _: &[u8]) -> Option<Result<Bytes, Fault>> {
+        None
+    }
+
     fn submit_all(&self, calls: Vec<(Call, Done)>) {
         calls.into_iter().for_each(|(call, done)| self.submit(call, done));
     }

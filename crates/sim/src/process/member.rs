@@ -83,9 +83,23 @@ macro_rules! gateway {
 impl Process {
     /// Takes on a call.
     pub fn submit(&mut self, call: Call, purpose: Purpose, out: &mut Outside) {
+        if let Some(result) = self.unchanged(&call, &purpose) {
+            out.coverage.unchanged_by_lease += 1;
+            return out.ended.push(Ended { purpose, result });
+        }
         let (id, effects) = gateway!(self, out, submit(call));
         self.member.purposes.insert(id, purpose);
         self.finish_gateway(effects, out);
+    }
+
+    /// The reply to a client's write that would change nothing, where the listener of this node could give it. A client
+    /// of the world has one command under way.
+    fn unchanged(&self, call: &Call, purpose: &Purpose) -> Option<Result<Bytes, Fault>> {
+        if !matches!(purpose, Purpose::Client(..)) || call.access != Access::Write {
+            return None;
+        }
+        let reply = self.shared.get(&call.group)?.unchanged_by_lease(&*self.clock, &call.body)?;
+        Some(reply.map_err(|error| replication::start::engine_fault(&error)))
     }
 
     /// Changes the catalog.

@@ -83,6 +83,10 @@ impl Backend for NodeBackend {
         self.node.try_read(group, request)
     }
 
+    fn try_unchanged(&self, group: GroupId, request: &[u8]) -> Option<Result<Bytes, Fault>> {
+        self.node.try_unchanged(group, request)
+    }
+
     fn submit_all(&self, calls: Vec<(Call, Done)>) {
         let call = |call: Call| {
             let Call { group, access, body } = call;
