@@ -24,7 +24,8 @@
 //! # Space
 //!
 //! What was removed leaves the disk with compactions, and a journal with the last memtable that has something
-//! of it. For states that nobody writes to any more `tidy` sees to both.
+//! of it. For states that nobody writes to any more `tidy` sees to both; `levels` compacts a large state on demand while
+//! it is written to, at the pace of `pieces`.
 //!
 //! # What fjall 3.1.13 does that must be known here
 //!
@@ -39,6 +40,8 @@
 mod error;
 mod governor;
 mod journal;
+mod levels;
+mod pieces;
 mod records;
 mod store;
 mod tidy;

@@ -1,19 +1,20 @@
 //! The store: one database, one keyspace for each state.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use engine::records::{RecordStore, Records};
 use engine::{Compaction, EngineError};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use types::StateId;
 
 use crate::error::{guarded, sort};
 use crate::governor::{Governor, MEMTABLE_BYTES_MAX, memory_of};
 use crate::journal;
+use crate::pieces::Filters;
 use crate::records::FjallRecords;
-use crate::tidy::{self, OWN_KEYSPACE, Space, Tidier};
+use crate::tidy::{OWN_KEYSPACE, Place, Space, Tidier};
 
 /// Threads that flush and compact. More would take cores from the threads that answer.
 const WORKER_THREADS: usize = 1;
@@ -47,9 +48,7 @@ pub struct FjallStore {
     /// Every keyspace there is.
     keyspaces: Arc<RwLock<BTreeMap<StateId, Space>>>,
     governor: Arc<Governor>,
-    /// See [`crate::tidy`].
-    own: Keyspace,
-    path: PathBuf,
+    place: Place,
     /// Ends with the store.
     _tidier: Tidier,
 }
@@ -69,6 +68,7 @@ impl FjallStore {
                 .cache_size(options.block_cache_bytes)
                 .max_cached_files(Some(OPEN_FILES_MAX))
                 .max_journaling_size(JOURNALS_BYTES_MIN.max(2 * options.write_buffer_bytes))
+                .with_compaction_filter_factories(Filters::assigner())
                 .open()
         })?;
         let mut keyspaces = BTreeMap::new();
@@ -80,9 +80,9 @@ impl FjallStore {
         let keyspaces = Arc::new(RwLock::new(keyspaces));
         let governor = Governor::new(options.write_buffer_bytes, keyspaces.clone());
         let own = guarded(|| database.keyspace(OWN_KEYSPACE, keyspace_options))?;
-        let path = path.to_owned();
-        let tidier = Tidier::start(database.clone(), keyspaces.clone(), own.clone(), path.clone())?;
-        Ok(Self { database, keyspaces, governor: Arc::new(governor), own, path, _tidier: tidier })
+        let place = Place { database: database.clone(), own, directory: path.to_owned() };
+        let tidier = Tidier::start(place.clone(), keyspaces.clone())?;
+        Ok(Self { database, keyspaces, governor: Arc::new(governor), place, _tidier: tidier })
     }
 
     /// Memory that the writes not yet being flushed take, of all states together.
@@ -139,7 +139,7 @@ impl RecordStore for FjallStore {
 
     fn compact(&self, state: StateId) -> Result<Compaction, EngineError> {
         let space = self.keyspaces.read().unwrap_or_else(PoisonError::into_inner).get(&state).cloned();
-        space.map_or(Ok(Compaction::Done), |space| tidy::compact_now(&space, &self.own, &self.path))
+        space.map_or(Ok(Compaction::Done), |space| self.place.compact_now(&space))
     }
 }
 

@@ -10,11 +10,10 @@
 //! ```
 //!
 //! Only what pays is compacted: a state that is small, or one of which a good part are graves. On demand
-//! ([`compact_now`]) whatever can be is.
+//! ([`Place::compact_now`]) whatever can be is.
 //!
-//! While fjall compacts the whole of a state, its only worker, which also flushes, may wait for that: when the
-//! state's own memtable is flushed meanwhile, the worker goes on to compact it and finds it taken. So a state
-//! that is written to is compacted as a whole only if it is small enough that nobody feels the wait.
+//! A state that is small enough that nobody feels it is compacted as a whole; a larger one piece by piece, see
+//! [`crate::levels`].
 //!
 //! fjall keeps the tables of before a compaction until it is told that nobody reads them any more, and it
 //! tells itself only when some memtable is sealed. Where nobody writes, none is; so this module has a
@@ -23,7 +22,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -33,6 +32,7 @@ use types::StateId;
 
 use crate::error::guarded;
 use crate::governor::wait_until_less;
+use crate::levels::{self, Site};
 
 /// Tidying writes before it gives back: it needs this much free, so that it is never what fills the disk ...
 const ROOM_BYTES: u64 = 64 * 1024 * 1024;
@@ -44,12 +44,15 @@ pub(crate) const OWN_KEYSPACE: &str = "tidy";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A state that was not written to for this long is quiet.
 pub(crate) const QUIET: Duration = Duration::from_secs(5);
-/// A state of this size is compacted whatever part of it are graves: it takes about a second.
+/// A state of this size is compacted whatever part of it are graves: it takes a few seconds.
 const SMALL_BYTES: u64 = 256 * 1024 * 1024;
 /// A larger one is if at least the n-th part of its records are graves.
 const GRAVES_PART: u64 = 4;
-/// A state that is being written to is compacted on demand up to this size: it takes well below a second.
-pub(crate) const BUSY_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// A state up to this size is compacted as a whole: fjall's worker may have to wait for that, and it takes well below a
+/// second.
+const WHOLE_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// The tables of before are let go whenever so much has been merged.
+const LET_GO_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A state's keyspace, and what was done to it lately.
 #[derive(Clone)]
@@ -65,13 +68,19 @@ pub(crate) struct Activity {
     written_at: AtomicU64,
     /// Records removed since it was compacted last.
     graves: AtomicU64,
+    /// One compaction at a time: a whole one that waited for a piece would make fjall's worker wait as well.
+    compacts: Mutex<()>,
 }
 
 impl Space {
     /// A keyspace that was just opened.
     pub(crate) fn new(keyspace: Keyspace) -> Self {
-        let activity =
-            Activity { begun: Instant::now(), written_at: AtomicU64::new(0), graves: AtomicU64::new(0) };
+        let activity = Activity {
+            begun: Instant::now(),
+            written_at: AtomicU64::new(0),
+            graves: AtomicU64::new(0),
+            compacts: Mutex::new(()),
+        };
         Self { keyspace, activity: Arc::new(activity) }
     }
 }
@@ -102,19 +111,19 @@ impl Tidier {
     /// # Errors
     /// `Storage` when the system gives no thread.
     pub(crate) fn start(
-        database: Database,
+        place: Place,
         spaces: Arc<RwLock<BTreeMap<StateId, Space>>>,
-        own: Keyspace,
-        directory: PathBuf,
     ) -> Result<Self, EngineError> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let stopped = stop.clone();
         let run = move || {
+            let ended = stopped.clone();
+            engine::pace::set_end(move || *ended.0.lock().unwrap_or_else(PoisonError::into_inner));
             while !sleep(&stopped) {
-                if !has_room(&directory) {
+                if !has_room_for(&place.directory, 0) {
                     continue;
                 }
-                if let Err(error) = look(&database, &spaces, &own) {
+                if let Err(error) = place.look(&spaces) {
                     // Whoever writes next is told the same.
                     tracing::warn!(%error, "quiet states are not tidied any more");
                     return;
@@ -145,81 +154,118 @@ fn sleep(stop: &(Mutex<bool>, Condvar)) -> bool {
     *wait.unwrap_or_else(PoisonError::into_inner).0
 }
 
-fn look(
-    database: &Database,
-    spaces: &RwLock<BTreeMap<StateId, Space>>,
-    own: &Keyspace,
-) -> Result<(), EngineError> {
-    let mut has_compacted = false;
-    let quiet: Vec<Space> = {
-        let spaces = spaces.read().unwrap_or_else(PoisonError::into_inner);
-        spaces.values().filter(|space| space.activity.is_quiet()).cloned().collect()
-    };
-    for Space { keyspace, activity } in quiet {
+/// Where states are tidied.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) database: Database,
+    /// The keyspace that is no state's.
+    pub(crate) own: Keyspace,
+    pub(crate) directory: PathBuf,
+}
+
+impl Place {
+    fn look(&self, spaces: &RwLock<BTreeMap<StateId, Space>>) -> Result<(), EngineError> {
+        let quiet: Vec<Space> = {
+            let spaces = spaces.read().unwrap_or_else(PoisonError::into_inner);
+            spaces.values().filter(|space| space.activity.is_quiet()).cloned().collect()
+        };
+        for Space { keyspace, activity } in quiet {
+            let graves = activity.graves.load(Ordering::Relaxed);
+            let holds_journals = self.database.journal_count() > 1;
+            if !keyspace.tree.active_memtable().is_empty() {
+                if graves > 0 || holds_journals {
+                    guarded(|| keyspace.rotate_memtable())?;
+                }
+            } else if graves > 0 && keyspace.sealed_memtable_count() == 0 {
+                // Whoever compacts it on demand sees to its graves.
+                let _alone = match activity.compacts.try_lock() {
+                    Ok(alone) => alone,
+                    Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
+                    Err(TryLockError::WouldBlock) => continue,
+                };
+                if pays(&keyspace, graves) {
+                    self.compact(&keyspace)?;
+                }
+                activity.graves.fetch_sub(graves, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compacts a state now, whether it pays or not.
+    pub(crate) fn compact_now(&self, space: &Space) -> Result<Compaction, EngineError> {
+        let Space { keyspace, activity } = space;
+        let _alone = activity.compacts.lock().unwrap_or_else(PoisonError::into_inner);
         let graves = activity.graves.load(Ordering::Relaxed);
-        let holds_journals = database.journal_count() > 1;
-        if !keyspace.tree.active_memtable().is_empty() {
-            if graves > 0 || holds_journals {
-                guarded(|| keyspace.rotate_memtable())?;
-            }
-        } else if graves > 0 && keyspace.sealed_memtable_count() == 0 {
-            if pays(&keyspace, graves) {
-                guarded(|| keyspace.major_compact())?;
-                has_compacted = true;
-            }
+        if guarded(|| keyspace.rotate_memtable())? {
+            // Graves in it count as well.
+            wait_until_less(1, || keyspace.sealed_memtable_count() as u64)?;
+        }
+        let outcome = self.compact(keyspace)?;
+        if outcome == Compaction::Done {
             activity.graves.fetch_sub(graves, Ordering::Relaxed);
         }
+        Ok(outcome)
     }
-    if has_compacted {
-        let_go(own)?;
+
+    /// Compacts what was flushed of a state: as a whole if that takes no time, otherwise piece by piece.
+    fn compact(&self, keyspace: &Keyspace) -> Result<Compaction, EngineError> {
+        let bytes = keyspace.disk_space();
+        let outcome = match bytes <= WHOLE_BYTES_MAX {
+            false => levels::compact(&self.database, keyspace, &mut Room { place: self, held: 0 })?,
+            true => match self.has_room(bytes) {
+                Err(why) => return Ok(Compaction::Left(why)),
+                Ok(()) => {
+                    guarded(|| keyspace.major_compact())?;
+                    Compaction::Done
+                }
+            },
+        };
+        self.let_go()?;
+        Ok(outcome)
     }
-    Ok(())
+
+    /// Lets fjall give back the tables of before a compaction.
+    fn let_go(&self) -> Result<(), EngineError> {
+        guarded(|| {
+            self.own.insert("compacted", "")?;
+            self.own.rotate_memtable()
+        })?;
+        Ok(())
+    }
+
+    fn has_room(&self, bytes: u64) -> Result<(), String> {
+        match has_room_for(&self.directory, bytes) {
+            true => Ok(()),
+            false => Err(format!("the disk has no room for another {} meanwhile", mib(bytes))),
+        }
+    }
 }
 
-/// Lets fjall give back the tables of before a compaction.
-fn let_go(own: &Keyspace) -> Result<(), EngineError> {
-    guarded(|| {
-        own.insert("compacted", "")?;
-        own.rotate_memtable()
-    })?;
-    Ok(())
+/// The room that a compaction in pieces takes.
+struct Room<'a> {
+    place: &'a Place,
+    /// Bytes of tables that were merged and may still be there.
+    held: u64,
 }
 
-/// Compacts a state as a whole now, whether it pays or not, unless others would feel it.
-pub(crate) fn compact_now(
-    Space { keyspace, activity }: &Space,
-    own: &Keyspace,
-    directory: &Path,
-) -> Result<Compaction, EngineError> {
-    let bytes = keyspace.disk_space();
-    if !activity.is_quiet() && bytes > BUSY_BYTES_MAX {
-        return Ok(Compaction::Left(format!(
-            "it is being written to, and compacting its {} at once would hold up writers; it compacts itself by and \
-             by",
-            mib(bytes)
-        )));
+impl Site for Room<'_> {
+    fn has_room(&self, bytes: u64) -> Result<(), String> {
+        self.place.has_room(bytes)
     }
-    if !has_room_for(directory, bytes) {
-        return Ok(Compaction::Left(format!("the disk has no room for another {} meanwhile", mib(bytes))));
+
+    fn merged(&mut self, bytes: u64) -> Result<(), EngineError> {
+        self.held += bytes;
+        if self.held >= LET_GO_BYTES {
+            self.held = 0;
+            self.place.let_go()?;
+        }
+        Ok(())
     }
-    let graves = activity.graves.load(Ordering::Relaxed);
-    if guarded(|| keyspace.rotate_memtable())? {
-        // Graves in it count as well.
-        wait_until_less(1, || keyspace.sealed_memtable_count() as u64)?;
-    }
-    guarded(|| keyspace.major_compact())?;
-    activity.graves.fetch_sub(graves, Ordering::Relaxed);
-    let_go(own)?;
-    Ok(Compaction::Done)
 }
 
 fn mib(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1024 * 1024))
-}
-
-/// Whether there is room to tidy.
-fn has_room(directory: &Path) -> bool {
-    has_room_for(directory, 0)
 }
 
 /// Whether there is room to tidy and for some bytes more. Where the system does not say, there is.

@@ -18,6 +18,7 @@ mod digest;
 mod flush;
 mod log;
 mod queue;
+mod rest;
 mod store;
 mod work;
 

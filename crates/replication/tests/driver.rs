@@ -12,8 +12,8 @@ use api::peer::{Member, Membership, RaftMessage, SnapshotAck, SnapshotChunk};
 use bytes::Bytes;
 use engine::stubs::memory::MemoryEngine;
 use engine::{
-    Applied, ApplyContext, Change, DigestWork, Engine, EngineError, Reader, SnapshotSink, SnapshotSource,
-    StateMachine, Statistics, SystemChange, SystemRecord,
+    Applied, ApplyContext, Change, Compaction, DigestWork, Engine, EngineError, Reader, SnapshotSink,
+    SnapshotSource, StateMachine, Statistics, SystemChange, SystemRecord,
 };
 use env::OsClock;
 use replication::driver::{Outbox, Store, StoreOptions};
@@ -57,6 +57,15 @@ impl Engine for SlowDigests {
 
     fn list(&self) -> Result<Vec<StateId>, EngineError> {
         self.inner.list()
+    }
+
+    /// Merges something, and then waits for its end.
+    fn compact(&self, _: StateId) -> Result<Compaction, EngineError> {
+        (0..HASHED / STEP).for_each(|_| engine::pace::worked(STEP));
+        while !engine::pace::is_over() {
+            std::thread::yield_now();
+        }
+        Ok(Compaction::Left("it was ended".into()))
     }
 
     fn remove(&self, state: StateId) -> Result<(), EngineError> {
@@ -229,4 +238,18 @@ fn a_digest_that_takes_long_holds_up_no_snapshot() {
     let_go_on.send(()).unwrap();
     store.stop().unwrap();
     assert_eq!(store.replica(GROUP), Some(ReplicaId(1)));
+}
+
+#[test]
+fn a_compaction_ends_with_its_store() {
+    let (store, _words, _) = store();
+    store.compact(GROUP, 7);
+    let shared = store.shared(GROUP).unwrap();
+    let begun = std::time::Instant::now();
+    while shared.report().compacting != 7 {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", shared.report());
+        std::thread::yield_now();
+    }
+    store.stop().unwrap();
+    assert_eq!(shared.compacted().left, "it was ended");
 }

@@ -95,11 +95,12 @@ pub const MOVES_PER_NODE: Setting = Setting {
     kind: Kind::Integer { default: 2, min: 1, max: 64, unit: "moves" },
     about: "operations that copy a replica to or from one node at once; more of them wait",
 };
-/// How fast a node sends snapshots.
+/// How fast a node works on whole states.
 pub const MOVE_BYTES_PER_SECOND: Setting = Setting {
     name: "move_bytes_per_second",
     kind: Kind::Integer { default: 0, min: 0, max: 1024 * 1024 * MIB, unit: "bytes" },
-    about: "a node sends snapshots, and hashes states for evidence, no faster than this; 0: as fast as it can",
+    about: "a node sends snapshots, hashes states for evidence, and compacts large states, no faster than this; 0: as \
+            fast as it can",
 };
 /// When automation trusts its eyes no more.
 pub const AUTOMATION_STOPS_AT: Setting = Setting {

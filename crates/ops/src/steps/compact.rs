@@ -49,9 +49,10 @@ fn left_alone(doing: &Doing<'_>, partition: &PartitionRecord) -> Vec<String> {
         match seen.filter(|seen| seen.up) {
             None => Some(format!("{}: its replica was not compacted", sight.how_is(replica.node))),
             Some(seen) if seen.compaction_left.is_empty() => None,
-            Some(seen) => {
-                Some(format!("node {} left its replica as it is: {}", replica.node, seen.compaction_left))
-            }
+            Some(seen) => Some(format!(
+                "node {} did not compact all of its replica: {}",
+                replica.node, seen.compaction_left
+            )),
         }
     };
     partition.replicas.iter().filter_map(words).collect()

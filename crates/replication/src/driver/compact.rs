@@ -2,7 +2,8 @@
 //!
 //! It is told by operations, which see to it that one replica of the cluster is compacted at a time. A word that
 //! is repeated while the work goes on, or when it is done, changes nothing. Between two states the thread rests
-//! as long as the last one took, so that it never takes more than half of a disk.
+//! as long as the last one took, so that it never takes more than half of a disk. A large state is compacted in pieces, no
+//! faster than moves may be; when the store closes, the piece under way is given up.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use engine::{Compaction, EngineError};
 use types::{ErrorCode, GroupId};
 
+use super::rest::Rest;
 use super::store::Core;
 use crate::record::GroupRecord;
 use crate::shared::{Compacted, GroupShared};
@@ -28,7 +30,11 @@ pub(super) struct CompactCommand {
     pub(super) operation: u64,
 }
 
-pub(super) fn run_compactions(core: &Core) {
+pub(super) fn run_compactions(core: &Arc<Core>) {
+    let mut rest = Rest::new(core.clone(), |core| core.compactions.is_closed());
+    engine::pace::set(move |bytes| rest.take(bytes));
+    let shared = core.clone();
+    engine::pace::set_end(move || shared.compactions.is_closed());
     let (mut commands, mut waiting) = (Vec::new(), VecDeque::new());
     let mut rest = Duration::ZERO;
     loop {

@@ -6,21 +6,18 @@
 //! faster than snapshots may leave the node.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use engine::DigestWork;
 use types::{GroupId, LogIndex};
 
+use super::rest::Rest;
 use super::store::Core;
-use crate::budget::Budget;
 use crate::shared::GroupShared;
 
 /// Waiting for work; nothing depends on how long.
 const WAIT: Duration = Duration::from_secs(1);
-/// How long hashing rests at a time while its rate allows no more.
-const REST: Duration = Duration::from_millis(5);
 
 /// States of one group to hash, by the index that each stands at.
 pub(super) struct DigestCommand {
@@ -49,8 +46,13 @@ impl Waiting {
 
 pub(super) fn run_digests(core: &Arc<Core>) {
     env::stand_back();
-    let mut rest = Rest::of(core.clone());
-    engine::pace::set(move |bytes| rest.take(bytes));
+    let (shared, mut rest) = (core.clone(), Rest::new(core.clone(), |core| core.digests.is_closed()));
+    engine::pace::set(move |bytes| {
+        if let Some(hashing) = &*shared.hashing.lock().unwrap_or_else(PoisonError::into_inner) {
+            hashing.add_hashed(bytes as u64);
+        }
+        rest.take(bytes);
+    });
     let (mut commands, mut waiting) = (Vec::new(), Waiting::default());
     loop {
         let wait = if waiting.0.is_empty() { WAIT } else { Duration::ZERO };
@@ -73,38 +75,6 @@ fn hash(core: &Core, command: DigestCommand) {
             Ok(digest) => shared.add_digest(index, digest),
             Err(error) => tracing::warn!(group = shared.group().get(), %error, "digest failed"),
         }
-    }
-}
-
-/// Makes room for others while a state is hashed.
-struct Rest {
-    core: Arc<Core>,
-    budget: Budget,
-}
-
-impl Rest {
-    fn of(core: Arc<Core>) -> Self {
-        Self { core, budget: Budget::default() }
-    }
-
-    /// So many more bytes were hashed.
-    fn take(&mut self, bytes: usize) {
-        if let Some(shared) = &*self.core.hashing.lock().unwrap_or_else(PoisonError::into_inner) {
-            shared.add_hashed(bytes as u64);
-        }
-        self.follow_rate();
-        self.budget.spend(bytes);
-        while !self.budget.allows(self.core.now().moment) && !self.core.digests.is_closed() {
-            std::thread::sleep(REST);
-            self.follow_rate();
-        }
-        // A priority decides who is next, and not before a slice of time is over.
-        std::thread::yield_now();
-    }
-
-    fn follow_rate(&mut self) {
-        let rate = self.core.move_rate.load(Ordering::Relaxed);
-        self.budget.set_rate(rate, self.core.now().moment);
     }
 }
 
