@@ -13,6 +13,7 @@ mod memory;
 mod migrate;
 mod moves;
 mod operate;
+mod optimize;
 mod others;
 mod replay;
 mod restart;
@@ -92,6 +93,8 @@ enum Which {
     Decommission,
     /// All nodes killed and started again
     Restart,
+    /// A large partition compacted under load
+    Optimize,
     /// A backup, with and without load, its restore, and its drill
     Backup,
 }
@@ -187,6 +190,7 @@ const OPS: &[Measure] = &[
     (Which::Migrate, "a full partition moved", migrate::full),
     (Which::Decommission, "a node taken away", decommission::measure),
     (Which::Restart, "all nodes killed and started again", restart::measure),
+    (Which::Optimize, "a partition compacted", optimize::measure),
 ];
 
 const BACKUP: &[Measure] = &[(Which::Backup, "backup, restore and drill", backup::measure)];
