@@ -16,10 +16,13 @@ use crate::catalog::ArchiveRecord;
 pub struct ArchiveWish {
     /// Where to.
     pub url: String,
-    /// Tables, as `namespace:name`, or just the name in the default namespace; none means all of them, and those that
-    /// are made later.
+    /// Tables, as `namespace:name`, or just the name in the default namespace; none, and no namespace either, means all of
+    /// them, and those that are made later.
     #[serde(default)]
     pub tables: Vec<String>,
+    /// Namespaces: their tables, and those that are made in them later.
+    #[serde(default)]
+    pub namespaces: Vec<String>,
     /// How often changes are written, in milliseconds.
     pub every_ms: u64,
     /// Most bytes of changes that a partition keeps until they are written.

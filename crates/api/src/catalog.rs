@@ -85,7 +85,7 @@ pub struct ArchiveRecord {
     /// The target.
     #[prost(string, tag = "3")]
     pub url: String,
-    /// Tables, as `namespace:name`; none means all, those that are made later included.
+    /// Tables, as `namespace:name`; none, and no namespace either, means all, those that are made later included.
     #[prost(string, repeated, tag = "4")]
     pub tables: Vec<String>,
     /// How often changes are written, in milliseconds.
@@ -103,6 +103,9 @@ pub struct ArchiveRecord {
     /// The cluster removes what is older than this, in milliseconds, and needed by no backup; 0 is nothing.
     #[prost(uint64, tag = "9")]
     pub keep_ms: u64,
+    /// Namespaces: all their tables, those that are made later included.
+    #[prost(string, repeated, tag = "10")]
+    pub namespaces: Vec<String>,
 }
 
 /// Other founders for a group that has not begun, because a majority of the first ones cannot be made.

@@ -130,7 +130,7 @@ pub struct ScheduleRecord {
     /// Where to.
     #[prost(string, tag = "3")]
     pub url: String,
-    /// Tables by title; none means all.
+    /// Tables by title; none, and no namespace either, means all.
     #[prost(string, repeated, tag = "4")]
     pub tables: Vec<String>,
     /// Complete backups that stay, or 0 for all of them.
@@ -154,6 +154,15 @@ pub struct ScheduleRecord {
     /// Every so many backups one is full, and those between stand on the one before; up to 1: all are full.
     #[prost(uint32, tag = "11")]
     pub full_every: u32,
+    /// Namespaces: all tables that are in them when a backup begins.
+    #[prost(string, repeated, tag = "12")]
+    pub namespaces: Vec<String>,
+    /// Kinds of keys, by name; none means all.
+    #[prost(string, repeated, tag = "13")]
+    pub kinds: Vec<String>,
+    /// Keys per second in all; 0 is no limit.
+    #[prost(uint64, tag = "14")]
+    pub keys_per_second: u64,
 }
 
 /// What came of a schedule. As a change: what is empty or 0 stays as it is.
@@ -275,9 +284,15 @@ pub struct SetSchedule {
     pub cron: String,
     /// Where to.
     pub url: String,
-    /// Tables by title; none means all.
+    /// Tables by title; none, and no namespace either, means all.
     #[serde(default)]
     pub tables: Vec<String>,
+    /// Namespaces: all tables that are in them when a backup begins.
+    #[serde(default)]
+    pub namespaces: Vec<String>,
+    /// Kinds of keys, by name; none means all.
+    #[serde(default)]
+    pub kinds: Vec<String>,
     /// Complete backups that stay, or 0 for all of them.
     #[serde(default)]
     pub keep: u32,
@@ -290,6 +305,9 @@ pub struct SetSchedule {
     /// Bytes of contents per second in all; 0 is no limit.
     #[serde(default)]
     pub bytes_per_second: u64,
+    /// Keys per second in all; 0 is no limit.
+    #[serde(default)]
+    pub keys_per_second: u64,
     /// Who asks; `admin` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
@@ -304,8 +322,14 @@ pub struct Schedule {
     pub cron: String,
     /// Where to.
     pub url: String,
-    /// Tables by title; none means all.
+    /// Tables by title; none, and no namespace either, means all.
     pub tables: Vec<String>,
+    /// Namespaces: all tables that are in them when a backup begins.
+    #[serde(default)]
+    pub namespaces: Vec<String>,
+    /// Kinds of keys, by name; none means all.
+    #[serde(default)]
+    pub kinds: Vec<String>,
     /// Complete backups that stay, or 0 for all of them.
     pub keep: u32,
     /// Each is restored and compared.
@@ -314,6 +338,9 @@ pub struct Schedule {
     pub full_every: u32,
     /// Bytes of contents per second in all; 0 is no limit.
     pub bytes_per_second: u64,
+    /// Keys per second in all; 0 is no limit.
+    #[serde(default)]
+    pub keys_per_second: u64,
     /// Who set it.
     pub by: String,
     /// When it was set first, milliseconds since 1970.

@@ -286,6 +286,8 @@ fn display_schedule(schedule: &ScheduleRecord, f: &mut fmt::Formatter<'_>) -> fm
         write!(f, " full-every={} chain={}", schedule.full_every, so_far.chain)?;
     }
     schedule.tables.iter().try_for_each(|table| write!(f, " {table}"))?;
+    schedule.namespaces.iter().try_for_each(|namespace| write!(f, " {namespace}:*"))?;
+    schedule.kinds.iter().try_for_each(|kind| write!(f, " kind={kind}"))?;
     write!(f, " due={}", so_far.due_ms)?;
     for (word, backup) in
         [("complete", so_far.complete), ("proven", so_far.proven), ("drilled", so_far.drilled)]

@@ -64,7 +64,8 @@ pub struct ArchiveBegun {
     pub cluster: String,
     /// When it was begun, milliseconds since 1970.
     pub begun_ms: u64,
-    /// Tables that were asked for, as `namespace:name`; none means all, those that are made later included.
+    /// Tables that were asked for, as `namespace:name`, or `namespace:*` for all of a namespace; none means all. Those that
+    /// are made later are included.
     pub tables: Vec<String>,
 }
 

@@ -9,7 +9,7 @@ use crate::record::{Record, RecordChange};
 
 /// Longest URL and name.
 const TEXT_BYTES_MAX: usize = 1024;
-/// Most tables that are named.
+/// Most tables and namespaces that are named.
 const TABLES_MAX: usize = 1024;
 
 /// Begins or ends the archive. Repeated, it has no effect.
@@ -29,8 +29,9 @@ pub(super) fn change(
             return Err(Fault::new(ErrorCode::ArchiveRuns, format!("{} to {}", known.id, known.url)));
         }
         (Some(begin), _) => {
-            let texts = begin.tables.iter().chain([&begin.id, &begin.url]);
-            if begin.archive == 0 || begin.ended || begin.every_ms == 0 || begin.tables.len() > TABLES_MAX {
+            let named = || begin.tables.iter().chain(&begin.namespaces);
+            let texts = named().chain([&begin.id, &begin.url]);
+            if begin.archive == 0 || begin.ended || begin.every_ms == 0 || named().count() > TABLES_MAX {
                 return Err(bad_argument(
                     "an archive has a number, an interval, and a limited number of tables",
                 ));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::catalog::ClusterRecord;
+use api::kv::ContentKind;
 use api::saving::{ScheduleChange, ScheduleNews, ScheduleRecord};
 use types::Fault;
 use types::limits::{
@@ -66,6 +67,14 @@ fn check(catalog: &Catalog, wish: &ScheduleRecord) -> Result<(), Fault> {
         || wish.tables.iter().any(|title| title.len() > 2 * NAME_BYTES_MAX + 1)
     {
         return Err(bad_argument(format!("a schedule names at most {SCHEDULE_TABLES_MAX} tables")));
+    }
+    if wish.namespaces.len() > SCHEDULE_TABLES_MAX
+        || wish.namespaces.iter().any(|namespace| namespace.len() > NAME_BYTES_MAX)
+    {
+        return Err(bad_argument(format!("a schedule names at most {SCHEDULE_TABLES_MAX} namespaces")));
+    }
+    if let Some(kind) = wish.kinds.iter().find(|kind| ContentKind::named(kind).is_none()) {
+        return Err(bad_argument(format!("there is no kind '{}'", shown(kind))));
     }
     if catalog.schedule(&wish.name).is_none() && catalog.schedules().count() >= SCHEDULES_MAX {
         return Err(bad_argument(format!("there are {SCHEDULES_MAX} schedules, which is the most")));

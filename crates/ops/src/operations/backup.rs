@@ -70,8 +70,10 @@ pub(super) fn plan_drill(sight: &Sight<'_>, request: &OperationRequest) -> Resul
 pub(crate) fn scheduled(sight: &Sight<'_>, schedule: &ScheduleRecord) -> Draft {
     let mut wish = BackupWish {
         url: schedule.url.clone(),
-        tables: schedule.tables.clone(),
+        tables: scheduled_tables(sight, schedule),
+        kinds: schedule.kinds.clone(),
         bytes_per_second: schedule.bytes_per_second,
+        keys_per_second: schedule.keys_per_second,
         schedule: schedule.name.clone(),
         // With a drill the older ones stay until it is proven.
         keep: if schedule.drill { 0 } else { schedule.keep },
@@ -82,6 +84,26 @@ pub(crate) fn scheduled(sight: &Sight<'_>, schedule: &ScheduleRecord) -> Draft {
     };
     wish.backup = name(sight, &wish);
     Draft { parent: Some(OperationKind::Backup(wish)), ..Draft::default() }
+}
+
+/// The tables of a schedule now: those that it names, and all of its namespaces; none means all.
+fn scheduled_tables(sight: &Sight<'_>, schedule: &ScheduleRecord) -> Vec<String> {
+    let is_chosen =
+        |table: &&TableRecord| is_whole_kv(table) && schedule.namespaces.contains(&table.namespace);
+    let of_namespaces = sight.catalog.tables().filter(is_chosen).map(display_name);
+    let mut tables = schedule.tables.clone();
+    tables.extend(of_namespaces.filter(|title| !schedule.tables.contains(title)));
+    if let Some(namespace) = schedule.namespaces.first().filter(|_| tables.is_empty()) {
+        // No table can be called so: it shall not become a backup of everything.
+        tables.push(format!("{namespace}:*"));
+    }
+    tables
+}
+
+/// Whether a table can be in a backup: it stays, and all of it is there. What is half restored must not become a whole
+/// backup.
+fn is_whole_kv(table: &TableRecord) -> bool {
+    table.engine() == EngineKind::Kv && table.scratch_of == 0 && table.restoring.is_empty()
 }
 
 /// What the next backup of a schedule stands on; nothing if it is to be full.
@@ -101,6 +123,7 @@ pub(crate) fn scheduled_drill(schedule: &ScheduleRecord) -> Draft {
         url: schedule.url.clone(),
         backup: schedule.so_far().complete,
         bytes_per_second: schedule.bytes_per_second,
+        keys_per_second: schedule.keys_per_second,
         schedule: schedule.name.clone(),
         keep: schedule.keep,
         ..DrillWish::default()
@@ -143,9 +166,7 @@ fn chosen<'a>(sight: &Sight<'a>, wish: &BackupRequest) -> Result<Vec<&'a TableRe
     let named =
         wish.tables.iter().map(|name| sight.catalog.find(name).filter(is_kv).ok_or_else(|| unknown(name)));
     let named: Vec<&TableRecord> = named.collect::<Result<_, _>>()?;
-    // What is half restored must not become a whole backup.
-    let is_whole = |table: &&TableRecord| table.restoring.is_empty();
-    if let Some(table) = named.iter().find(|table| !is_whole(table)) {
+    if let Some(table) = named.iter().find(|table| !is_whole_kv(table)) {
         return Err(Fault::new(ErrorCode::TableRestoring, catalog::display_name(table)));
     }
     let everything = wish.tables.is_empty() && wish.namespaces.is_empty();
@@ -154,7 +175,7 @@ fn chosen<'a>(sight: &Sight<'a>, wish: &BackupRequest) -> Result<Vec<&'a TableRe
             || wish.namespaces.contains(&table.namespace)
             || named.iter().any(|named| named.id == table.id)
     };
-    let tables = sight.catalog.tables().filter(is_kv).filter(is_whole).filter(is_chosen);
+    let tables = sight.catalog.tables().filter(|table| is_whole_kv(table)).filter(is_chosen);
     let tables: Vec<&TableRecord> = tables.collect();
     if tables.is_empty() {
         return Err(unknown("nothing is chosen"));

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use api::admin::{Explanation, OperationRequest, PermitRequest};
-use api::catalog::{CatalogOp, ReplicaRecord, TableName};
+use api::catalog::{CatalogOp, NewTable, ReplicaRecord, TableName};
 use api::operation::PermitChange;
 use api::restoring::{Begun, RestoreRequest, RestoreSource};
 use api::saving::{BackupRequest, ScheduleChange, ScheduleProgress, ScheduleRecord};
@@ -74,7 +74,10 @@ impl World {
                 cluster.wall_ms += words.number(0);
                 String::new()
             }
-            "create" => self.apply(CatalogOp::CreateTable(new_table(words.argument(0)))),
+            "create" => {
+                let namespace = words.text("namespace").unwrap_or_default().into();
+                self.apply(CatalogOp::CreateTable(NewTable { namespace, ..new_table(words.argument(0)) }))
+            }
             "drop" => {
                 let name = TableName { namespace: String::new(), name: words.argument(0).into() };
                 self.apply(CatalogOp::DropTable(name))
@@ -367,7 +370,7 @@ fn source(text: &str) -> RestoreSource {
     }
 }
 
-/// `NAME cron=0_3_*_*_* at=URL keep=2 drill=yes`, or `NAME` to remove it.
+/// `NAME cron=0_3_*_*_* at=URL tables=A namespaces=B kinds=C keep=2 drill=yes`, or `NAME` to remove it.
 fn schedule(words: &Words<'_>, now: u64) -> ScheduleChange {
     let name = words.argument(0).to_owned();
     let Some(cron) = words.text("cron") else { return ScheduleChange { set: None, remove: name } };
@@ -376,6 +379,8 @@ fn schedule(words: &Words<'_>, now: u64) -> ScheduleChange {
         cron: cron.replace('_', " "),
         url: words.text("at").unwrap_or("file:///b").into(),
         tables: words.list("tables").into_iter().map(String::from).collect(),
+        namespaces: words.list("namespaces").into_iter().map(String::from).collect(),
+        kinds: words.list("kinds").into_iter().map(String::from).collect(),
         keep: words.value("keep").unwrap_or(0),
         drill: words.text("drill").is_some(),
         full_every: words.value("full-every").unwrap_or(0),

@@ -42,6 +42,9 @@ pub struct ArchiveStart {
     /// Only this table, NAME or NAMESPACE:NAME; may be repeated [default: all, and those that are made later]
     #[arg(long, value_name = "TABLE")]
     pub table: Vec<String>,
+    /// Only the tables of this namespace, and those that are made in it later; may be repeated
+    #[arg(long, value_name = "NAMESPACE")]
+    pub namespace: Vec<String>,
     /// How often changes are written: what is lost at most with the whole cluster
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = every)]
     pub every: u64,

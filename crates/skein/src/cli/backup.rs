@@ -111,6 +111,8 @@ pub struct BackupCreate {
 pub enum ScheduleCommand {
     /// Make a schedule, or change it
     ///
+    /// Tables that are made later belong to it, unless it names single tables: with --namespace those of the namespace.
+    ///
     /// A time that was missed, because no node was there or the backup before it still went on, is made up for once.
     Set(ScheduleSet),
     /// List the schedules, when each is due next, and what came of it
@@ -130,9 +132,8 @@ pub struct ScheduleSet {
     /// Where to: file:///absolute/path or s3://bucket/prefix
     #[arg(long, value_name = "URL")]
     pub to: String,
-    /// Only this table, NAME or NAMESPACE:NAME; may be repeated
-    #[arg(long, value_name = "TABLE")]
-    pub table: Vec<String>,
+    #[command(flatten)]
+    pub which: Which,
     /// Complete backups of the schedule that stay; the last proven one always does [default: all]
     ///
     /// Older ones go once a newer one is complete, with --drill once it is proven.
@@ -148,9 +149,8 @@ pub struct ScheduleSet {
     /// What a backup stands on that is kept is kept too.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=BACKUP_CHAIN_MAX as i64))]
     pub full_every: Option<u32>,
-    /// Bytes of contents per second in all, as in 50MiB/s
-    #[arg(long, value_name = "BYTES/s", value_parser = rate)]
-    pub rate: Option<u64>,
+    #[command(flatten)]
+    pub speed: Speed,
     #[command(flatten)]
     pub find: Find,
     #[command(flatten)]

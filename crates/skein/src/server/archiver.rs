@@ -403,7 +403,9 @@ pub(super) fn chosen<'a>(
         let title = format!("{}:{}", table.namespace, table.name);
         // What is only there for a while is in no backup either.
         let stays = table.engine() == EngineKind::Kv && table.scratch_of == 0;
-        stays && (archive.tables.is_empty() || archive.tables.contains(&title))
+        let everything = archive.tables.is_empty() && archive.namespaces.is_empty();
+        let is_named = archive.tables.contains(&title) || archive.namespaces.contains(&table.namespace);
+        stays && (everything || is_named)
     };
     catalog.tables().filter(is_chosen)
 }

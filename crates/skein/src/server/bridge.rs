@@ -109,6 +109,7 @@ fn begin(node: &Node, archive: &ArchiveRecord) -> Result<(), Fault> {
     let backup = BackupRequest {
         url: archive.url.clone(),
         tables: archive.tables.iter().map(title).collect(),
+        namespaces: archive.namespaces.clone(),
         ..BackupRequest::default()
     };
     let request = OperationRequest { kind: "backup".into(), backup: Some(backup), ..Default::default() };

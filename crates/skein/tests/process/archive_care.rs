@@ -62,6 +62,29 @@ fn what_is_behind_says_why_and_a_drill_is_in_no_archive() {
 }
 
 #[test]
+fn an_archive_of_a_namespace_takes_in_the_tables_that_are_made_later() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { partitions: 2, ..Shape::default() });
+    let place = Place::new();
+    let url = place.url();
+    let begin = ["backup", "archive", "start", "--to", &url, "--every", "200ms", "--namespace"];
+    let refused = cluster.run([&begin[..], &["shop"]].concat());
+    assert!(!refused.status.success() && words(&refused).contains("shop:*"), "{}", words(&refused));
+    let table = ["table", "create", "one", "--namespace", "shop", "--partitions", "1"];
+    succeed(&cluster, &table);
+    succeed(&cluster, &[&begin[..], &["shop"]].concat());
+    assert_eq!(status(&cluster)["expected"], 1, "the tables of other namespaces are not in it");
+    let saved = &only(&cluster, &place)["begun"]["tables"];
+    let names: Vec<_> = saved.as_array().into_iter().flatten().map(|table| &table["name"]).collect();
+    assert_eq!(names, ["one"], "{saved}");
+    succeed(&cluster, &["table", "create", "two", "--namespace", "shop", "--partitions", "3"]);
+    until("the partitions of the new table", || {
+        let shown = status(&cluster);
+        (shown["expected"] == 4 && shown["partitions"].as_array().map(Vec::len) == Some(4)).then_some(())
+    });
+}
+
+#[test]
 fn an_archive_is_verified_thinned_out_and_removed() {
     let _alone = alone();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });

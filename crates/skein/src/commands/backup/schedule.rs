@@ -21,11 +21,14 @@ fn set(arguments: &ScheduleSet) -> Result<Exit, Fault> {
     let wish = SetSchedule {
         cron: arguments.cron.clone(),
         url: arguments.to.clone(),
-        tables: arguments.table.clone(),
+        tables: arguments.which.table.clone(),
+        namespaces: arguments.which.namespace.clone(),
+        kinds: arguments.which.kinds()?,
         keep: arguments.keep.unwrap_or(0),
         drill: arguments.drill,
         full_every: arguments.full_every.unwrap_or(0),
-        bytes_per_second: arguments.rate.unwrap_or(0),
+        bytes_per_second: arguments.speed.rate.unwrap_or(0),
+        keys_per_second: arguments.speed.qps.unwrap_or(0),
         by: None,
     };
     let schedule = arguments.find.lookup().client()?.set_schedule(&arguments.name, &wish)?;
@@ -63,7 +66,7 @@ fn as_table(schedules: &[Schedule]) -> String {
             schedule.name.clone(),
             schedule.cron.clone(),
             schedule.url.clone(),
-            if schedule.tables.is_empty() { "all".into() } else { schedule.tables.join(", ") },
+            saved(schedule),
             or_dash(schedule.keep > 0, schedule.keep.to_string()),
             if schedule.drill { "yes".into() } else { "no".into() },
             match schedule.full_every {
@@ -90,6 +93,19 @@ fn as_table(schedules: &[Schedule]) -> String {
     say::table(&heads, rows)
 }
 
+/// Which tables, and what of them: `orders, shop:*: hash, list`.
+fn saved(schedule: &Schedule) -> String {
+    let namespaces = schedule.namespaces.iter().map(|namespace| format!("{namespace}:*"));
+    let mut tables: Vec<String> = schedule.tables.iter().cloned().chain(namespaces).collect();
+    if tables.is_empty() {
+        tables.push("all".into());
+    }
+    match schedule.kinds.is_empty() {
+        true => tables.join(", "),
+        false => format!("{}: {}", tables.join(", "), schedule.kinds.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +127,13 @@ mod tests {
         let expected = "\
 SCHEDULE  WHEN (UTC)  TO         TABLES  KEEP  DRILL  FULL    NEXT                     LAST COMPLETE                                     LAST PROVEN
 nightly   0 3 * * *   file:///b  all     7     yes    1 of 7  2026-11-27 03:00:00 UTC  20261126T030000Z-5c1d9a, 2026-11-26 03:01:00 UTC  -";
-        assert_eq!(as_table(&[schedule]), expected);
+        assert_eq!(as_table(std::slice::from_ref(&schedule)), expected);
+        let some = Schedule {
+            tables: vec!["orders".into()],
+            namespaces: vec!["shop".into()],
+            kinds: vec!["hash".into(), "list".into()],
+            ..schedule
+        };
+        assert_eq!(saved(&some), "orders, shop:*: hash, list");
     }
 }

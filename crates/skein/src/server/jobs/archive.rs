@@ -40,6 +40,7 @@ pub(super) fn begin(node: &Arc<Node>, archiver: &Arc<Archiver>, wish: ArchiveWis
         };
         let tables: Vec<String> =
             tables.iter().map(|table| format!("{}:{}", table.namespace, table.name)).collect();
+        check_namespaces(&node, &wish)?;
         let record = record(wish, tables)?;
         let begun = begun(&node, &record);
         let url = record.url.clone();
@@ -56,6 +57,16 @@ pub(super) fn begin(node: &Arc<Node>, archiver: &Arc<Archiver>, wish: ArchiveWis
             false => Ok(ArchiveReport::of(&record)),
         }
     })
+}
+
+/// Whoever names a namespace that is not there has misspelt it.
+fn check_namespaces(node: &Node, wish: &ArchiveWish) -> Result<(), Fault> {
+    let catalog = node.catalog();
+    let is_there = |namespace: &String| catalog.tables().any(|table| table.namespace == *namespace);
+    match wish.namespaces.iter().find(|namespace| !is_there(namespace)) {
+        Some(namespace) => Err(Fault::new(ErrorCode::UnknownTable, format!("{namespace}:*"))),
+        None => Ok(()),
+    }
 }
 
 /// Ends the archive.
@@ -81,6 +92,7 @@ fn record(wish: ArchiveWish, tables: Vec<String>) -> Result<ArchiveRecord, Fault
         id: backup::id(begun_ms, u32::from_le_bytes([a, b, c, d])),
         url: wish.url,
         tables,
+        namespaces: wish.namespaces,
         every_ms: wish.every_ms,
         hold_bytes_max: wish.hold_bytes_max,
         begun_ms,
@@ -96,6 +108,12 @@ fn begun(node: &Node, record: &ArchiveRecord) -> ArchiveBegun {
         id: record.id.clone(),
         cluster: format!("{cluster:016x}"),
         begun_ms: record.begun_ms,
-        tables: record.tables.clone(),
+        tables: named(record),
     }
+}
+
+/// What was asked for: `shop:orders`, `ads:*`.
+fn named(record: &ArchiveRecord) -> Vec<String> {
+    let namespaces = record.namespaces.iter().map(|namespace| format!("{namespace}:*"));
+    record.tables.iter().cloned().chain(namespaces).collect()
 }

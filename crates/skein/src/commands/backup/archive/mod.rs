@@ -48,6 +48,7 @@ fn start(arguments: &ArchiveStart) -> Result<Exit, Fault> {
     let wish = ArchiveWish {
         url: arguments.to.clone(),
         tables: arguments.table.clone(),
+        namespaces: arguments.namespace.clone(),
         every_ms: arguments.every,
         hold_bytes_max: arguments.hold,
         keep_ms: arguments.keep.unwrap_or(0),
@@ -61,7 +62,11 @@ fn start(arguments: &ArchiveStart) -> Result<Exit, Fault> {
     }
     create::run(&BackupCreate {
         to: arguments.to.clone(),
-        which: Which { table: arguments.table.clone(), ..Which::default() },
+        which: Which {
+            table: arguments.table.clone(),
+            namespace: arguments.namespace.clone(),
+            ..Which::default()
+        },
         speed: arguments.speed,
         incremental_from: None,
         resume: None,
