@@ -10,7 +10,7 @@ use api::catalog::{EngineKind, TableRecord};
 use api::kv::ContentKind;
 use api::operation::{OperationKind, OperationRecord};
 use api::saving::{BackupRequest, BackupWish, DrillWish, ScheduleRecord};
-use catalog::display_name;
+use catalog::{NAMESPACE_TABLE, display_name};
 use types::limits::{BACKUP_ID_BYTES_MAX, BACKUP_URL_BYTES_MAX};
 use types::{ErrorCode, Fault};
 
@@ -161,7 +161,7 @@ fn under_way<'a>(sight: &Sight<'a>, url: &str, backup: &str) -> Option<&'a Opera
 
 /// The tables that were chosen.
 fn chosen<'a>(sight: &Sight<'a>, wish: &BackupRequest) -> Result<Vec<&'a TableRecord>, Fault> {
-    let unknown = |name: &str| Fault::new(ErrorCode::UnknownTable, name.to_owned());
+    let unknown = |name: &str| Fault::new(ErrorCode::UnknownTable, no_table(sight, name));
     let is_kv = |table: &&TableRecord| table.engine() == EngineKind::Kv && table.scratch_of == 0;
     let named =
         wish.tables.iter().map(|name| sight.catalog.find(name).filter(is_kv).ok_or_else(|| unknown(name)));
@@ -181,6 +181,21 @@ fn chosen<'a>(sight: &Sight<'a>, wish: &BackupRequest) -> Result<Vec<&'a TableRe
         return Err(unknown("nothing is chosen"));
     }
     Ok(tables)
+}
+
+/// What is said of a name that is no table's.
+fn no_table(sight: &Sight<'_>, name: &str) -> String {
+    let within = name
+        .split_once(':')
+        .filter(|(namespace, _)| sight.catalog.table_named(namespace, NAMESPACE_TABLE).is_some());
+    match within {
+        // There a table is no more than the beginning of keys.
+        Some((namespace, table)) => format!(
+            "'{name}' is a part of the namespace {namespace}, which is saved as a whole: --namespace {namespace}; 'skein \
+             zankv-backup -ns {namespace} -table {table}' saves it alone"
+        ),
+        None => name.to_owned(),
+    }
 }
 
 /// What nobody else calls a backup: the moment, and something that follows from what is wished and what was before.
