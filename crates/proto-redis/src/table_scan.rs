@@ -17,6 +17,7 @@
 use api::kv::{
     Bounds, ContentKind, HashOp, HashRequest, Key, KvAnswer, KvOp, ListOp, ListRange, ListRequest, Nothing,
     Page, RankBounds, Scan, SetOp, SetRequest, SortedBounds, SortedOp, SortedRange, SortedRequest,
+    zankv_score,
 };
 use bytes::Bytes;
 use types::limits::{CLIENT_OUTPUT_BYTES_MAX, POSITION_BITS};
@@ -30,8 +31,6 @@ use crate::text::ErrorText;
 
 /// Keys of a page when `COUNT` is not given, as in ZanKV.
 const COUNT: u64 = 100;
-/// From this exponent on, scores are written with it.
-const EXPONENT_MAX: i32 = 21;
 /// Bytes that an element takes in a reply beside its own, about.
 const ELEMENT_BYTES: usize = 16;
 
@@ -166,7 +165,7 @@ impl TableScan {
             (ContentKind::SortedSet, KvAnswer::Scored(scored)) => {
                 for scored in scored.members {
                     self.bytes += scored.member.len() + 2 * ELEMENT_BYTES;
-                    let score = Reply::bulk(score_text(scored.score));
+                    let score = Reply::bulk(zankv_score(scored.score));
                     item.push(Reply::Array(vec![Reply::Bulk(scored.member), score]));
                 }
             }
@@ -229,22 +228,6 @@ fn place_of(cursor: &[u8]) -> Option<(u32, u64)> {
     (position < 1 << POSITION_BITS).then_some((partition, position))
 }
 
-/// A score as ZanKV's backups write it: the shortest decimal form, `1.5`, `1e+21`, `+Inf`.
-pub(crate) fn score_text(score: f64) -> String {
-    if score.is_infinite() {
-        return if score > 0.0 { "+Inf".into() } else { "-Inf".into() };
-    }
-    let scientific = format!("{score:e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if !(-4..EXPONENT_MAX).contains(&exponent) {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        format!("{digits}e{sign}{:02}", exponent.abs())
-    } else {
-        format!("{score}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,15 +241,5 @@ mod tests {
         for text in ["x", "MDox", &base64::encode(b"0:Nw=="), &base64::encode(b"a:Nw==;")] {
             assert_eq!(place_of(text.as_bytes()), None, "{text}");
         }
-    }
-
-    #[test]
-    fn scores_are_short() {
-        let shown =
-            [1.5, 100.0, 1e20, 1e21, -2.5e-7, 0.0001, f64::INFINITY, f64::NEG_INFINITY].map(score_text);
-        assert_eq!(
-            shown,
-            ["1.5", "100", "100000000000000000000", "1e+21", "-2.5e-07", "0.0001", "+Inf", "-Inf"]
-        );
     }
 }
