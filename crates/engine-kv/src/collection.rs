@@ -316,6 +316,7 @@ impl Edit {
             version: context.hlc,
             expiry_millis: self.slot.expiry_millis(),
             collection: Some(self.parts.number),
+            unfinished: self.slot.found.as_ref().is_some_and(|stored| stored.header.unfinished),
         };
         staging.put(context, &self.slot, header, &[&self.count.to_be_bytes(), &self.rest]);
     }

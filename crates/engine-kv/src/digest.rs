@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::layout::{self, DATA, DEAD, PART, data_start, epoch_start};
 use crate::value::Header;
 
-/// Hashes the records of an epoch that have not expired.
+/// Hashes the records of an epoch that have not expired and are whole.
 pub(crate) fn of(view: &dyn View, epoch: u32, at: Hlc) -> Result<Digest, EngineError> {
     let key_at = data_start(epoch, 0).len();
     let mut hasher = Xxh3::new();
@@ -25,7 +25,7 @@ pub(crate) fn of(view: &dyn View, epoch: u32, at: Hlc) -> Result<Digest, EngineE
         let key = record_key
             .get(key_at..)
             .ok_or_else(|| EngineError::Damaged("a data record's key is too short".into()))?;
-        if Header::decode(&value)?.0.is_expired(at) {
+        if Header::decode(&value)?.0.is_hidden(at) {
             continue;
         }
         add(&mut hasher, key, &value);

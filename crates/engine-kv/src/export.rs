@@ -230,6 +230,7 @@ impl KvContents {
             kind: content_kind(header.kind) as i32,
             expiry_millis: header.expiry_millis.map(|millis| millis.saturating_sub(shift)),
             version: header.version.0,
+            unfinished: header.unfinished,
             ..Default::default()
         }
     }

@@ -4,6 +4,21 @@
 //! family that knows how (a sorted set's index, a list's places). A piece may come twice: a first piece replaces
 //! what an earlier attempt has left of its key, a later one of a list leaves out what is there already, and
 //! fields and members that are written again change nothing.
+//!
+//! A key of several pieces is **unfinished** until its last one has come. That is a flag in its header:
+//!
+//! ```text
+//!   piece 1, more ──► unfinished, goes in a week ──► piece 2, more ──► piece 3, the last ──► whole, its own expiry
+//!                        │  reads, scans, exports and digests pass over it
+//!                        ├─ another import begins the key ──► replaced, whatever it does with keys that exist
+//!                        ├─ a client writes the key ──► replaced; the next piece is refused
+//!                        └─ nothing comes any more ──► removed like what has expired
+//! ```
+//!
+//! Backups have unfinished keys in them, marked as such: what an archive tells of the time after may finish them.
+//!
+//! So an import that is killed, or whose source ends in the middle of a key, leaves nothing that looks whole, and
+//! whoever repeats it need not know that there was an earlier one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,18 +29,22 @@ use api::kv::{
 };
 use bytes::Bytes;
 use engine::ApplyContext;
-use types::limits::{MEMBER_BYTES_MAX, VALUE_BYTES_MAX};
+use types::limits::{MEMBER_BYTES_MAX, UNFINISHED_IMPORT_MS, VALUE_BYTES_MAX};
 
 use crate::collection::Found;
 use crate::export::content_kind;
-use crate::keys::{self, Deadline};
 use crate::reader::encode;
 use crate::staging::Staging;
 use crate::state::{Outcome, Stop};
+use crate::value::Header;
 use crate::{hashes, lists, sets, sorted};
 
 /// Writes contents.
 pub(crate) fn import(staging: &mut Staging, context: &ApplyContext, import: &Import) -> Outcome {
+    staging.seeing_unfinished(|staging| import_pieces(staging, context, import))
+}
+
+fn import_pieces(staging: &mut Staging, context: &ApplyContext, import: &Import) -> Outcome {
     let mut done = Imported::default();
     let wanted = match look(staging, context, import, &mut done)? {
         Ok(wanted) => wanted,
@@ -36,7 +55,7 @@ pub(crate) fn import(staging: &mut Staging, context: &ApplyContext, import: &Imp
     };
     for piece in wanted {
         write(staging, context, piece, import.expiry_shift_millis)?;
-        done.keys += u64::from(piece.first == 0);
+        done.keys += u64::from(piece.first == 0 && !piece.unfinished);
     }
     Ok(encode(KvAnswer::Imported(done)))
 }
@@ -65,23 +84,30 @@ fn look<'a>(
         }
         let there = there(staging, context, piece, import)?;
         if piece.first == 0 {
-            match (there.is_some(), import.on_conflict()) {
-                (true, OnConflict::Fail) => return Ok(Err(piece.key.clone())),
-                (true, OnConflict::Skip) => {
+            match (there.filter(|there| !there.unfinished), import.on_conflict()) {
+                (Some(there), _) if import.keep_other_kinds && there.kind != piece.kind => {
+                    left_out.insert(&piece.key);
+                    done.other_kinds.push(piece.key.clone());
+                    continue;
+                }
+                (Some(_), OnConflict::Fail) => return Ok(Err(piece.key.clone())),
+                (Some(_), OnConflict::Skip) => {
                     done.existed += 1;
                     leave_out(piece, &mut left_out, done);
                     continue;
                 }
-                (true, OnConflict::Overwrite) | (false, _) => {}
+                (Some(_), OnConflict::Overwrite) | (None, _) => {}
             }
             counts.insert(&piece.key, (piece.kind, piece.elements.len() as u64));
         } else {
-            let known = counts.get(&piece.key).copied().or(there);
-            match known {
+            let end = piece.first + piece.elements.len() as u64;
+            let begun = there.filter(|there| there.unfinished).map(|there| (there.kind, there.count));
+            match counts.get(&piece.key).copied().or(begun) {
                 Some((kind, count)) if kind == piece.kind && count >= piece.first => {
-                    let count = count.max(piece.first + piece.elements.len() as u64);
-                    counts.insert(&piece.key, (kind, count));
+                    counts.insert(&piece.key, (kind, count.max(end)));
                 }
+                // It came before, and so did the last one.
+                None if there.is_some_and(|there| there.kind == piece.kind && there.count >= end) => continue,
                 // The pieces before are not there: written now, it would look like the whole.
                 _ => return Ok(Err(piece.key.clone())),
             }
@@ -89,6 +115,15 @@ fn look<'a>(
         wanted.push(piece);
     }
     Ok(Ok(wanted))
+}
+
+/// What a key holds when a piece of it comes.
+#[derive(Clone, Copy)]
+struct There {
+    kind: i32,
+    /// How many elements.
+    count: u64,
+    unfinished: bool,
 }
 
 /// Refuses what no state of this engine can hold.
@@ -118,13 +153,13 @@ fn leave_out<'a>(piece: &'a Piece, left_out: &mut BTreeSet<&'a Bytes>, done: &mu
     }
 }
 
-/// Kind and number of elements of the key as it is. For a first piece, what an earlier attempt wrote is not there.
+/// What the key holds. For a first piece, what an earlier attempt wrote is not there.
 fn there(
     staging: &mut Staging,
     context: &ApplyContext,
     piece: &Piece,
     import: &Import,
-) -> Result<Option<(i32, u64)>, Stop> {
+) -> Result<Option<There>, Stop> {
     let slot = staging.slot(context, &piece.key)?;
     let Some(stored) = &slot.found else { return Ok(None) };
     let is_ours = import.ours_since != 0 && stored.header.version.0 >= import.ours_since;
@@ -135,7 +170,8 @@ fn there(
         true => 0,
         false => Found::of(staging.facts.epoch, stored)?.count,
     };
-    Ok(Some((content_kind(stored.header.kind) as i32, count)))
+    let kind = content_kind(stored.header.kind) as i32;
+    Ok(Some(There { kind, count, unfinished: stored.header.unfinished }))
 }
 
 fn deadline(piece: &Piece, shift_millis: u64) -> Option<u64> {
@@ -160,10 +196,18 @@ fn write(
         Some(stored) => there = Found::of(staging.facts.epoch, stored)?.count,
         None => {}
     }
-    add_elements(staging, context, piece, there)?;
-    if let (0, Some(deadline)) = (piece.first, deadline) {
-        let slot = staging.slot(context, &piece.key)?;
-        keys::set_deadline(staging, context, &slot, Deadline::At(deadline));
+    if !piece.elements.is_empty() {
+        add_elements(staging, context, piece, there)?;
+    }
+    let slot = staging.slot(context, &piece.key)?;
+    let Some(stored) = &slot.found else { return Ok(()) };
+    let (unfinished, expiry_millis) = match piece.more || piece.unfinished {
+        true => (true, Some(context.hlc.millis().saturating_add(UNFINISHED_IMPORT_MS))),
+        false => (false, deadline),
+    };
+    if (stored.header.unfinished, stored.header.expiry_millis) != (unfinished, expiry_millis) {
+        let header = Header { unfinished, expiry_millis, version: context.hlc, ..stored.header };
+        staging.put(context, &slot, header, &[&stored.body]);
     }
     Ok(())
 }

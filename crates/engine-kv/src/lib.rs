@@ -37,6 +37,7 @@
 //!   │ format │ type │ flags │ version, HLC   │ expiry ms    │ collection number   │ body …
 //!   │ 1      │      │       │ u64            │ u64 (flag 1) │ u64 (flag 2)        │
 //!   └────────┴──────┴───────┴────────────────┴──────────────┴─────────────────────┴──────────
+//!   flag 4: an import has not brought all of it yet, and only the import sees it (see `import`)
 //!   type 1 string: the body is the string
 //!        2 hash, 3 list, 4 set, 5 sorted set, 6 bitmap: the body begins with the number of elements, u64;
 //!        the parts lie under the collection's number

@@ -43,7 +43,7 @@ pub(crate) trait Look {
             return Ok(None);
         }
         let stored = self.get(&layout::data_key(self.epoch(), key))?.map(Stored::decode).transpose()?;
-        Ok(stored.filter(|stored| !stored.header.is_expired(self.now())))
+        Ok(stored.filter(|stored| !stored.header.is_hidden(self.now())))
     }
 }
 

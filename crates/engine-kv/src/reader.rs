@@ -61,7 +61,7 @@ impl KvReader {
         let epoch = self.epoch();
         let bytes = self.records.get(&layout::data_key(*epoch, key))?;
         drop(epoch);
-        let stored = bytes.map(Stored::decode).transpose()?.filter(|stored| !stored.header.is_expired(now));
+        let stored = bytes.map(Stored::decode).transpose()?.filter(|stored| !stored.header.is_hidden(now));
         match stored {
             None => Ok(reply::nil()),
             Some(stored) if stored.header.kind == Kind::String => Ok(reply::value(&stored.body)),

@@ -32,7 +32,7 @@ pub(crate) fn first_live_from(look: &dyn Look, position: u64) -> Result<Option<B
     for (from, to) in halves {
         for record in look.range(Bound::Included(from), Bound::Excluded(to), false) {
             let (record_key, value) = record?;
-            if !Header::decode(&value)?.0.is_expired(now) {
+            if !Header::decode(&value)?.0.is_hidden(now) {
                 return Ok(Some(layout::split_data_key(&record_key)?.1));
             }
         }
@@ -89,7 +89,7 @@ fn expired_page(look: &dyn Look, scan: &Scan) -> Result<Page, EngineError> {
 }
 
 fn is_wanted(key: &[u8], header: &Header, scan: &Scan, now: Hlc) -> bool {
-    !header.is_expired(now)
+    !header.is_hidden(now)
         && (scan.only_type.is_empty() || scan.only_type.eq_ignore_ascii_case(header.kind.name()))
         && (scan.pattern.is_empty() || matches_as_shown(scan, key))
 }

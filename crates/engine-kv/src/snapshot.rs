@@ -240,7 +240,8 @@ mod tests {
 
     fn value() -> Bytes {
         let kind = crate::value::Kind::String;
-        Header { kind, version: Hlc(1), expiry_millis: None, collection: None }.encode(&[b"v"])
+        let (version, expiry_millis, collection) = (Hlc(1), None, None);
+        Header { kind, version, expiry_millis, collection, unfinished: false }.encode(&[b"v"])
     }
 
     fn facts(records: u64, epoch: u32) -> (Bytes, Bytes) {

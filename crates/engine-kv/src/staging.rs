@@ -39,6 +39,8 @@ pub(crate) struct Staging {
     listening: bool,
     /// Keys whose collections have elements that somebody may wait for.
     filled: BTreeSet<Bytes>,
+    /// Values that are not whole are looked up as others are.
+    sees_unfinished: bool,
     /// What the entries have changed, for those who want to know it.
     pub(crate) recorder: Recorder,
     /// The present entry, and the bytes that its requests make of nothing but names.
@@ -49,14 +51,22 @@ pub(crate) struct Staging {
 pub(crate) struct Slot {
     pub(crate) key: Bytes,
     record_key: Bytes,
-    /// What is there and has not expired.
+    /// What is there, has not expired and is whole.
     pub(crate) found: Option<Stored>,
+    /// What an import has brought so far of a value that is not whole yet. It is not there for anybody else: whatever
+    /// is put in the slot takes its place.
+    unfinished: Option<Stored>,
 }
 
 impl Slot {
     /// The expiry of what is there.
     pub(crate) fn expiry_millis(&self) -> Option<u64> {
         self.found.as_ref().and_then(|stored| stored.header.expiry_millis)
+    }
+
+    /// The record of the key, seen or not.
+    fn stored(&self) -> Option<&Stored> {
+        self.found.as_ref().or(self.unfinished.as_ref())
     }
 }
 
@@ -75,6 +85,7 @@ impl Staging {
             bytes: 0,
             listening: false,
             filled: BTreeSet::new(),
+            sees_unfinished: false,
             recorder,
             made: (LogIndex(0), 0),
         }
@@ -83,14 +94,28 @@ impl Staging {
     /// Looks a key up for writing. A value that has expired is removed, as in Redis.
     pub(crate) fn slot(&mut self, context: &ApplyContext, key: &Bytes) -> Result<Slot, EngineError> {
         let mut slot = self.raw_slot(key)?;
-        if slot.found.as_ref().is_some_and(|stored| stored.header.is_expired(context.hlc)) {
-            self.remove(context, &slot);
-            slot.found = None;
+        match &slot.found {
+            Some(stored) if stored.header.is_expired(context.hlc) => {
+                self.remove(context, &slot);
+                slot.found = None;
+            }
+            Some(stored) if stored.header.unfinished && !self.sees_unfinished => {
+                slot.unfinished = slot.found.take();
+            }
+            _ => {}
         }
         Ok(slot)
     }
 
-    /// Looks a key up, expired or not.
+    /// Does something that goes on with values that are not whole, or makes them so.
+    pub(crate) fn seeing_unfinished<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.sees_unfinished, true);
+        let done = act(self);
+        self.sees_unfinished = before;
+        done
+    }
+
+    /// Looks a key up, expired or not, whole or not.
     pub(crate) fn raw_slot(&self, key: &Bytes) -> Result<Slot, EngineError> {
         let record_key = layout::data_key(self.facts.epoch, key);
         let bytes = match self.writes.get(&record_key) {
@@ -98,7 +123,7 @@ impl Staging {
             None => self.records.get_latest(&record_key)?,
         };
         let found = bytes.map(Stored::decode).transpose()?;
-        Ok(Slot { key: key.clone(), record_key, found })
+        Ok(Slot { key: key.clone(), record_key, found, unfinished: None })
     }
 
     /// Stores a string, given in pieces.
@@ -109,21 +134,30 @@ impl Staging {
         expiry_millis: Option<u64>,
         body: &[&[u8]],
     ) {
-        let header = Header { kind: Kind::String, version: context.hlc, expiry_millis, collection: None };
+        let header = Header {
+            kind: Kind::String,
+            version: context.hlc,
+            expiry_millis,
+            collection: None,
+            unfinished: false,
+        };
         self.put(context, slot, header, body);
     }
 
     /// Stores a value in place of what the slot holds.
     pub(crate) fn put(&mut self, context: &ApplyContext, slot: &Slot, header: Header, body: &[&[u8]]) {
-        if slot.found.is_none() {
+        if slot.stored().is_none() {
             self.facts.records += 1;
         }
-        self.bury(slot, header.collection);
+        self.bury(slot.stored(), header.collection);
         self.move_deadline(slot, header.expiry_millis);
         if self.listening && matches!(header.kind, Kind::List | Kind::SortedSet) {
-            self.filled.insert(slot.key.clone());
+            match header.unfinished {
+                true => self.filled.remove(&slot.key),
+                false => self.filled.insert(slot.key.clone()),
+            };
         }
-        self.recorder.touch_key(context, &slot.key, slot.found.as_ref());
+        self.recorder.touch_key(context, &slot.key, slot.stored());
         let bytes = header.encode(body);
         self.record_change(context, &slot.key, Some(&bytes));
         self.write(slot.record_key.clone(), Some(bytes));
@@ -131,7 +165,7 @@ impl Staging {
 
     /// Removes what the slot holds; nothing if it is empty.
     pub(crate) fn remove(&mut self, context: &ApplyContext, slot: &Slot) {
-        self.bury(slot, None);
+        self.bury(slot.found.as_ref(), None);
         self.detach(context, slot);
     }
 
@@ -292,9 +326,9 @@ impl Staging {
         self.changes.push(change);
     }
 
-    /// Notes the collection that a slot holds as dead, unless it is the one that stays.
-    fn bury(&mut self, slot: &Slot, stays: Option<u64>) {
-        let held = slot.found.as_ref().and_then(|stored| stored.header.collection);
+    /// Notes the collection of a record as dead, unless it is the one that stays.
+    fn bury(&mut self, stored: Option<&Stored>, stays: Option<u64>) {
+        let held = stored.and_then(|stored| stored.header.collection);
         if let Some(number) = held.filter(|_| held != stays) {
             self.has_new_dead = true;
             self.write(layout::dead_key(self.facts.epoch, number), Some(Bytes::new()));
@@ -302,7 +336,7 @@ impl Staging {
     }
 
     fn move_deadline(&mut self, slot: &Slot, after: Option<u64>) {
-        let before = slot.expiry_millis();
+        let before = slot.stored().and_then(|stored| stored.header.expiry_millis);
         if before == after {
             return;
         }

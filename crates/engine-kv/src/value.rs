@@ -9,6 +9,7 @@ const FORMAT: u8 = 1;
 const FIXED_BYTES: usize = 11;
 const HAS_EXPIRY: u8 = 1;
 const HAS_COLLECTION: u8 = 2;
+const IS_UNFINISHED: u8 = 4;
 
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,9 @@ pub struct Header {
     pub expiry_millis: Option<u64>,
     /// Under which number its parts are stored, if it has parts.
     pub collection: Option<u64>,
+    /// An import has not brought all of it yet: only the import sees it, and it goes at its expiry if nothing comes
+    /// any more.
+    pub unfinished: bool,
 }
 
 impl Header {
@@ -77,6 +81,9 @@ impl Header {
         }
         if self.collection.is_some() {
             flags |= HAS_COLLECTION;
+        }
+        if self.unfinished {
+            flags |= IS_UNFINISHED;
         }
         bytes.put_slice(&[FORMAT, self.kind as u8, flags]);
         bytes.put_u64(self.version.0);
@@ -97,7 +104,7 @@ impl Header {
         let damaged = || EngineError::Damaged("a value's header does not fit".into());
         let fixed: &[u8; FIXED_BYTES] = bytes.first_chunk().ok_or_else(damaged)?;
         let [format, kind, flags, ..] = *fixed;
-        if format != FORMAT || flags & !(HAS_EXPIRY | HAS_COLLECTION) != 0 {
+        if format != FORMAT || flags & !(HAS_EXPIRY | HAS_COLLECTION | IS_UNFINISHED) != 0 {
             return Err(damaged());
         }
         let mut place = 3;
@@ -111,8 +118,14 @@ impl Header {
             version: Hlc(number()?),
             expiry_millis: if flags & HAS_EXPIRY != 0 { Some(number()?) } else { None },
             collection: if flags & HAS_COLLECTION != 0 { Some(number()?) } else { None },
+            unfinished: flags & IS_UNFINISHED != 0,
         };
         Ok((header, place))
+    }
+
+    /// Whether nobody sees the value at a moment: it has expired, or is not whole yet.
+    pub fn is_hidden(&self, now: Hlc) -> bool {
+        self.unfinished || self.is_expired(now)
     }
 
     /// Whether the value is gone at a moment: after its last millisecond, as in Redis.
@@ -143,21 +156,36 @@ mod tests {
 
     #[test]
     fn values_are_the_bytes_of_the_drawing() {
-        let header =
-            Header { kind: Kind::Hash, version: Hlc(7), expiry_millis: Some(9), collection: Some(4) };
+        let header = Header {
+            kind: Kind::Hash,
+            version: Hlc(7),
+            expiry_millis: Some(9),
+            collection: Some(4),
+            unfinished: false,
+        };
         let bytes = header.encode(&[b"a", b"b"]);
         let drawing = b"\x01\x02\x03\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x04ab";
         assert_eq!(bytes, &drawing[..]);
         let stored = Stored::decode(bytes).unwrap();
         assert_eq!((stored.header, &stored.body[..]), (header, &b"ab"[..]));
+        let half = Header { unfinished: true, ..header };
+        let bytes = half.encode(&[]);
+        assert_eq!((bytes[2], Header::decode(&bytes).unwrap().0), (7, half));
     }
 
     #[test]
     fn a_value_lives_through_its_last_millisecond() {
-        let header =
-            Header { kind: Kind::String, version: Hlc(0), expiry_millis: Some(1000), collection: None };
-        assert!(!header.is_expired(Hlc::from_millis(1000)));
-        assert!(header.is_expired(Hlc::from_millis(1001)));
+        let header = Header {
+            kind: Kind::String,
+            version: Hlc(0),
+            expiry_millis: Some(1000),
+            collection: None,
+            unfinished: false,
+        };
+        assert!(!header.is_hidden(Hlc::from_millis(1000)));
+        assert!(header.is_hidden(Hlc::from_millis(1001)));
+        let half = Header { unfinished: true, ..header };
+        assert!(half.is_hidden(Hlc(0)) && !half.is_expired(Hlc(0)));
     }
 
     proptest! {

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use api::kv::{
     ContentKind, ContentSelection, ContentSum, Contents, Element, HashOp, HashRequest, Import, Imported, Key,
-    KvAnswer, KvOp, KvReply, KvRequest, ListIndex, ListOp, ListRequest, Nothing, OnConflict, Piece, Ttl,
+    Keys, KvAnswer, KvOp, KvReply, KvRequest, ListIndex, ListOp, ListRequest, Nothing, OnConflict, Piece,
+    Scan, Set, Ttl,
 };
 use bytes::Bytes;
 use common::{Disk, Memory, context, engine};
@@ -201,6 +202,10 @@ fn a_key_that_exists_is_treated_as_asked() {
         let pieces = vec![piece("other", ContentKind::String, 1), Piece { more: true, ..new.clone() }];
         let on_conflict = on_conflict as i32;
         let done = state.import(Import { pieces, on_conflict, ours_since, ..Default::default() });
+        if done.keys == 2 {
+            let end = Piece { first: 1, elements: Vec::new(), ..new.clone() };
+            assert_eq!(state.fill(&[end]).refused, None);
+        }
         (done, state.sum())
     };
     let with = |piece: &Piece| sum_of(&[piece.clone(), self::piece("other", ContentKind::String, 1)]);
@@ -228,13 +233,127 @@ fn a_later_piece_needs_those_before_it() {
     assert_eq!(state.fill(&[part(2, 4)]).refused, Some("l".into()));
     state.fill(&[part(0, 1)]);
     assert_eq!(state.fill(&[part(2, 4)]).refused, Some("l".into()));
-    assert_eq!(state.sum(), sum_of(&[part(0, 1)]));
+    assert_eq!(state.sum(), ContentSum::default(), "a part is not told as if it was the whole");
     for again in [part(1, 3), part(1, 3), part(2, 4), part(2, 4), part(3, 4)] {
         assert_eq!(state.fill(&[again]).refused, None);
     }
     assert_eq!(state.sum(), sum_of(std::slice::from_ref(&list)));
     let other_kind = Piece { kind: ContentKind::Set as i32, ..part(1, 3) };
     assert_eq!(state.fill(&[other_kind]).refused, Some("l".into()));
+}
+
+/// The first elements of a collection, and the rest of it.
+fn halves(kind: ContentKind) -> (Piece, Piece) {
+    let whole = Piece { expiry_millis: Some(NOW + 9000), ..piece("k", kind, 5) };
+    let (first, rest) = whole.elements.split_at(3);
+    let begin = Piece { more: true, elements: first.to_vec(), ..whole.clone() };
+    let end = Piece { first: 3, elements: rest.to_vec(), ..whole.clone() };
+    (begin, end)
+}
+
+const COLLECTIONS: [ContentKind; 4] =
+    [ContentKind::Hash, ContentKind::List, ContentKind::Set, ContentKind::SortedSet];
+
+/// What the digest counts.
+fn digested(state: &State) -> u64 {
+    let work = state.0.digest(Hlc::from_millis(NOW)).unwrap();
+    work().unwrap().records
+}
+
+/// What a client may ask about the key, and about all keys.
+fn seen(state: &State) -> (KvAnswer, KvAnswer, KvAnswer) {
+    let keys = KvOp::Exists(Keys { keys: vec!["k".into()] });
+    let all = KvOp::Scan(Scan { count: 100, ..Default::default() });
+    let ttl = KvOp::Ttl(Ttl { key: "k".into(), absolute: true });
+    (state.read(keys), state.read(all), state.read(ttl))
+}
+
+#[test]
+fn a_key_is_seen_when_its_last_piece_has_come() {
+    for kind in COLLECTIONS {
+        let (begin, end) = halves(kind);
+        let mut state = State::new();
+        let nothing = (seen(&state), digested(&state));
+        assert_eq!(state.fill(std::slice::from_ref(&begin)).keys, 1);
+        assert_eq!((seen(&state), digested(&state)), nothing, "{kind:?}");
+        assert_eq!(state.sum(), ContentSum::default());
+        assert_eq!(state.write(NOW, KvOp::Del(Keys { keys: vec!["k".into()] })), KvReply::integer(0));
+        assert_eq!(state.fill(&[end]).refused, None);
+        assert_eq!(state.sum(), sum_of(&[Piece { expiry_millis: Some(NOW + 9000), ..piece("k", kind, 5) }]));
+        assert_eq!(seen(&state).2, KvAnswer::Integer(NOW as i64 + 9000), "the expiry is its own again");
+    }
+}
+
+#[test]
+fn what_an_import_has_not_finished_is_begun_anew() {
+    for (kind, other) in COLLECTIONS.into_iter().zip(COLLECTIONS.into_iter().cycle().skip(1)) {
+        for on_conflict in [OnConflict::Fail, OnConflict::Skip, OnConflict::Overwrite] {
+            let mut state = State::new();
+            state.fill(&[halves(kind).0]);
+            let (begin, end) = halves(other);
+            let import = Import {
+                pieces: vec![begin, end],
+                on_conflict: on_conflict as i32,
+                keep_other_kinds: true,
+                ..Default::default()
+            };
+            let done = state.import(import);
+            assert_eq!((done.keys, done.existed, done.other_kinds.len()), (1, 0, 0), "{kind:?}, {other:?}");
+            assert_eq!(state.sum().elements, 5);
+            // What is late of the first one does not come into the second one.
+            let late = Piece { first: 3, more: true, ..halves(kind).0 };
+            assert_eq!(state.fill(&[late]).refused, Some("k".into()));
+            assert_eq!(state.sum().elements, 5);
+        }
+    }
+}
+
+#[test]
+fn a_client_may_write_a_key_that_is_not_finished() {
+    for kind in COLLECTIONS {
+        let (begin, end) = halves(kind);
+        let mut state = State::new();
+        state.fill(&[begin]);
+        let set = Set { key: "k".into(), value: "mine".into(), ..Default::default() };
+        state.write(NOW, KvOp::Set(set));
+        assert_eq!(state.read(KvOp::DbSize(Nothing {})), KvAnswer::Integer(1));
+        assert_eq!(state.fill(&[end]).refused, Some("k".into()));
+        assert_eq!(state.read(KvOp::Get(Key { key: "k".into() })), KvAnswer::Value("mine".into()));
+        assert_eq!(seen(&state).2, KvAnswer::Integer(-1), "nothing of the other one's expiry is left");
+    }
+}
+
+#[test]
+fn what_nobody_finishes_goes_like_what_has_expired() {
+    let mut state = State::new();
+    state.fill(&[halves(ContentKind::Hash).0]);
+    let gone_at = NOW + types::limits::UNFINISHED_IMPORT_MS;
+    let remove = || KvOp::RemoveExpired(Keys { keys: vec!["k".into()] });
+    assert_eq!(state.write(gone_at, remove()), KvReply::integer(0), "another piece may come");
+    assert_eq!(state.write(gone_at + 1, remove()), KvReply::integer(1));
+    assert_eq!(state.read(KvOp::DbSize(Nothing {})), KvAnswer::Integer(0));
+}
+
+#[test]
+fn names_that_hold_another_kind_may_be_told() {
+    let mut state = State::new();
+    state.fill(&[piece("k", ContentKind::String, 3), piece("same", ContentKind::Set, 1)]);
+    let before = state.sum();
+    let pieces =
+        vec![halves(ContentKind::Set).0, halves(ContentKind::Set).1, piece("same", ContentKind::Set, 2)];
+    for on_conflict in [OnConflict::Skip, OnConflict::Overwrite] {
+        let import = Import {
+            pieces: pieces.clone(),
+            on_conflict: on_conflict as i32,
+            keep_other_kinds: true,
+            ..Default::default()
+        };
+        let done = state.import(import);
+        let existed = u64::from(on_conflict == OnConflict::Skip);
+        assert_eq!((done.other_kinds, done.existed, done.refused), (vec!["k".into()], existed, None));
+        assert_eq!(done.leave_out, Vec::<Bytes>::new());
+        assert_eq!(state.sum().elements, before.elements + 1 - existed);
+    }
 }
 
 #[test]
@@ -244,7 +363,10 @@ fn what_has_expired_is_left_out_unless_its_deadline_is_moved() {
     let done = state.fill(std::slice::from_ref(&old));
     assert_eq!((done.keys, done.expired, done.leave_out), (0, 1, vec!["k".into()]));
     let shift = 1 << 40;
-    state.import(Import { pieces: vec![old.clone()], expiry_shift_millis: shift, ..Default::default() });
+    let last = Piece { first: 3, more: false, elements: Vec::new(), ..old.clone() };
+    for piece in [old.clone(), last] {
+        state.import(Import { pieces: vec![piece], expiry_shift_millis: shift, ..Default::default() });
+    }
     let selection = ContentSelection { expiry_shift_millis: shift, ..Default::default() };
     let (_, sum) = state.export(&selection, NOW, 1 << 20);
     assert_eq!(sum, sum_of(&[old]));

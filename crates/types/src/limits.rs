@@ -15,6 +15,9 @@ pub const KEY_BYTES_MAX: usize = 10 * KIB;
 pub const MEMBER_BYTES_MAX: usize = 10 * KIB;
 /// Longest value, in bytes. ZanKV's limit; an entry with one such value still fits a frame.
 pub const VALUE_BYTES_MAX: usize = 8 * MIB;
+/// How long what an import has begun of a large key waits for the next piece, in milliseconds: a week. A restore that
+/// waits for room on a disk goes on after that long; of one that nobody repeats nothing stays behind it.
+pub const UNFINISHED_IMPORT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// Longest string that stays in one piece when its bits are changed; a longer one is cut into pages, of which
 /// a changed bit writes one.
 pub const BITMAP_WHOLE_BYTES_MAX: usize = 4 * KIB;

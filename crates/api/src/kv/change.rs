@@ -95,6 +95,9 @@ pub struct KeyChange {
     /// Which bytes of a long string are told.
     #[prost(message, optional, tag = "9")]
     pub pages: Option<PageChange>,
+    /// An import has not brought all of it yet: nobody sees it.
+    #[prost(bool, tag = "10")]
+    pub unfinished: bool,
 }
 
 /// Elements of a list by places, which are numbers that follow one another; only their differences mean something.

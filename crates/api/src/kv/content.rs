@@ -32,7 +32,8 @@ pub struct Piece {
     /// The stamp of its last change.
     #[prost(fixed64, tag = "4")]
     pub version: u64,
-    /// Elements in earlier pieces of the key; 0 in its first.
+    /// Elements in earlier pieces of the key; 0 in its first. Where an element may come twice and is still
+    /// one, which is everywhere but in a list, fewer will do, but at least 1.
     #[prost(uint64, tag = "5")]
     pub first: u64,
     /// Another piece of the key follows.
@@ -44,6 +45,10 @@ pub struct Piece {
     /// The elements, if it is a collection; those of a list in its order.
     #[prost(message, repeated, tag = "8")]
     pub elements: Vec<Element>,
+    /// An import has not brought the rest of the key yet, so nobody sees it. It is told because changes that come
+    /// later go on with it; it counts for nothing.
+    #[prost(bool, tag = "9")]
+    pub unfinished: bool,
 }
 
 /// An element of a collection.
@@ -117,6 +122,9 @@ pub struct ContentSelection {
 
 /// Writes contents. Pieces of a key must come in order, each after the reply to the request with the one before.
 ///
+/// A key whose last piece has not come is seen by nobody but the import: an import that breaks off leaves no part that
+/// looks like the whole. Its expiry is that of the last piece.
+///
 /// Every piece may be written twice: a first piece replaces what an earlier attempt has left of the key (see
 /// `ours_since`), a later one leaves out elements that are there.
 #[derive(Clone, PartialEq, Message)]
@@ -134,6 +142,10 @@ pub struct Import {
     /// Deadlines are stored this many milliseconds later.
     #[prost(uint64, tag = "4")]
     pub expiry_shift_millis: u64,
+    /// A key that holds another kind stays, whatever `on_conflict` says, and the reply names it in `other_kinds`:
+    /// where it comes from, one name may have a value of each kind.
+    #[prost(bool, tag = "5")]
+    pub keep_other_kinds: bool,
 }
 
 /// What an import does with a key that exists.
@@ -167,6 +179,9 @@ pub struct Imported {
     /// Keys of which more pieces follow, and that are not to be sent: they existed, or their time was over.
     #[prost(bytes = "bytes", repeated, tag = "5")]
     pub leave_out: Vec<Bytes>,
+    /// Keys that hold another kind and stayed. Nothing more of them is to be sent.
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub other_kinds: Vec<Bytes>,
 }
 
 impl Imported {
@@ -177,6 +192,7 @@ impl Imported {
         self.expired += other.expired;
         self.refused = self.refused.or(other.refused);
         self.leave_out.extend(other.leave_out);
+        self.other_kinds.extend(other.other_kinds);
         self
     }
 }
@@ -199,6 +215,9 @@ pub struct ContentSum {
 impl ContentSum {
     /// Takes a piece into account.
     pub fn add(&mut self, piece: &Piece) {
+        if piece.unfinished {
+            return;
+        }
         let key = xxh3_128(&piece.key).to_be_bytes();
         let kind = [piece.kind as u8];
         if piece.first == 0 {
@@ -275,7 +294,8 @@ mod tests {
         let string = Piece { key: "s".into(), kind: 1, value: "v".into(), ..Default::default() };
         let mut merged = whole;
         merged.merge(&sum(std::slice::from_ref(&string)));
-        assert_eq!(merged, sum(&[string, list(0, false, &["a", "b", "c"])]));
+        let half = Piece { unfinished: true, ..list(0, true, &["x"]) };
+        assert_eq!(merged, sum(&[string, half, list(0, false, &["a", "b", "c"])]));
     }
 
     #[test]

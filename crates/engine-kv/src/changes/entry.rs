@@ -40,6 +40,7 @@ impl Touched {
                 key: key.clone(),
                 kind: content_kind(stored.header.kind) as i32,
                 expiry_millis: stored.header.expiry_millis,
+                unfinished: stored.header.unfinished,
                 ..Default::default()
             };
             let Some(number) = stored.header.collection else {

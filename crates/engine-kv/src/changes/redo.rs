@@ -13,7 +13,6 @@ use types::limits::{BITMAP_PAGE_BYTES, VALUE_BYTES_MAX};
 
 use crate::bits::Editing;
 use crate::import::add_elements;
-use crate::keys::{self, Deadline};
 use crate::staging::Staging;
 use crate::state::{Outcome, Stop};
 use crate::value::{Header, Stored};
@@ -21,6 +20,11 @@ use crate::{hashes, lists, reply, sets, sorted};
 
 /// Carries out all changes of an entry: its pieces put together.
 pub(crate) fn redo(staging: &mut Staging, context: &ApplyContext, changes: &EntryChanges) -> Outcome {
+    // What an import has begun is in the changes as well, and an entry may go on with it.
+    staging.seeing_unfinished(|staging| redo_all(staging, context, changes))
+}
+
+fn redo_all(staging: &mut Staging, context: &ApplyContext, changes: &EntryChanges) -> Outcome {
     if changes.flushed {
         staging.flush(context)?;
     }
@@ -68,7 +72,7 @@ fn write(staging: &mut Staging, context: &ApplyContext, change: KeyChange) -> Re
         let slot = staging.slot(context, &change.key)?;
         staging.remove(context, &slot);
     }
-    let (key, expiry_millis) = (change.key.clone(), change.expiry_millis);
+    let (key, expiry_millis, unfinished) = (change.key.clone(), change.expiry_millis, change.unfinished);
     match change.kind() {
         ContentKind::Unknown => return Err(Stop::Refused(KvError::Unsupported)),
         ContentKind::String => string(staging, context, change)?,
@@ -76,8 +80,11 @@ fn write(staging: &mut Staging, context: &ApplyContext, change: KeyChange) -> Re
         ContentKind::Hash | ContentKind::Set | ContentKind::SortedSet => members(staging, context, change)?,
     }
     let slot = staging.slot(context, &key)?;
-    let deadline = expiry_millis.map_or(Deadline::Never, Deadline::At);
-    keys::set_deadline(staging, context, &slot, deadline);
+    let Some(stored) = &slot.found else { return Ok(()) };
+    if (stored.header.expiry_millis, stored.header.unfinished) != (expiry_millis, unfinished) {
+        let header = Header { expiry_millis, unfinished, version: context.hlc, ..stored.header };
+        staging.put(context, &slot, header, &[&stored.body]);
+    }
     Ok(())
 }
 

@@ -1,12 +1,13 @@
 //! Random writes of all types to a few keys, from a seed.
 
 use api::kv::{
-    BitCombine, BitOperation, BitSet, BitsOp, BitsRequest, Bounds, Combination, Combining, Copy, Expire,
-    Expiry, ExpiryKind, HashAdd, HashOp, HashRequest, HashSet, IncrBy, KeyAndMembers, Keys, KvOp, KvRequest,
-    ListInsert, ListMove, ListOp, ListPop, ListPush, ListRange, ListRemove, ListRequest, ListSet, Members,
-    Nothing, Pair, RankBounds, Rename, ScoredMember, Set, SetCombination, SetMove, SetOp, SetPop, SetRange,
-    SetRequest, SortedAdd, SortedBetween, SortedBounds, SortedCombine, SortedOp, SortedPop, SortedRequest,
-    SortedStoreCombined, StoreCombination, Transaction,
+    BitCombine, BitOperation, BitSet, BitsOp, BitsRequest, Bounds, Combination, Combining, ContentKind, Copy,
+    Element, Expire, Expiry, ExpiryKind, HashAdd, HashOp, HashRequest, HashSet, Import, IncrBy,
+    KeyAndMembers, Keys, KvOp, KvRequest, ListInsert, ListMove, ListOp, ListPop, ListPush, ListRange,
+    ListRemove, ListRequest, ListSet, Members, Nothing, OnConflict, Pair, Piece, RankBounds, Rename,
+    ScoredMember, Set, SetCombination, SetMove, SetOp, SetPop, SetRange, SetRequest, SortedAdd,
+    SortedBetween, SortedBounds, SortedCombine, SortedOp, SortedPop, SortedRequest, SortedStoreCombined,
+    StoreCombination, Transaction,
 };
 use bytes::Bytes;
 
@@ -171,17 +172,39 @@ impl Chance {
 
     /// Any write to some of six keys.
     pub fn op(&mut self) -> KvOp {
-        match self.below(12) {
+        match self.below(13) {
             0..=2 => self.string(),
             3..=5 => self.list(),
             6 | 7 => self.members_of(),
             8 => self.sorted(),
+            12 => self.import(),
             9 => {
                 let requests = (0..3).map(|_| KvRequest::new(self.plain())).collect();
                 KvOp::Transaction(Transaction { requests, ..Default::default() })
             }
             _ => self.any_key(),
         }
+    }
+
+    /// A piece of a collection: its first, one in the middle or its last. One that fits nothing is refused.
+    fn import(&mut self) -> KvOp {
+        let kinds = [ContentKind::Hash, ContentKind::List, ContentKind::Set, ContentKind::SortedSet];
+        let kind = kinds[self.below(kinds.len() as u64) as usize];
+        let element = |name: Bytes| match kind {
+            ContentKind::List => Element { value: name, ..Default::default() },
+            ContentKind::Hash => Element { name: name.clone(), value: name, score: 0.0 },
+            _ => Element { name, ..Default::default() },
+        };
+        let piece = Piece {
+            key: self.key(),
+            kind: kind as i32,
+            first: self.below(3),
+            more: self.below(3) > 0,
+            elements: self.some().into_iter().map(element).collect(),
+            ..Default::default()
+        };
+        let on_conflict = if self.below(2) == 0 { OnConflict::Overwrite } else { OnConflict::Skip };
+        KvOp::Import(Import { pieces: vec![piece], on_conflict: on_conflict as i32, ..Default::default() })
     }
 
     fn plain(&mut self) -> KvOp {

@@ -148,6 +148,9 @@ impl<'a> Restoring<'a> {
 
     /// Takes a piece on its way.
     pub(super) fn take(&mut self, mut piece: Piece) -> Result<(), Fault> {
+        if piece.unfinished {
+            return Ok(());
+        }
         piece.key = self.rename.apply(piece.key)?;
         if piece.first == 0 {
             self.left_out.clear();
@@ -194,6 +197,7 @@ impl<'a> Restoring<'a> {
             on_conflict: on_conflict(&self.wish.on_conflict) as i32,
             ours_since: if again { self.wish.ours_since } else { 0 },
             expiry_shift_millis: self.wish.expiry_shift_ms,
+            ..Default::default()
         };
         let body = KvRequest::new(KvOp::Import(import)).encode_to_vec().into();
         let call = Call { group: open.group, access: Access::Write, kind: RequestKind::Data, body };
@@ -241,7 +245,8 @@ impl<'a> Restoring<'a> {
 
     fn imported(&mut self, open: &Open, reply: Bytes) -> Result<(), Fault> {
         let answer = KvReply::decode(reply).ok().and_then(|reply| reply.answer);
-        let Some(KvAnswer::Imported(Imported { keys, existed, expired, refused, leave_out })) = answer else {
+        let Some(KvAnswer::Imported(Imported { keys, existed, expired, refused, leave_out, .. })) = answer
+        else {
             let detail = "the table cannot take what the backup holds";
             return Err(Fault::new(ErrorCode::VersionUnsupported, detail));
         };
