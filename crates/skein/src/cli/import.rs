@@ -15,7 +15,8 @@ pub enum ImportCommand {
     RedisRdb(ImportRdb),
     /// Carry out a file of commands as Redis clients send them
     ///
-    /// As 'redis-cli --pipe' takes it, and as Redis writes its append-only file.
+    /// As 'redis-cli --pipe' takes it, and as Redis writes its append-only file. The commands of one database are carried
+    /// out, those of the others are counted.
     Resp(ImportResp),
 }
 
@@ -44,6 +45,9 @@ pub struct ImportResp {
     /// The file; '-' is the input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// Which of the stream's databases to carry out; it begins with 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub database: u64,
     #[command(flatten)]
     pub target: ImportTarget,
 }

@@ -55,7 +55,7 @@ fn commands(arguments: &ImportResp) -> Result<Imported, Fault> {
     };
     let size = if is_input { None } else { size_of(&arguments.file) };
     let mut sender = connect(&arguments.target)?;
-    import::commands(source, &mut sender, Progress::new("sent", size).tell())
+    import::commands(source, arguments.database, &mut sender, Progress::new("sent", size).tell())
 }
 
 fn size_of(path: &Path) -> Option<u64> {
@@ -102,7 +102,7 @@ fn tell(imported: &Imported, are_keys: bool) {
     let others = [
         (imported.existed, "existed and stayed"),
         (imported.unsupported, "hold what is not stored here"),
-        (imported.other_databases, "are in other databases"),
+        (imported.other_databases, if are_keys { "are in other databases" } else { "are of other databases" }),
         (imported.refused, "were refused"),
     ];
     let others: Vec<_> = others

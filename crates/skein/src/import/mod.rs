@@ -11,6 +11,7 @@
 mod commands;
 mod pieces;
 mod sender;
+mod stream;
 mod values;
 
 use serde::Serialize;
@@ -29,7 +30,7 @@ pub struct Imported {
     pub done: u64,
     /// Keys that existed and stayed.
     pub existed: u64,
-    /// Keys of other databases.
+    /// Keys or commands of other databases.
     pub other_databases: u64,
     /// Keys that hold what is not stored here.
     pub unsupported: u64,

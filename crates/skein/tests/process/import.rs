@@ -88,6 +88,29 @@ fn a_stream_of_commands_is_carried_out() {
         "{said}"
     );
     assert_eq!(get(&cluster, 1, "a").as_deref(), Some("bc"));
+
+    // Another database's keys do not fall into this one; a transaction's errors count; nothing waits for replies that
+    // do not come.
+    let recorded = b"#TS:1628217470\r\nSELECT 1\r\nSET other 1\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nCLIENT REPLY OFF\r\n\
+                     MULTI\r\nSET {t}a 1\r\nLPUSH {t}a 1\r\nEXEC\r\nSET last 1\r\n";
+    let path = file(&cluster, "recorded.aof", recorded);
+    let import = |more: &[&str]| {
+        let arguments = [&["import", "resp", path.to_str().expect("a path")], more].concat();
+        words(&cluster.run(arguments))
+    };
+    let said = import(&[]);
+    assert!(said.contains("4 commands carried out; 1 are of other databases; 2 were refused"), "{said}");
+    assert!(said.contains("EXEC: WRONGTYPE") && said.contains("CLIENT: not sent"), "{said}");
+    let there = ["other", "{t}a", "last"].map(|key| get(&cluster, 1, key));
+    assert_eq!(there, [None, Some("1".into()), Some("1".into())]);
+    let said = import(&["--database", "1"]);
+    assert!(said.contains("1 command carried out; 6 are of other databases"), "{said}");
+    assert_eq!(get(&cluster, 1, "other").as_deref(), Some("1"));
+    let values = file(&cluster, "values.aof", &FILE.concat());
+    let refused = cluster.run(["import", "resp", values.to_str().expect("a path")]);
+    assert_eq!(refused.status.code(), Some(3), "{}", words(&refused));
+    assert!(words(&refused).contains("skein import redis-rdb"), "{}", words(&refused));
+
     let path = file(&cluster, "cut", b"SET x 1\r\n*2\r\n$3\r\nGET\r\n");
     let cut = cluster.run(["import", "resp", path.to_str().expect("a path")]);
     assert!(words(&cut).contains("in the middle of a command"), "{}", words(&cut));
