@@ -37,7 +37,8 @@ pub const ZANKV_BACKUP_USAGE: &str = "usage: backup -lookup HOST:PORT,... -ns NA
                                       [-type all|kv,hash,set,zset,list] [-qps N] [-secret_file FILE | -dir DIR]";
 /// How `zankv-restore` is used.
 pub const ZANKV_RESTORE_USAGE: &str = "usage: restore -lookup HOST:PORT,... -data FILE [-ns NAMESPACE] [-table TABLE] \
-                                       [-type TYPE] [-qps N] [-overwrite] [-secret_file FILE | -dir DIR]";
+                                       [-type TYPE] [-qps N] [-overwrite] [-on-conflict skip|rename|fail] \
+                                       [-secret_file FILE | -dir DIR]";
 
 /// Arguments of `zankv-backup`.
 #[derive(Debug, Args)]

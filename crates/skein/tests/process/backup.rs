@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
 
 use tempfile::TempDir;
 
@@ -437,95 +436,4 @@ fn a_schedule_takes_backups_proves_them_and_keeps_the_newest() {
     assert!(metrics.contains("skein_backup_chain_length{schedule=\"each_minute\"} "), "{metrics}");
     succeed(&cluster, &["backup", "schedule", "remove", "each_minute"]);
     refused(&cluster, &["backup", "schedule", "remove", "each_minute"], "bad-argument");
-}
-
-/// Runs one of ZanKV's tools.
-fn tool(cluster: &Cluster, name: &str, arguments: &[&str]) -> Output {
-    let lookup: Vec<String> = cluster.nodes().iter().map(|node| cluster.addresses(*node).http).collect();
-    let mut command = std::process::Command::new(SKEIN);
-    command.arg(name).args(["-lookup", &lookup.join(","), "-dir"]).arg(cluster.directory().path());
-    command.args(arguments).output().expect("the binary")
-}
-
-#[test]
-fn tools_of_zankv_write_and_read_its_files() {
-    let _alone = alone();
-    let cluster = Cluster::start(SKEIN, Shape { partitions: 3, ..Shape::default() });
-    fill(&cluster);
-    let place = Place::new();
-    let data = place.0.path().display().to_string();
-    let table = ["-ns", "default", "-table", "default"];
-    let save =
-        |more: &[&str]| tool(&cluster, "zankv-backup", &[&table[..], &["-data_dir", &data], more].concat());
-
-    let output = save(&["-type", "all,kv"]);
-    assert!(!output.status.success() && words(&output).contains("all"), "{}", words(&output));
-    let output = save(&["-qps", "100000"]);
-    assert!(output.status.success(), "{}", words(&output));
-    let said = words(&output);
-    assert!(said.contains("backup finished.") && said.contains("total backuped 60"), "{said}");
-    assert!(said.contains("100 keys had a TTL"), "{said}");
-    let names: Vec<String> = place
-        .files(".db")
-        .iter()
-        .map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned())
-        .collect();
-    let kinds: Vec<&str> = names.iter().filter_map(|name| name.split(':').next()).collect();
-    assert_eq!(kinds, ["hash", "kv", "list", "set", "zset"]);
-    let set = place.files(".db").remove(3);
-    let head = std::fs::read(&set).expect("a file");
-    assert!(head.starts_with(b"ZANKV0001\0\0\0\x07default\0\0\0\x07default\x02"));
-    let again = save(&["-qps", "100000"]);
-    assert!(words(&again).contains("file is already exist"), "{}", words(&again));
-    assert_eq!(again.status.code(), Some(3), "nothing at all was saved");
-
-    // The rate is that of all types together: 120 keys.
-    let slow = Place::new();
-    let began = Instant::now();
-    let directory = slow.0.path().display().to_string();
-    let arguments = [&table[..], &["-data_dir", &directory, "-type", "kv,hash", "-qps", "50"]].concat();
-    assert!(tool(&cluster, "zankv-backup", &arguments).status.success());
-    let took = began.elapsed().as_secs_f64();
-    assert!(took > 120.0 / 50.0 - 0.5, "120 keys in {took} s are more than 50 a second");
-
-    // Into another table: every type is there; a second time everything exists.
-    succeed(&cluster, &["table", "create", "copy"]);
-    let restore = |file: &Path, more: &[&str]| {
-        let file = file.display().to_string();
-        let arguments =
-            [&["-data", &file, "-ns", "default", "-table", "copy", "-qps", "100000"], more].concat();
-        tool(&cluster, "zankv-restore", &arguments)
-    };
-    for file in place.files(".db") {
-        for existed in [0, 60] {
-            let said = words(&restore(&file, &[]));
-            assert!(said.contains(&format!("restore finished. [total=60, existed={existed}]")), "{said}");
-        }
-    }
-    let other = Place::new();
-    let check = |table: &str| {
-        let taken = json(&cluster, &["backup", "create", "--to", &other.url(), "--table", table]);
-        taken["saved"]["digest"].as_str().expect("a digest").to_owned()
-    };
-    let mut connection = cluster.redis(1);
-    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).expect("keys");
-    for key in keys {
-        redis::cmd("PERSIST").arg(key).query::<()>(&mut connection).expect("persisted");
-    }
-    assert_eq!(check("copy"), check("default"), "all but what the format cannot carry");
-
-    // Without a prefix in its name a file does not tell whether it holds a set or a list.
-    let renamed = place.0.path().join("copy.db");
-    std::fs::copy(&set, &renamed).expect("copied");
-    let output = restore(&renamed, &[]);
-    assert!(!output.status.success() && words(&output).contains("say it with -type"), "{}", words(&output));
-    assert!(restore(&renamed, &["-type", "set"]).status.success());
-    let cut = place.0.path().join("set:cut.db");
-    std::fs::write(&cut, &head[..head.len() - 3]).expect("written");
-    let output = restore(&cut, &["-overwrite"]);
-    let said = words(&output);
-    assert!(
-        !output.status.success() && said.contains("set:cut.db, byte ") && said.contains("restored before it"),
-        "{said}"
-    );
 }

@@ -22,6 +22,7 @@ mod space;
 mod support;
 mod transactions;
 mod zankv;
+mod zankv_files;
 
 use support::Cluster;
 

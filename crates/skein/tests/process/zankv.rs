@@ -42,7 +42,7 @@ fn post(cluster: &Cluster, node: u64, path: &str) {
     assert_eq!(http(cluster, node, "POST", path, true), (200, String::new()), "{path}");
 }
 
-fn zankv(cluster: &Cluster, node: u64) -> redis::Connection {
+pub fn zankv(cluster: &Cluster, node: u64) -> redis::Connection {
     let address = cluster.addresses(node).zankv;
     let client = redis::Client::open(format!("redis://{address}")).expect("an address");
     until("a connection", || client.get_connection_with_timeout(Duration::from_secs(2)).ok())

@@ -4,15 +4,40 @@
 //! whatever goes wrong ends with an exit code that says so, where the originals end with 0.
 
 mod save;
+mod survey;
 mod write_back;
 
 use std::path::PathBuf;
 
+use api::admin::Table;
 use client::{Client, Lookup};
 use types::{ErrorCode, Fault};
 
 pub use save::run as backup;
 pub use write_back::run as restore;
+
+/// What becomes of a key of a file whose name exists as another type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum OtherType {
+    /// It is left out, and told.
+    #[default]
+    Skip,
+    /// It is stored as `NAME.TYPE`.
+    Rename,
+    /// It ends the restore.
+    Fail,
+}
+
+impl OtherType {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "skip" => Some(Self::Skip),
+            "rename" => Some(Self::Rename),
+            "fail" => Some(Self::Fail),
+            _ => None,
+        }
+    }
+}
 
 /// What the flags of both tools may say.
 #[derive(Debug, Default)]
@@ -25,6 +50,7 @@ struct Flags {
     kinds: Vec<String>,
     qps: Option<u64>,
     overwrite: bool,
+    other_type: OtherType,
     readable: bool,
     secret_file: Option<PathBuf>,
     dir: Option<PathBuf>,
@@ -32,8 +58,20 @@ struct Flags {
 
 impl Flags {
     /// Flags that take a value.
-    const WITH_VALUES: [&str; 10] =
-        ["lookup", "ns", "table", "data_dir", "data", "type", "qps", "secret_file", "dir", "pass"];
+    const WITH_VALUES: [&str; 12] = [
+        "lookup",
+        "ns",
+        "table",
+        "data_dir",
+        "data",
+        "type",
+        "qps",
+        "on-conflict",
+        "on_conflict",
+        "secret_file",
+        "dir",
+        "pass",
+    ];
 
     /// Reads flags as Go's `flag` package does: `-name value`, `-name=value`, with one dash or two.
     fn parse(words: &[String], usage: &str) -> Result<Self, Fault> {
@@ -80,6 +118,11 @@ impl Flags {
                 Ok(qps) if qps > 0 => self.qps = Some(qps),
                 _ => return Err(format!("-qps is a number from 1, not '{value}'")),
             },
+            "on-conflict" | "on_conflict" => {
+                let known = OtherType::named(&value);
+                self.other_type =
+                    known.ok_or_else(|| format!("-on-conflict is skip, rename or fail, not '{value}'"))?;
+            }
             "secret_file" => self.secret_file = Some(value.into()),
             "dir" => self.dir = Some(value.into()),
             // `pass`: the nodes ask for the cluster's secret instead.
@@ -104,34 +147,39 @@ impl Flags {
 
 /// Where the keys of a table of ZanKV's are.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
+pub(super) struct Place {
     /// The table's title.
     title: String,
-    namespace: String,
-    name: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
     /// What stored keys begin with.
-    prefix: String,
+    pub(super) prefix: String,
 }
 
 impl Place {
     /// A table of its own, or a part of the keys of its namespace.
-    fn find(client: &Client, namespace: &str, table: &str) -> Result<Self, Fault> {
-        let place = |name: &str| Place {
-            title: format!("{namespace}:{name}"),
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-            prefix: match namespace {
-                catalog::DEFAULT_NAMESPACE => String::new(),
-                _ => format!("{table}:"),
-            },
-        };
+    pub(super) fn find(client: &Client, namespace: &str, table: &str) -> Result<Self, Fault> {
         match client.table(namespace, table) {
-            Ok(_) => Ok(place(table)),
+            Ok(found) => Ok(Self::of(&found, table)),
             Err(fault) if fault.code == ErrorCode::UnknownTable => {
                 let whole = client.table(namespace, catalog::NAMESPACE_TABLE);
-                whole.map(|_| place(catalog::NAMESPACE_TABLE)).map_err(|_| fault)
+                whole.map(|found| Self::of(&found, table)).map_err(|_| fault)
             }
             Err(fault) => Err(fault),
+        }
+    }
+
+    /// Where keys of a table of ZanKV's are in one of ours.
+    ///
+    /// The hash tells how keys are stored, as it does on the ZanKV port: `table:rest` where the whole key is hashed, which
+    /// a namespace that is called `default` may have as well, and just the rest in tables of Redis' own.
+    fn of(found: &Table, table: &str) -> Self {
+        let is_whole = found.hash == "whole";
+        Self {
+            title: format!("{}:{}", found.namespace, found.name),
+            namespace: found.namespace.clone(),
+            name: found.name.clone(),
+            prefix: if is_whole { format!("{table}:") } else { String::new() },
         }
     }
 }
@@ -156,6 +204,30 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_looked_for_where_the_port_stores_them() {
+        let place = |namespace: &str, name: &str, hash: &str, table: &str| {
+            let found = Table {
+                tid: 1,
+                namespace: namespace.into(),
+                name: name.into(),
+                engine: "kv".into(),
+                partitions: 1,
+                replicas: 1,
+                generation: 1,
+                hash: hash.into(),
+                restoring: String::new(),
+            };
+            let place = Place::of(&found, table);
+            (place.title, place.prefix)
+        };
+        let both = |title: &str, prefix: &str| (title.to_owned(), prefix.to_owned());
+        assert_eq!(place("default", "default", "tag", "default"), both("default:default", ""));
+        assert_eq!(place("default", "_", "whole", "orders"), both("default:_", "orders:"));
+        assert_eq!(place("shop", "_", "whole", "orders"), both("shop:_", "orders:"));
+        assert_eq!(place("shop", "orders", "whole", "orders"), both("shop:orders", "orders:"));
+    }
+
+    #[test]
     fn flags_are_read_as_the_originals_read_them() {
         let flags = parse("-lookup a:1,b:2 -ns n --table=t -type kv,hash -qps 50 -overwrite").unwrap();
         assert_eq!(flags.lookup, ["a:1", "b:2"]);
@@ -163,7 +235,9 @@ mod tests {
         assert_eq!(flags.kinds, ["kv", "hash"]);
         assert_eq!((flags.keys_per_second(), flags.overwrite), (50, true));
         assert_eq!(parse("").unwrap().keys_per_second(), 1000);
-        for bad in ["-nothing x", "word", "-ns", "-qps 0", "-qps x"] {
+        assert_eq!(parse("-on-conflict=rename").unwrap().other_type, OtherType::Rename);
+        assert_eq!(parse("").unwrap().other_type, OtherType::Skip);
+        for bad in ["-nothing x", "word", "-ns", "-qps 0", "-qps x", "-on-conflict overwrite"] {
             let fault = parse(bad).unwrap_err();
             assert!(fault.detail.ends_with("usage"), "{fault}");
         }

@@ -49,15 +49,14 @@ pub fn run(words: &[String]) -> Result<Exit, Fault> {
     }
     let id = format!("zankv-{}-{}", std::process::id(), now_ms());
     let hold = hold_of(&id);
-    let report = barrier(&client, vec![place.title.clone()], &hold)?;
     let nodes: BTreeMap<u64, Client> =
         client.nodes()?.iter().map(|node| (node.id, client.only(&node.http))).collect();
     let begun = Instant::now();
     let mut saving = Saving { nodes, place: &place, hold, id, flags: &flags, kinds: &kinds, asked: 0 };
-    for partition in report.tables.iter().flat_map(|table| &table.partitions) {
-        saving.partition(partition, &mut files)?;
-    }
+    let saved = saving.all(&client, &mut files);
+    // Whatever came of it: a state that is held costs its node room.
     saving.nodes.values().for_each(|node| drop(node.release_holds(&saving.hold)));
+    saved?;
     files.finish(begun.elapsed())?;
     say::data("backup finished.");
     Ok(exit::OK)
@@ -102,6 +101,13 @@ struct Saving<'a> {
 }
 
 impl Saving<'_> {
+    /// Writes all partitions as they are at one point in time.
+    fn all(&mut self, client: &Client, files: &mut Files) -> Result<(), Fault> {
+        let report = barrier(client, vec![self.place.title.clone()], &self.hold)?;
+        let mut partitions = report.tables.iter().flat_map(|table| &table.partitions);
+        partitions.try_for_each(|partition| self.partition(partition, files))
+    }
+
     /// Writes a partition, asked of one node after the other until one has given all of it.
     fn partition(&mut self, place: &BarrierPlace, files: &mut Files) -> Result<(), Fault> {
         let mut last = Fault::from(ErrorCode::Unreachable);
@@ -146,7 +152,7 @@ impl Saving<'_> {
             let Some(page) = page else { return Ok(()) };
             number += 1;
             let contents = Contents::decode(&page[..]).map_err(|_| Fault::from(ErrorCode::WireCorrupt))?;
-            for piece in &contents.pieces {
+            for piece in contents.pieces.iter().filter(|piece| !piece.unfinished) {
                 let key = piece.key.strip_prefix(self.place.prefix.as_bytes()).unwrap_or(&piece.key);
                 files.write(key, piece)?;
             }
