@@ -85,16 +85,17 @@ impl Taking {
     }
 
     fn settle<S: Read + Write>(&mut self, sender: &mut Sender<S, Bytes>) -> Result<(), Fault> {
-        let acknowledged = self.imported.done + self.imported.refused;
-        let replies = sender.flush().map_err(|error| {
-            let detail = format!(
-                "the connection to the Redis port broke: {error}. {acknowledged} commands were answered before; of \
-                 those behind them it is not known whether they were carried out"
-            );
-            Fault::new(ErrorCode::Unreachable, detail)
-        })?;
-        replies.into_iter().for_each(|(name, reply)| self.answered(&name, reply));
-        Ok(())
+        let flushed = sender.flush();
+        flushed.replies.into_iter().for_each(|(name, reply)| self.answered(&name, reply));
+        let Some((error, unanswered)) = flushed.broken else { return Ok(()) };
+        // Sent again, INCR would count twice; left out, it would be missing.
+        let detail = format!(
+            "the connection to the Redis port broke: {error}. {} commands were carried out; of the {} behind them it is \
+             not known",
+            self.imported.done,
+            unanswered.len()
+        );
+        Err(Fault::new(ErrorCode::OutcomeUnknown, detail))
     }
 
     fn answered(&mut self, name: &Bytes, reply: Reply) {
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn what_a_transaction_has_refused_counts() {
         let word = |word: &'static str| Reply::Simple(word.into());
-        let error = || Reply::Error("WRONGTYPE".into());
+        let error = || Reply::Error("WRONGTYPE".to_owned().into());
         let begin = vec![("MULTI", word("OK")), ("SET", word("QUEUED")), ("LPUSH", word("QUEUED"))];
         let ended = |reply| [begin.clone(), vec![("EXEC", reply), ("SET", word("OK"))]].concat();
         assert_eq!(count(ended(Reply::Array(vec![word("OK"), error()]))), (4, 1));

@@ -1,14 +1,19 @@
 //! Data from elsewhere, sent to a Redis port as commands.
 //!
 //! ```text
-//!   dump.rdb ──▶ rdb::FileReader ──▶ values ──▶ RESTORE …, or pieces of large ones ─┐
+//!   dump.rdb ──▶ rdb::FileReader ──▶ values ──▶ RESTORE … ──────────────────────────┐
 //!   commands ──▶ proto_redis::Decoder ──────────────────────────────────────────────┴──▶ Sender ──▶ port
 //! ```
+//!
+//! A collection that is too large for one command goes as contents over HTTP, where the cluster's nodes are known: of
+//! those nothing is seen before all of it is there.
 //!
 //! Going through the port costs little and keeps the rules in one place: limits, types, partitions and retries are
 //! those of any client.
 
 mod commands;
+mod contents;
+mod large;
 mod pieces;
 mod sender;
 mod stream;
@@ -17,8 +22,10 @@ mod values;
 use serde::Serialize;
 
 pub use commands::commands;
+pub use contents::Contents;
+pub use large::{Large, Stored};
 pub use sender::Sender;
-pub use values::{Rules, check, values};
+pub use values::{Port, Rules, check, values};
 
 /// Refusals that are told one by one; the others are counted.
 const TOLD_MAX: usize = 10;

@@ -20,6 +20,14 @@ pub struct Sender<S, N> {
     notes: Vec<N>,
 }
 
+/// What came of a batch.
+pub struct Flushed<N> {
+    /// The notes of commands with their replies, in order.
+    pub replies: Vec<(N, Reply)>,
+    /// The connection broke: why, and the notes of commands without a reply. They may have been carried out or not.
+    pub broken: Option<(io::Error, Vec<N>)>,
+}
+
 impl<S: Read + Write, N> Sender<S, N> {
     /// A sender over a connection that has shown its password.
     pub fn new(stream: S) -> Self {
@@ -43,28 +51,33 @@ impl<S: Read + Write, N> Sender<S, N> {
         self.output.len() >= BATCH_BYTES
     }
 
-    /// Sends what was added, and returns the notes with their replies, in order.
-    ///
-    /// # Errors
-    /// The connection is broken, or its bytes are no replies.
-    pub fn flush(&mut self) -> io::Result<Vec<(N, Reply)>> {
-        self.stream.write_all(&self.output)?;
-        self.output.clear();
-        let notes = std::mem::take(&mut self.notes);
+    /// Sends what was added, and takes the replies.
+    pub fn flush(&mut self) -> Flushed<N> {
+        let mut notes = std::mem::take(&mut self.notes).into_iter();
+        let output = std::mem::take(&mut self.output);
         let mut replies = Vec::with_capacity(notes.len());
-        for note in notes {
-            replies.push((note, self.reply()?));
+        let mut broken = self.stream.write_all(&output).err();
+        while broken.is_none() && notes.len() > 0 {
+            match self.reply() {
+                Ok(reply) => replies.extend(notes.next().map(|note| (note, reply))),
+                Err(error) => broken = Some(error),
+            }
         }
-        Ok(replies)
+        Flushed { replies, broken: broken.map(|error| (error, notes.collect())) }
     }
 
     /// Sends one command by itself. Nothing else is under way.
     ///
     /// # Errors
-    /// As [`Sender::flush`].
+    /// The connection is broken, or its bytes are no replies.
     pub fn ask(&mut self, args: &[Bytes], note: N) -> io::Result<Reply> {
         self.add(args, note);
-        self.flush()?.pop().map(|(_, reply)| reply).ok_or_else(|| ErrorKind::InvalidData.into())
+        let Flushed { mut replies, broken } = self.flush();
+        match (replies.pop(), broken) {
+            (Some((_, reply)), None) => Ok(reply),
+            (_, Some((error, _))) => Err(error),
+            (None, None) => Err(ErrorKind::InvalidData.into()),
+        }
     }
 
     fn reply(&mut self) -> io::Result<Reply> {

@@ -59,7 +59,9 @@ impl Stream {
     /// # Errors
     /// `BadFile` if the stream changes its database where that cannot be followed.
     pub fn next(&mut self, args: &[Bytes]) -> Result<Fate, Fault> {
-        let is = |place: usize, name: &str| args.get(place).is_some_and(|arg| arg.eq_ignore_ascii_case(name.as_bytes()));
+        let is = |place: usize, name: &str| {
+            args.get(place).is_some_and(|arg| arg.eq_ignore_ascii_case(name.as_bytes()))
+        };
         if args[0].starts_with(TIMESTAMP) {
             return Ok(Fate::Nothing);
         }
@@ -103,7 +105,8 @@ mod tests {
     fn fates(wanted: u64, commands: &str) -> Vec<Fate> {
         let mut stream = Stream::new(wanted);
         let mut fate = |line: &str| {
-            let args: Vec<Bytes> = line.split(' ').map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect();
+            let args: Vec<Bytes> =
+                line.split(' ').map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect();
             stream.next(&args).unwrap()
         };
         commands.split('|').map(|line| fate(line.trim())).collect()
@@ -126,7 +129,8 @@ mod tests {
 
     #[test]
     fn what_concerns_the_connection_is_not_sent() {
-        let fates = fates(0, "#TS:1628217470 | CLIENT REPLY OFF | CLIENT SETNAME x | MONITOR | hello 3 | SET a 1");
+        let fates =
+            fates(0, "#TS:1628217470 | CLIENT REPLY OFF | CLIENT SETNAME x | MONITOR | hello 3 | SET a 1");
         assert_eq!(fates[0], Fate::Nothing);
         let is_refused = |fate: &Fate| matches!(fate, Fate::Refused(_));
         assert!(is_refused(&fates[1]) && is_refused(&fates[3]) && is_refused(&fates[4]), "{fates:?}");

@@ -91,7 +91,8 @@ fn a_stream_of_commands_is_carried_out() {
 
     // Another database's keys do not fall into this one; a transaction's errors count; nothing waits for replies that
     // do not come.
-    let recorded = b"#TS:1628217470\r\nSELECT 1\r\nSET other 1\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nCLIENT REPLY OFF\r\n\
+    let recorded =
+        b"#TS:1628217470\r\nSELECT 1\r\nSET other 1\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nCLIENT REPLY OFF\r\n\
                      MULTI\r\nSET {t}a 1\r\nLPUSH {t}a 1\r\nEXEC\r\nSET last 1\r\n";
     let path = file(&cluster, "recorded.aof", recorded);
     let import = |more: &[&str]| {

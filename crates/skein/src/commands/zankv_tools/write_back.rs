@@ -7,14 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use api::kv::{ContentKind, Import, Imported, OnConflict, Piece};
 use backup::BackupError;
 use backup::write::{Limits, Pacer, Progress};
 use backup::zankv::ZankvReader;
 use bytes::Bytes;
-use client::Client;
 use prost::Message;
 use types::{ErrorCode, Fault, hash};
 
@@ -22,15 +20,13 @@ use super::survey::Survey;
 use super::{Flags, OtherType, Place, asks_for_help, missing};
 use crate::cli::ZANKV_RESTORE_USAGE as USAGE;
 use crate::exit::{self, Exit};
+use crate::import::Contents;
 use crate::say;
 
 /// Contents of one request.
 const BATCH_BYTES: usize = 512 * 1024;
 /// Most keys of one request: a low rate is kept evenly.
 const BATCH_KEYS: usize = 100;
-/// How long a request is repeated.
-const PATIENCE: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_millis(500);
 const DOT_EVERY: u64 = 1_000;
 const LINE_EVERY: u64 = 10_000;
 /// Names of another type that are told one by one; the others are counted.
@@ -65,7 +61,7 @@ pub fn run(words: &[String]) -> Result<Exit, Fault> {
     };
     let progress = Progress::within(Limits { bytes_per_second: 0, keys_per_second: flags.keys_per_second() });
     let mut restoring = Restoring {
-        client,
+        contents: Contents::new(&client)?,
         place,
         survey,
         kind: reader.kind(),
@@ -119,7 +115,7 @@ struct Counts {
 
 /// A file on its way.
 struct Restoring<'a> {
-    client: Client,
+    contents: Contents,
     place: Place,
     survey: Survey,
     /// What the file holds.
@@ -197,8 +193,7 @@ impl Restoring<'_> {
         let keys = self.batch_keys as u64;
         (self.batch_bytes, self.batch_keys) = (0, 0);
         let on_conflict = self.on_conflict as i32;
-        let request =
-            |pieces| Import { pieces, on_conflict, keep_other_kinds: true, ..Default::default() };
+        let request = |pieces| Import { pieces, on_conflict, keep_other_kinds: true, ..Default::default() };
         let first = request(pieces);
         let done = self.import(&first)?;
         let others: BTreeSet<Bytes> = done.other_kinds.into_iter().collect();
@@ -224,7 +219,9 @@ impl Restoring<'_> {
         let name = shown(key);
         let becomes = match self.other_type {
             OtherType::Fail => {
-                let detail = format!("'{name}' exists, and is no {kind}: -on-conflict skip leaves it, rename stores '{name}.{kind}'");
+                let detail = format!(
+                    "'{name}' exists, and is no {kind}: -on-conflict skip leaves it, rename stores '{name}.{kind}'"
+                );
                 return Err(Fault::new(ErrorCode::KeyExists, detail));
             }
             OtherType::Skip => {
@@ -261,25 +258,7 @@ impl Restoring<'_> {
     /// Sends a request, again if it is not known to have got through. Keys that it had written then exist: they are the
     /// same, and stay. A collection that it had begun is begun anew.
     fn import(&mut self, import: &Import) -> Result<Imported, Fault> {
-        let begun = Instant::now();
-        let mut is_again = false;
-        loop {
-            let sent = self.client.import(&self.place.namespace, &self.place.name, import.encode_to_vec());
-            let fault = match sent {
-                Ok(bytes) => return self.imported(bytes, is_again),
-                Err(fault) => fault,
-            };
-            let may_pass = fault.code.is_retryable() || fault.code == ErrorCode::OutcomeUnknown;
-            if !may_pass || begun.elapsed() > PATIENCE {
-                return Err(fault);
-            }
-            is_again = true;
-            std::thread::sleep(PAUSE);
-        }
-    }
-
-    fn imported(&mut self, bytes: Vec<u8>, is_again: bool) -> Result<Imported, Fault> {
-        let done = Imported::decode(&bytes[..]).map_err(|_| Fault::from(ErrorCode::WireCorrupt))?;
+        let (done, is_again) = self.contents.write(&self.place.namespace, &self.place.name, import)?;
         if let Some(key) = &done.refused {
             let detail = format!("'{}' was changed by somebody else", shown(key));
             return Err(Fault::new(ErrorCode::KeyExists, detail));
