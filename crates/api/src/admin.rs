@@ -66,7 +66,8 @@ pub struct Status {
     /// How many more nodes, whichever they are, may be lost with everything still served.
     pub fault_tolerance: u32,
     /// How many whole places may be lost, whichever they are, with everything still served: by `dc`, `rack`
-    /// and `host`, as far as nodes have such labels.
+    /// and `host`, as far as nodes have such labels. A node without the label `host` stands on the host of its address;
+    /// then hosts are told of if there are several, and one of them has more than one node.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tolerance_by: BTreeMap<String, u32>,
     /// The node that leads the catalog; absent while there is none.
@@ -116,6 +117,10 @@ pub struct NodeStatus {
     /// Bytes that its disk has left for data; absent while it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,
+    /// Its process has ended and begun anew time after time: until it has been up for a while the cluster gives it nothing
+    /// by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flapping: bool,
 }
 
 /// A node that wants to be known: a new one, or one of the cluster that tells where it is.

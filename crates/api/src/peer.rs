@@ -330,6 +330,10 @@ pub struct Report {
     /// How long its process runs, in milliseconds.
     #[prost(uint64, tag = "9")]
     pub uptime_millis: u64,
+    /// The number that its host has for the disk of its data: nodes of one host with the same number share what is
+    /// free. 0 if it does not know.
+    #[prost(uint64, tag = "10")]
+    pub disk: u64,
 }
 
 /// What a node reports of one replica.

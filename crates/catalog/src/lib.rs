@@ -73,6 +73,7 @@ mod mending;
 pub mod mutants;
 pub mod place;
 mod record;
+pub mod returns;
 mod role;
 mod route;
 pub mod saved;

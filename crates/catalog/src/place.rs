@@ -10,7 +10,8 @@
 //!
 //! So replicas lie apart as far as the labels allow, even if that loads the only node of a small data
 //! centre more than others. A label that no node has makes no difference; nodes without a label that
-//! others have are taken to be together, which is the careful guess.
+//! others have are taken to be together, which is the careful guess. A node without the label `host` stands
+//! on the host of its address.
 //!
 //! Leaders (rank 0) go to the chosen node that leads the fewest, and are then evened out as far as the
 //! chosen nodes allow. The ranks behind say who takes over; they are dealt out so that the partitions of
@@ -22,7 +23,9 @@ use api::catalog::NodeRecord;
 use types::NodeId;
 
 /// The labels that replicas are spread over, the widest first.
-pub const SPREAD_LABELS: [&str; 3] = ["dc", "rack", "host"];
+pub const SPREAD_LABELS: [&str; 3] = ["dc", "rack", HOST];
+/// The label that every node has: the host of the address at which others reach it, where nothing else is said.
+pub const HOST: &str = "host";
 
 /// A node that may host replicas.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,10 +72,7 @@ pub struct TooFewNodes {
 impl Candidate {
     /// A node that hosts nothing yet.
     pub fn of(node: &NodeRecord) -> Self {
-        let value = |name: &str| {
-            let label = node.labels.iter().find(|label| label.name == name);
-            label.map(|label| label.value.clone()).unwrap_or_default()
-        };
+        let value = |name: &str| label(node, name).unwrap_or_default().to_owned();
         Self {
             node: NodeId(node.id),
             labels: SPREAD_LABELS.map(value),
@@ -81,6 +81,13 @@ impl Candidate {
             may_lead: true,
         }
     }
+}
+
+/// The value of a node's label. One that was given wins over the host of its address.
+pub fn label<'a>(node: &'a NodeRecord, name: &str) -> Option<&'a str> {
+    let given = node.labels.iter().find(|label| label.name == name).map(|label| label.value.as_str());
+    let of_address = || node.endpoint.rsplit_once(':').map(|(host, _)| host).filter(|_| name == HOST);
+    given.or_else(of_address)
 }
 
 /// Solves a problem. Equal problems have equal solutions, whatever the order of the candidates.

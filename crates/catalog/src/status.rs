@@ -32,7 +32,7 @@ use types::settings::{DOWN_AFTER_MS, SUSPECT_AFTER_MS};
 use types::{GroupId, NodeId};
 
 use crate::Catalog;
-use crate::place::SPREAD_LABELS;
+use crate::place::{HOST, SPREAD_LABELS, label};
 use partition::{Assessment, Heard, assess};
 
 pub use tolerance::{majority, tolerance};
@@ -44,6 +44,8 @@ pub struct Observations {
     pub listening: Duration,
     /// The last report of each node that was heard of.
     pub reports: BTreeMap<NodeId, Observation>,
+    /// Nodes that flap, see [`crate::returns`].
+    pub flapping: BTreeSet<NodeId>,
 }
 
 /// The last report of a node.
@@ -112,21 +114,21 @@ pub fn status(catalog: &Catalog, observations: &Observations) -> Status {
     }
 }
 
-/// The fault tolerance in whole places instead of nodes, at each level that any node has a label of. Nodes
-/// without one are taken to be together; a place of a level lies within one of the wider level.
+/// The fault tolerance in whole places instead of nodes, at each level that any node was given a label of. Nodes
+/// without one are taken to be together; a place of a level lies within one of the wider level. Hosts count by
+/// themselves where several have nodes and one has more than one: otherwise there is nothing to add.
 fn tolerance_by_place(catalog: &Catalog, assessments: &[Assessment]) -> BTreeMap<String, u32> {
-    let value = |node: &NodeRecord, name: &str| {
-        node.labels.iter().find(|label| label.name == name).map(|label| label.value.clone())
-    };
     let mut by_level = BTreeMap::new();
     for (level, name) in SPREAD_LABELS.iter().enumerate() {
-        if !catalog.nodes().any(|node| value(node, name).is_some()) {
-            continue;
-        }
         let place = |node: &NodeRecord| -> Vec<Option<String>> {
-            SPREAD_LABELS[..=level].iter().map(|name| value(node, name)).collect()
+            SPREAD_LABELS[..=level].iter().map(|name| label(node, name).map(str::to_owned)).collect()
         };
         let places: BTreeSet<_> = catalog.nodes().map(place).collect();
+        let is_given = |node: &NodeRecord| node.labels.iter().any(|label| label.name == *name);
+        let hosts_tell = *name == HOST && places.len() > 1 && places.len() < catalog.nodes().count();
+        if !hosts_tell && !catalog.nodes().any(is_given) {
+            continue;
+        }
         let numbers: BTreeMap<_, u64> = places.into_iter().zip(0..).collect();
         let number = |id: &u64| catalog.node(NodeId(*id)).and_then(|node| numbers.get(&place(node))).copied();
         let of_partition = |one: &Assessment| {
@@ -257,6 +259,7 @@ fn node_statuses(
         flags: flag_names(&catalog.flags(NodeId(node.id))),
         labels: node.labels.iter().map(|label| (label.name.clone(), label.value.clone())).collect(),
         free_bytes: free_bytes(node),
+        flapping: observations.flapping.contains(&NodeId(node.id)),
     };
     catalog.nodes().map(node_status).collect()
 }

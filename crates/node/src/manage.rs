@@ -41,7 +41,11 @@ impl Node {
                 (*node, Observation { age, report: report.clone() })
             })
             .collect();
-        Observations { listening: now.since(self.started), reports }
+        let listening = now.since(self.started);
+        let returns = lock(&self.returns);
+        let flapping = returns.iter().filter(|(_, returns)| returns.is_flapping(listening));
+        let flapping = flapping.map(|(node, _)| *node).collect();
+        Observations { listening, reports, flapping }
     }
 
     /// Whether every node that reports has routes as new as this catalog version.

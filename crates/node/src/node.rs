@@ -10,6 +10,7 @@ use api::catalog::{Bootstrap, NodeRecord};
 use api::frame::{CatalogCopy, Channel, Frame};
 use api::peer::{Access, Awaited, Outcome, RaftMessage, Reply, Report, Request, SnapshotAck, SnapshotChunk};
 use bytes::Bytes;
+use catalog::returns::Returns;
 use catalog::{CatalogWatch, TableRoute};
 use env::{Clock, Moment};
 use replication::driver::{Filled, Outbox, Store, StoreOptions};
@@ -83,6 +84,8 @@ pub struct NodeConfig {
     pub store: StoreOptions,
     /// What there is on the disk of the data.
     pub disk: DiskRoom,
+    /// The number that this host has for that disk, or 0: nodes of one host with the same number share it.
+    pub disk_number: u64,
 }
 
 /// Tells how many bytes a node's data may still take, and how many its disk has in all; nothing if it does not
@@ -109,9 +112,12 @@ pub struct Node {
     pub(crate) upkeep: Arc<Upkeep>,
     pub(crate) started: Moment,
     pub(crate) observations: Mutex<Heard>,
+    /// How often the processes of other nodes have begun anew.
+    pub(crate) returns: Mutex<BTreeMap<NodeId, Returns>>,
     pub(crate) damaged: Mutex<BTreeMap<(GroupId, ReplicaId), String>>,
     pub(crate) may_found: bool,
     pub(crate) disk: DiskRoom,
+    pub(crate) disk_number: u64,
     /// Shared with the answers that it waits for.
     pub(crate) operator: Arc<Mutex<Operator>>,
     /// Who carries out tasks of operations.
@@ -165,9 +171,11 @@ impl Node {
             store: OnceLock::new(),
             upkeep: Arc::new(Upkeep::new()),
             observations: Mutex::default(),
+            returns: Mutex::default(),
             damaged: Mutex::default(),
             may_found: config.may_found,
             disk: config.disk,
+            disk_number: config.disk_number,
             operator: Arc::default(),
             tasks: OnceLock::new(),
             ready: AtomicBool::new(false),
@@ -585,6 +593,8 @@ impl Node {
         let now = self.clock.now();
         self.help_with_catalog(&report);
         let news = News::of(&report.replicas);
+        let of_node = NodeId(report.node);
+        lock(&self.returns).entry(of_node).or_default().heard(now.since(self.started), report.boot);
         let before = lock(&self.observations).insert(NodeId(report.node), (now, report));
         if before.is_none_or(|(_, before)| News::of(&before.replicas) != news) {
             // An operation may wait for it.

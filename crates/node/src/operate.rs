@@ -14,7 +14,7 @@ use api::admin::OperationRequest;
 use api::catalog::CatalogOp;
 use api::peer::{CompactState, CutLog, TransferLeader};
 use catalog::Catalog;
-use ops::{Directive, Executor, Observed, Planned, TaskReport};
+use ops::{Directive, Ended, Endings, Executor, Observed, Planned, TaskReport};
 use types::{GroupId, LogIndex, NodeId, OperationId};
 
 /// Plans that are remembered, so that one that was agreed to can be started as it was shown.
@@ -30,6 +30,8 @@ pub struct Operator {
     /// Operations whose digest was asked for and has not begun yet.
     digests: BTreeSet<OperationId>,
     plans: VecDeque<(OperationRequest, Planned)>,
+    /// Kept whether this node leads or not, so that one that begins to lead knows what has ended before.
+    endings: Endings,
 }
 
 /// What is to be done now.
@@ -39,6 +41,8 @@ pub struct Work {
     pub commands: Vec<CatalogOp>,
     /// Words to nodes, this one included.
     pub words: Vec<Word>,
+    /// Operations that have ended, for the log.
+    pub ended: Vec<Ended>,
 }
 
 /// A word to a node about a group. Lost ones are said again.
@@ -60,6 +64,7 @@ pub enum Word {
 impl Operator {
     /// Looks at the cluster, if this node leads the catalog.
     pub fn step(&mut self, leads: bool, catalog: &Catalog, observe: impl FnOnce() -> Observed) -> Work {
+        let ended = self.endings.look(catalog);
         if !leads || catalog.cluster().is_none() {
             self.executor = None;
             self.plans.clear();
@@ -67,7 +72,7 @@ impl Operator {
         }
         // What is under way would be decided a second time.
         if self.unanswered > 0 {
-            return Work::default();
+            return Work { ended, ..Work::default() };
         }
         let observed = observe();
         let decided = self.executor.get_or_insert_default().step(catalog, &observed);
@@ -76,7 +81,7 @@ impl Operator {
         for directive in decided.directives {
             self.address(directive, &observed, &mut words);
         }
-        Work { commands: decided.commands, words }
+        Work { commands: decided.commands, words, ended }
     }
 
     fn address(&mut self, directive: Directive, observed: &Observed, out: &mut Vec<Word>) {

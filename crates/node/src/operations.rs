@@ -9,11 +9,11 @@ use api::admin::{
 };
 use api::catalog::CatalogOp;
 use api::frame::Frame;
-use api::operation::{OperationChange, PermitChange};
+use api::operation::{OperationChange, OperationState, PermitChange};
 use api::peer::ReplicaState;
 use catalog::Catalog;
 use catalog::status::Observations;
-use ops::{Observed, Planned};
+use ops::{Ended, Observed, Planned};
 use types::settings::{self, Setting};
 use types::{ErrorCode, Fault, GroupId, NodeId, OperationId};
 
@@ -184,6 +184,7 @@ impl Node {
         let catalog = self.watch.latest();
         let leads = self.leads_catalog();
         let work = lock(&self.operator).step(leads, &catalog, || self.observed(&catalog));
+        work.ended.iter().for_each(tell);
         for word in work.words {
             self.say(word);
         }
@@ -289,6 +290,31 @@ impl Node {
     fn replicates_catalog(&self) -> bool {
         let replica = self.store().and_then(|store| store.replica(GroupId::CATALOG));
         replica.is_some() && self.watch.latest().cluster().is_some()
+    }
+}
+
+/// Tells the log that an operation has ended, with the cause that `op explain` gives. A part that ends as it should is
+/// no news to whoever follows the whole: there may be thousands.
+fn tell(ended: &Ended) {
+    let (operation, parent) = (ended.id.get(), ended.parent.map(OperationId::get));
+    let (table, partition, by) = (ended.table.as_deref(), ended.partition, ended.by.as_str());
+    let code = ended.fault.as_ref().map(|fault| fault.code.as_str());
+    let how = match ended.how {
+        OperationState::Failed => "failed",
+        OperationState::Cancelled => "was cancelled",
+        _ => "is done",
+    };
+    let cause = ended.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
+    let text = format!("operation {operation} ({}) {how}{cause}", ended.what);
+    match ended.how {
+        OperationState::Failed => {
+            let hint = ended.fault.as_ref().map(|fault| fault.code.hint());
+            tracing::warn!(operation, parent, table, partition, by, code, hint, "{text}");
+        }
+        OperationState::Done if parent.is_some() => {
+            tracing::debug!(operation, parent, table, partition, by, "{text}");
+        }
+        _ => tracing::info!(operation, parent, table, partition, by, code, "{text}"),
     }
 }
 

@@ -325,6 +325,7 @@ impl Node {
             uptime_millis: now.since(self.started).as_millis() as u64,
             free_bytes,
             disk_bytes,
+            disk: self.disk_number,
         };
         let mut listeners = catalog.catalog_nodes();
         if let (true, Some(bootstrap)) = (listeners.is_empty(), &self.bootstrap) {

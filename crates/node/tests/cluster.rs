@@ -157,6 +157,7 @@ impl Cluster {
                 flush_interval: Duration::from_millis(100),
             },
             disk: Box::new(|| None),
+            disk_number: 0,
         };
         let (line, words) = mpsc::channel();
         let node = Node::start(config, disk.log, engines, watch, Arc::new(OsClock), wire.clone()).unwrap();

@@ -98,8 +98,24 @@ impl World {
                 of_node.report.replicas.push(report);
             }
         }
-        let observations = Observations { listening: Duration::from_secs(60), reports };
+        let observations = Observations { listening: Duration::from_secs(60), reports, ..Default::default() };
         Observed::new(&self.catalog, &observations, self.wall_ms)
+    }
+
+    /// Starts an operation on the only partition; returns its id.
+    fn start(&mut self, kind: &str, to: Option<NodeId>) -> u64 {
+        let request = OperationRequest {
+            kind: kind.into(),
+            table: Some("default".into()),
+            partitions: vec![0],
+            to: to.map(NodeId::get),
+            ..Default::default()
+        };
+        let planned = ops::plan(&self.catalog, &self.observed(), &request).unwrap();
+        let CatalogAnswer::Operations(started) = self.apply(CatalogOp::Operate(planned.start)) else {
+            panic!("not started")
+        };
+        started.ids[0]
     }
 
     /// A look, some time after the last.
@@ -199,4 +215,66 @@ fn every_node_with_a_replica_is_told_to_cut_its_log() {
     cut.sort_unstable();
     cut.dedup();
     assert_eq!(cut, [(1, 1), (2, 1), (3, 1)]);
+}
+
+/// Looks of two nodes, of which one leads, until nothing more happens; returns who tells of which operation.
+fn both_look(
+    world: &mut World,
+    [first, second]: [&mut Operator; 2],
+    first_leads: bool,
+) -> Vec<(&'static str, u64, OperationState)> {
+    let mut told = Vec::new();
+    for _ in 0..6 {
+        let both = [("first", &mut *first, first_leads), ("second", &mut *second, !first_leads)];
+        for (name, operator, leads) in both {
+            let work = world.look(operator, leads);
+            told.extend(work.ended.iter().map(|ended| (name, ended.id.get(), ended.how)));
+            world.answer(operator, work);
+        }
+    }
+    told
+}
+
+#[test]
+fn an_operation_that_ends_is_told_once_by_whoever_leads_then() {
+    let mut world = World::new();
+    let (mut first, mut second) = (Operator::default(), Operator::default());
+    let one = world.start("snapshot", None);
+    let told = both_look(&mut world, [&mut first, &mut second], true);
+    assert_eq!(told, [("first", one, OperationState::Done)]);
+    let other = world.start("snapshot", None);
+    let told = both_look(&mut world, [&mut first, &mut second], false);
+    assert_eq!(told, [("second", other, OperationState::Done)]);
+    let told = both_look(&mut world, [&mut Operator::default(), &mut second], true);
+    assert_eq!(told, [], "one that has just started tells no old news");
+}
+
+#[test]
+fn what_is_told_of_a_failure_is_what_its_explanation_says() {
+    let mut world = World::new();
+    let mut operator = Operator::default();
+    // Nobody does what it says, so it gives up.
+    let id = world.start("change-leader", Some(world.node(1)));
+    let mut told = Vec::new();
+    for _ in 0..60 {
+        let work = world.look(&mut operator, true);
+        told.extend(work.ended.clone());
+        world.answer(&mut operator, work);
+    }
+    let [ended] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((ended.id.get(), ended.how), (id, OperationState::Failed));
+    assert_eq!((ended.table.as_deref(), ended.partition), (Some("default"), Some(0)));
+    let cause = ended.fault.as_ref().unwrap().to_string();
+    let observed = world.observed();
+    let explained =
+        operator.with(|executor| executor.explain_operation(&world.catalog, &observed, ended.id)).unwrap();
+    assert!(explained.summary.ends_with(&cause), "{} / {cause}", explained.summary);
+
+    // One that began and ended between two looks.
+    let id = world.start("change-leader", Some(world.node(1)));
+    let cancelled = ops::cancel(&world.catalog, OperationId(id), world.wall_ms).unwrap();
+    world.apply(CatalogOp::Operate(cancelled));
+    let told = world.look(&mut operator, true).ended;
+    let [ended] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((ended.id.get(), ended.how, &ended.fault), (id, OperationState::Cancelled, &None));
 }

@@ -118,7 +118,7 @@ fn replace(sight: &Sight<'_>, work: &mut Work) {
     if !sight.catalog.nodes().any(|node| long_dead(node.id)) {
         return;
     }
-    let mut ledger = Ledger::of(sight);
+    let mut ledger = Ledger::of_steady(sight);
     let mut begun = 0;
     for partition in sight.catalog.partitions() {
         let group = partition.group;
@@ -187,7 +187,9 @@ fn even_out(sight: &Sight<'_>, memory: &mut Memory, work: &mut Work) {
     let now = sight.observed.wall_ms;
     let recently = memory.balanced_ms.is_some_and(|at| now.abs_diff(at) < BALANCE_EVERY_MS);
     let idle = sight.catalog.operations().all(|known| known.state().has_ended());
-    let calm = sight.missing_nodes().next().is_none();
+    // Whatever a node that flaps is given it loses again within the minute, and gives back to the others.
+    let calm =
+        sight.missing_nodes().next().is_none() && !sight.catalog.nodes().any(|node| sight.flaps(node.id));
     if sight.catalog.setting(&AUTO_BALANCE) == 0 || recently || !idle || !calm {
         return;
     }

@@ -9,6 +9,7 @@ use catalog::Catalog;
 use types::{GroupId, NodeId};
 
 use crate::Observed;
+use crate::safety::may_be_stopped;
 use crate::sight::Sight;
 pub(crate) use operation::explain as operation;
 
@@ -22,7 +23,7 @@ pub fn explain_node(catalog: &Catalog, observed: &Observed, node: NodeId) -> Exp
     node::explain(&Sight::new(catalog, observed), node)
 }
 
-/// The smallest change that gets a node out of the way.
+/// The smallest change that gets a node out of the way; empty if the node is as it should be.
 fn unblock_node(sight: &Sight<'_>, node: u64) -> String {
     let flags = sight.catalog.flags(NodeId(node));
     if sight.catalog.node(NodeId(node)).is_none() {
@@ -31,6 +32,8 @@ fn unblock_node(sight: &Sight<'_>, node: u64) -> String {
         format!("start node {node}")
     } else if flags.offline {
         format!("skein node recover {node}")
+    } else if may_be_stopped(sight, node) {
+        format!("skein node may-stop {node} --give-back")
     } else {
         String::new()
     }

@@ -38,23 +38,28 @@
 //!   are limited.
 //! - **Every operation ends.** What is in its way is waited for as long as a restart takes, a copy for as long as
 //!   it makes progress; then the operation fails, with the reason, and is undone as far as it can be.
+//! - **Room is counted once**: what operations are still to bring to a disk is not free any more, see `room`.
 //! - **Permits**: whoever stops a node on purpose asks first, see [`may_stop`].
 //!
 //! # Reading on
 //!
 //! `kind` is the table of operations and their steps. `operations` has a module for each kind: what it refuses and
 //! what it would do. `steps` says what each step changes, when it is done and what it waits for. `executor` goes
-//! from step to step; `automation` is what starts operations without being asked.
+//! from step to step; `automation` is what starts operations without being asked. `explain` says what is in the way and
+//! what would help, `endings` what is to be told of operations that have ended.
 
 mod automation;
+mod endings;
 mod executor;
 mod explain;
 mod founders;
+mod hints;
 mod kind;
 pub mod observed;
 mod operations;
 mod permits;
 mod plan;
+mod room;
 mod safety;
 mod schedules;
 mod show;
@@ -63,6 +68,7 @@ mod stable;
 mod steps;
 mod top_up;
 
+pub use endings::{Ended, Endings};
 pub use executor::memory::{TaskReport, TaskResult, Wanted};
 pub use executor::{Directive, Executor, Work, cancel, forget};
 pub use explain::{explain_node, explain_partition};

@@ -33,6 +33,10 @@ pub struct NodeSeen {
     pub used_bytes: u64,
     /// Bytes that its disk has left for data; nothing while it does not say.
     pub free_bytes: Option<u64>,
+    /// The number that its host has for that disk; 0 while it does not say.
+    pub disk: u64,
+    /// Its process begins anew time after time.
+    pub flapping: bool,
     /// The run of its process that reported last; 0 if none has.
     pub boot: u64,
     /// The version of the catalog that it worked with when it reported; 0 if it has not.
@@ -196,6 +200,8 @@ fn node_seen(catalog: &Catalog, observations: &Observations, node: NodeId) -> No
         age: observation.map_or(observations.listening, |observation| observation.age),
         used_bytes: report.map_or(0, |report| report.replicas.iter().map(|replica| replica.bytes).sum()),
         free_bytes: report.filter(|report| report.disk_bytes > 0).map(|report| report.free_bytes),
+        flapping: observations.flapping.contains(&node),
+        disk: report.map_or(0, |report| report.disk),
         boot: report.map_or(0, |report| report.boot),
         catalog_version: report.map_or(0, |report| report.catalog_version),
     }

@@ -54,6 +54,17 @@ pub(crate) fn may_lose_vote(
     Ok(())
 }
 
+/// The first node of a partition's voters that keeps one of them from losing its vote: it is not up, may be stopped at
+/// any moment, or its replica is not in sync.
+pub(crate) fn in_the_way(sight: &Sight<'_>, partition: &PartitionRecord, replica: u64) -> Option<u64> {
+    let lacks = |voter: &&Member| {
+        let in_sync = sight.in_sync(partition.group, voter.replica);
+        !sight.is_up(voter.node) || may_be_stopped(sight, voter.node) || !in_sync
+    };
+    let others = sight.voters(partition).into_iter().filter(|voter| voter.replica != replica);
+    others.into_iter().find(lacks).map(|voter| voter.node)
+}
+
 /// `: node 3 is down, replica 2 on node 4 is catching up`; the voters of other nodes that are not in sync.
 fn missing(sight: &Sight<'_>, partition: &PartitionRecord, without: &BTreeSet<u64>) -> String {
     let lacking: Vec<String> = sight
@@ -78,7 +89,7 @@ fn missing(sight: &Sight<'_>, partition: &PartitionRecord, without: &BTreeSet<u6
 }
 
 /// Whether somebody has the right to stop a node at any moment.
-fn may_be_stopped(sight: &Sight<'_>, node: u64) -> bool {
+pub(crate) fn may_be_stopped(sight: &Sight<'_>, node: u64) -> bool {
     sight.catalog.permit(NodeId(node)).is_some_and(|permit| !is_over(sight, permit))
 }
 

@@ -98,6 +98,11 @@ impl<'a> Sight<'a> {
         seen.is_some_and(|seen| seen.catalog_version >= self.catalog.version().get())
     }
 
+    /// Its process begins anew time after time.
+    pub(crate) fn flaps(&self, node: u64) -> bool {
+        self.observed.nodes.get(&NodeId(node)).is_some_and(|seen| seen.flapping)
+    }
+
     /// It was told to stay out, or to lead nothing.
     pub(crate) fn shall_not_lead(&self, node: u64) -> bool {
         let flags = self.catalog.flags(NodeId(node));
@@ -141,7 +146,7 @@ impl<'a> Sight<'a> {
         let commit = |id: u64| self.replica_seen(group, id).map_or(0, |seen| seen.commit.max(seen.applied));
         heirs.sort_by_key(|(rank, replica)| {
             let behind = if led { 0 } else { u64::MAX - commit(replica.id) };
-            (self.shall_not_lead(replica.node), behind, *rank)
+            (self.shall_not_lead(replica.node), self.flaps(replica.node), behind, *rank)
         });
         heirs.into_iter().map(|(_, replica)| replica).collect()
     }

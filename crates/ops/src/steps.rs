@@ -31,6 +31,7 @@ use catalog::mutant;
 
 use crate::executor::Directive;
 use crate::executor::memory::Memory;
+use crate::hints;
 use crate::kind::{self, Step};
 use crate::sight::Sight;
 
@@ -82,6 +83,20 @@ pub(crate) struct Wait {
     /// The node that is in the way, or that the work is on.
     pub(crate) node: Option<u64>,
     pub(crate) pace: Pace,
+    pub(crate) help: Help,
+}
+
+/// What would end a wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Help {
+    /// Whatever brings its node, or its partition, back in order.
+    InOrder,
+    /// The end of another operation.
+    EndOf(u64),
+    /// Room on a node's disk.
+    Room(u64),
+    /// This, to be typed or to be done.
+    Do(String),
 }
 
 /// How long a wait may last.
@@ -129,11 +144,29 @@ impl Look {
 
 impl Wait {
     pub(crate) fn blocked(why: impl Into<String>, node: Option<u64>) -> Self {
-        Self { why: why.into(), node, pace: Pace::Blocked }
+        Self { why: why.into(), node, pace: Pace::Blocked, help: Help::InOrder }
     }
 
     pub(crate) fn queued(why: impl Into<String>) -> Self {
-        Self { why: why.into(), node: None, pace: Pace::Queued }
+        Self { why: why.into(), node: None, pace: Pace::Queued, help: Help::InOrder }
+    }
+
+    /// For something that is worked on; `progress` changes as long as it goes on.
+    pub(crate) fn working(why: impl Into<String>, node: Option<u64>, progress: u64) -> Self {
+        Self { why: why.into(), node, pace: Pace::Working(progress), help: Help::InOrder }
+    }
+
+    /// Why an operation fails that has waited too long.
+    pub(crate) fn given_up(self) -> Fault {
+        let code = match self.help {
+            Help::Room(_) => ErrorCode::NoRoom,
+            _ => ErrorCode::GaveUp,
+        };
+        Fault::new(code, self.why)
+    }
+
+    pub(crate) fn with_help(self, help: Help) -> Self {
+        Self { help, ..self }
     }
 }
 
@@ -239,7 +272,7 @@ fn look_at_cut(doing: &Doing<'_>, partition: &PartitionRecord) -> Look {
     }
     let directives = vec![Directive::CutLog { group: partition.group.into() }];
     let why = format!("the replicas of {} make their state durable", doing.sight.name(partition));
-    Look { directives, ..Look::waits(Wait { why, node: None, pace: Pace::Working(0) }) }
+    Look { directives, ..Look::waits(Wait::working(why, None, 0)) }
 }
 
 fn look_at_parts(doing: &Doing<'_>) -> Look {
@@ -281,7 +314,8 @@ fn enter_leave(doing: &Doing<'_>) -> Result<Vec<Edit>, Stop> {
         let observed = partition.observed.iter().flat_map(|observed| &observed.members);
         if observed.into_iter().any(|member| member.node == node) {
             let why = format!("{} has to let go of node {node}", sight.name(partition));
-            return Err(Stop::Waits(Wait::blocked(why, Some(node))));
+            let help = Help::Do(hints::explain_partition(sight, partition));
+            return Err(Stop::Waits(Wait::blocked(why, Some(node)).with_help(help)));
         }
     }
     Ok(vec![Edit::RemoveNode(OnNode { node })])

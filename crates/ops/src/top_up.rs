@@ -14,6 +14,7 @@ use types::settings::{AUTO_FAILOVER, REPLACE_AFTER_S};
 use crate::automation::BACK_OFF_MS;
 use crate::executor::Work;
 use crate::executor::memory::Memory;
+use crate::hints;
 use crate::plan::Draft;
 use crate::plan::target::Ledger;
 use crate::sight::{Sight, count, replica_of};
@@ -50,7 +51,7 @@ pub(crate) fn step(sight: &Sight<'_>, memory: &Memory, work: &mut Work) {
         let since = memory.short_since.get(&partition.group);
         since.is_some_and(|since| sight.observed.wall_ms.saturating_sub(*since) >= after_ms)
     };
-    let mut ledger = Ledger::of(sight);
+    let mut ledger = Ledger::of_steady(sight);
     let mut begun = 0;
     for partition in sight.catalog.partitions().filter(is_due) {
         let group = partition.group;
@@ -106,17 +107,17 @@ pub(crate) fn explain(sight: &Sight<'_>, partition: &PartitionRecord) -> Option<
     if lacks == 0 {
         return None;
     }
-    let (table, index) = (sight.table_name(partition), partition.index);
+    let table = sight.table_name(partition);
     let wished = partition.replicas.len() + lacks;
     let has =
         format!("it has {} of the {wished} that {table} wishes", count(partition.replicas.len(), "replica"));
-    let by_hand = format!("skein partition add-replica {table} {index}");
+    let by_hand = hints::add_replica(sight, partition);
     let after_s = sight.catalog.setting(&REPLACE_AFTER_S);
     let (why, unblock) = if sight.leader(partition.group).is_none() {
         (format!("{has}, and without a leader it can get no more"), String::new())
     } else if sight.busy(partition.group).is_some() {
         (format!("{has}, and an operation on it goes on"), String::new())
-    } else if let Err(fault) = Ledger::of(sight).best(sight, partition, None, &[]) {
+    } else if let Err(fault) = Ledger::of_steady(sight).best(sight, partition, None, &[]) {
         (format!("{has}, and there is no room for more: {}", fault.detail), "skein node add".into())
     } else if sight.catalog.setting(&AUTO_FAILOVER) == 0 {
         (format!("{has}; auto_failover is false: it gets more only by command"), by_hand)

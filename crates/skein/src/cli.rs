@@ -220,7 +220,8 @@ pub struct Up {
     pub requirepass: Option<String>,
     /// Where the nodes of a new cluster stand, as in dc=east,rack=r1,host=h1
     ///
-    /// Replicas of a partition are spread over hosts, racks and data centres where there are enough of them.
+    /// Replicas of a partition are spread over hosts, racks and data centres where there are enough of them. A node
+    /// without a host stands on the host of its address.
     #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
     pub label: Vec<Label>,
     /// Return when the cluster serves; 'skein down' stops it

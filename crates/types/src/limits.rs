@@ -115,6 +115,11 @@ pub const OPERATION_EVENTS_MAX: usize = 64;
 pub const OPERATION_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a copy may show no progress at all before its operation fails.
 pub const OPERATION_STALL: Duration = Duration::from_secs(900);
+/// A node whose process has begun anew so often within [`FLAPPING_WINDOW`] flaps: two restarts in a row are somebody at
+/// work, three are a pattern.
+pub const FLAPPING_RETURNS: usize = 3;
+/// See [`FLAPPING_RETURNS`]; also how long a node that flaps has to be up until it counts as steady again.
+pub const FLAPPING_WINDOW: Duration = Duration::from_secs(600);
 /// Longest time for which a node may be stopped under one permit.
 pub const PERMIT_MAX: Duration = Duration::from_secs(3600);
 /// Longest table or namespace name, in bytes.

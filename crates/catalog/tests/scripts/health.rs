@@ -107,7 +107,7 @@ fn settled(catalog: &Catalog, lost: &BTreeSet<u64>) -> Observations {
             reports.get_mut(&NodeId(node)).expect("a node of the catalog").report.replicas.push(report);
         }
     }
-    Observations { listening: Duration::from_secs(60), reports }
+    Observations { listening: Duration::from_secs(60), reports, ..Default::default() }
 }
 
 fn settled_group(partition: &PartitionRecord, lost: &BTreeSet<u64>) -> Vec<(u64, ReplicaReport)> {

@@ -50,8 +50,7 @@ impl Executor {
     ) {
         let now = sight.observed.wall_ms;
         if let Err(wait) = queue.turn(sight, operation) {
-            self.memory.waits(operation, &wait, now);
-            return;
+            return self.finish(sight, Course::new(operation.clone(), false), Turn::Waits(wait), work);
         }
         let mut record = operation.clone();
         record.set_state(OperationState::Running);
@@ -173,7 +172,7 @@ impl Executor {
             Turn::Failed(fault) => Some(fault),
             Turn::Waits(wait) => {
                 let too_long = self.memory.waits(&course.record, &wait, now);
-                too_long.then(|| Fault::new(ErrorCode::GaveUp, wait.why))
+                too_long.then(|| wait.given_up())
             }
         };
         if fault.is_none() && !course.changed {

@@ -14,8 +14,8 @@ use crate::kind::{self, Step};
 use crate::safety::may_lose_vote;
 use crate::show::state_name;
 use crate::sight::{Sight, replica_of, replica_on};
+use crate::steps::Wait;
 use crate::steps::task::UNDO;
-use crate::steps::{Pace, Wait};
 
 /// The command that cancels an operation, with its parts. Parts that are past their point of no return go on
 /// to their end; the operation ends after them.
@@ -147,8 +147,7 @@ fn may_lose_vote_or_never_had(
 /// What came of taking back what the tasks of an operation have left, a sentence each; the error says that it goes on.
 pub(super) fn undo_task(memory: &Memory, operation: &OperationRecord) -> Result<Vec<String>, Wait> {
     let report = memory.task(operation.id, UNDO);
-    let wait =
-        |pace: u64| Wait { why: "what it left is removed".into(), node: None, pace: Pace::Working(pace) };
+    let wait = |progress: u64| Wait::working("what it left is removed", None, progress);
     match report.map(|report| (report, &report.outcome)) {
         None => Err(wait(0)),
         Some((report, None)) => Err(wait(report.progress())),

@@ -255,7 +255,7 @@ mod tests {
     fn a_digest_is_not_asked_for_again_while_something_is_hashed() {
         let mut memory = Memory::default();
         let operation = OperationRecord { id: 7, ..Default::default() };
-        let wait = |progress| Wait { why: String::new(), node: None, pace: Pace::Working(progress) };
+        let wait = |progress| Wait::working("", None, progress);
         memory.digest_began(OperationId(7), LogIndex(5), 0);
         for second in 0..100 {
             memory.waits(&operation, &wait(second), second * 1000);

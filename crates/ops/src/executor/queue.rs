@@ -9,8 +9,9 @@ use types::settings::MOVES_PER_NODE;
 
 use super::Family;
 use crate::kind::{self, Step};
-use crate::sight::Sight;
-use crate::steps::Wait;
+use crate::room::{self, Incoming};
+use crate::sight::{Sight, count};
+use crate::steps::{Help, Wait};
 
 /// Who holds which partition, and what is copied where.
 pub(crate) struct Queue {
@@ -19,6 +20,8 @@ pub(crate) struct Queue {
     /// Copies to and from each node.
     copies: BTreeMap<u64, u64>,
     copies_max: u64,
+    /// What copies that have begun still bring.
+    incoming: Incoming,
     /// The compaction that runs: there is one at a time in the whole cluster, so that one node at a time has the
     /// work.
     compacts: Option<u64>,
@@ -33,6 +36,7 @@ impl Queue {
             first: BTreeMap::new(),
             copies: BTreeMap::new(),
             copies_max: sight.catalog.setting(&MOVES_PER_NODE),
+            incoming: Incoming::default(),
             compacts: None,
             saves: BTreeMap::new(),
         };
@@ -69,29 +73,49 @@ impl Queue {
             }
         }
         if let Some((kind, other)) = saves(operation).and_then(|kind| Some((kind, self.saves.get(kind)?))) {
-            return Err(Wait::queued(format!("operation {other} has to end first: one {kind} at a time")));
+            let why = format!("operation {other} has to end first: one {kind} at a time");
+            return Err(Wait::queued(why).with_help(Help::EndOf(*other)));
         }
         let Some(group) = operation.group else { return Ok(()) };
         let first =
             self.first.get(&group).filter(|first| **first != operation.id && !mutant!(LockNotChecked));
         if let Some(first) = first {
-            let name = sight.group_name(group);
-            return Err(Wait::queued(format!("operation {first} on {name} has to end first")));
+            let why = format!("operation {first} on {} has to end first", sight.group_name(group));
+            return Err(Wait::queued(why).with_help(Help::EndOf(*first)));
         }
         if let Some(other) = self.compacts.filter(|_| compacts(operation)) {
-            return Err(Wait::queued(format!("operation {other} compacts, and one at a time may")));
+            let why = format!("operation {other} compacts, and one at a time may");
+            return Err(Wait::queued(why).with_help(Help::EndOf(other)));
         }
         let full = self
             .copied_at(sight, operation)
             .into_iter()
             .find(|node| self.copies.get(node).is_some_and(|copies| *copies >= self.copies_max));
         match full {
-            Some(node) => Err(Wait::queued(format!(
-                "node {node} copies {} replicas already, and moves_per_node is {}",
-                self.copies.get(&node).copied().unwrap_or(0),
-                self.copies_max
-            ))),
-            None => Ok(()),
+            Some(node) => Err(self.waits_for_copies(node)),
+            None => self.has_room(sight, operation),
+        }
+    }
+
+    /// There was room when the operation was planned; disks fill in the meantime.
+    fn has_room(&self, sight: &Sight<'_>, operation: &OperationRecord) -> Result<(), Wait> {
+        let Some((node, _)) = room::coming(sight, operation) else { return Ok(()) };
+        let Some(partition) = operation.group.and_then(|group| sight.partition(group)) else { return Ok(()) };
+        self.incoming
+            .check(sight, partition, node)
+            .map_err(|fault| Wait::blocked(fault.detail, Some(node)).with_help(Help::Room(node)))
+    }
+
+    /// A node has as many copies to do as the setting allows. More is a matter of taste, unless it is the most that the
+    /// setting takes.
+    fn waits_for_copies(&self, node: u64) -> Wait {
+        let copies = count(self.copies.get(&node).copied().unwrap_or(0) as usize, "replica");
+        let (name, more) = (MOVES_PER_NODE.name, self.copies_max + 1);
+        let why = format!("node {node} copies {copies} already, and {name} is {}", self.copies_max);
+        let wait = Wait { node: Some(node), ..Wait::queued(why) };
+        match MOVES_PER_NODE.check(&more.to_string()) {
+            Ok(_) => wait.with_help(Help::Do(format!("skein config set {name} {more}"))),
+            Err(_) => wait,
         }
     }
 
@@ -109,6 +133,9 @@ impl Queue {
     fn note_copy(&mut self, sight: &Sight<'_>, operation: &OperationRecord) {
         for node in self.copied_at(sight, operation) {
             *self.copies.entry(node).or_default() += 1;
+        }
+        if let Some((node, bytes)) = room::coming(sight, operation) {
+            self.incoming.add(sight, node, bytes);
         }
     }
 

@@ -2,11 +2,12 @@
 
 use api::admin::{Blocker, Explanation};
 use types::NodeId;
+use types::limits::{FLAPPING_RETURNS, FLAPPING_WINDOW};
 
 use super::{next_commands, unblock_node};
 use crate::kind;
 use crate::permits::harms;
-use crate::plan::target::mib;
+use crate::room::mib;
 use crate::safety::Harm;
 use crate::sight::{Sight, count, replica_on};
 
@@ -83,6 +84,13 @@ fn facts(sight: &Sight<'_>, node: NodeId) -> Vec<String> {
         facts.push(format!("it was heard of {} ms ago", seen.age.as_millis()));
         let free = seen.free_bytes.map(|free| format!(", {} MiB are free", mib(free)));
         facts.push(format!("its replicas have {} MiB{}", mib(seen.used_bytes), free.unwrap_or_default()));
+    }
+    if sight.flaps(node.get()) {
+        let (times, minutes) = (FLAPPING_RETURNS, FLAPPING_WINDOW.as_secs() / 60);
+        facts.push(format!(
+            "it is flapping: its process has begun anew {times} times within {minutes} minutes; until it has been up for \
+             {minutes} minutes it gets no leaders and no replicas by itself"
+        ));
     }
     if let Some(permit) = sight.catalog.permit(node) {
         let left = permit.until_ms.saturating_sub(sight.observed.wall_ms) / 1000;

@@ -4,6 +4,7 @@ use api::admin::{Blocker, Explanation};
 use api::operation::{OperationRecord, OperationState};
 use types::{ErrorCode, Fault, OperationId};
 
+use super::partition::way_out;
 use super::{next_commands, unblock_node};
 use crate::executor::memory::Memory;
 use crate::executor::queue::Queue;
@@ -11,7 +12,7 @@ use crate::executor::{Family, waits_for};
 use crate::kind::{self, Step};
 use crate::show::{fault, state_name};
 use crate::sight::Sight;
-use crate::steps::{Pace, Wait};
+use crate::steps::{Help, Pace, Wait};
 
 /// Blocked parts that are told of; the others are counted.
 const BLOCKERS_MAX: usize = 16;
@@ -30,10 +31,19 @@ pub(crate) fn explain(sight: &Sight<'_>, memory: &Memory, id: OperationId) -> Re
     let wait = waits_for(sight, memory, &family, &queue, operation);
     let own = wait.iter().filter_map(|wait| blocker(sight, operation, wait));
     let mut blockers: Vec<Blocker> = own.collect();
-    let parts = family.parts(id.get()).iter().filter(|part| !part.state().has_ended());
+    let parts = family.parts(id.get());
     let mut others = 0;
-    for part in parts {
+    for part in parts.iter().filter(|part| !part.state().has_ended()) {
         let Some(wait) = waits_for(sight, memory, &family, &queue, part) else { continue };
+        // Parts take turns, and a word about each that waits for the same thing says nothing more.
+        let is_of_family = |id: u64| parts.iter().any(|other| other.id == id);
+        if matches!(wait.help, Help::EndOf(id) if is_of_family(id)) {
+            continue;
+        }
+        let is_known = |known: &Blocker| known.why == wait.why;
+        if wait.pace == Pace::Queued && blockers.iter().any(is_known) {
+            continue;
+        }
         let Some(blocker) = blocker(sight, part, &wait) else { continue };
         if blockers.len() < BLOCKERS_MAX { blockers.push(blocker) } else { others += 1 }
     }
@@ -79,26 +89,27 @@ fn ended(operation: &OperationRecord, what: &str) -> Explanation {
     }
 }
 
-/// What stands in the way, if it does not only take its time.
+/// What stands in the way, if it does not only take its time, and what would get it out of the way.
 fn blocker(sight: &Sight<'_>, operation: &OperationRecord, wait: &Wait) -> Option<Blocker> {
-    let in_turn =
-        operation.group.and_then(|group| sight.busy(group)).filter(|other| other.id != operation.id);
-    let unblock = match (wait.pace, wait.node) {
-        (Pace::Working(_), _) => return None,
-        (Pace::Queued, _) => match in_turn {
-            Some(other) if operation.state() == OperationState::Queued => {
-                format!("skein op explain {}", other.id)
-            }
-            _ => return None,
-        },
-        (Pace::Blocked, Some(node)) => unblock_node(sight, node),
-        (Pace::Blocked, None) => String::new(),
-    };
     let partition = operation.group.and_then(|group| sight.partition(group));
+    let (node, unblock) = match (wait.pace, &wait.help) {
+        (Pace::Working(_), _) | (Pace::Queued, Help::InOrder) => return None,
+        (_, Help::Do(what)) => (wait.node, what.clone()),
+        (_, Help::Room(node)) => (wait.node, format!("make room on node {node}")),
+        (_, Help::EndOf(other)) => (wait.node, format!("skein op explain {other}")),
+        (Pace::Blocked, Help::InOrder) => {
+            let of_node = wait.node.map(|node| unblock_node(sight, node)).filter(|help| !help.is_empty());
+            match (of_node, partition) {
+                (Some(help), _) => (wait.node, help),
+                (None, Some(partition)) => way_out(sight, partition, wait.node),
+                (None, None) => (wait.node, String::new()),
+            }
+        }
+    };
     Some(Blocker {
         table: partition.map(|partition| sight.table_name(partition)),
         partition: partition.map(|partition| partition.index),
-        node: wait.node,
+        node,
         why: wait.why.clone(),
         unblock,
     })

@@ -8,6 +8,7 @@ use types::settings::AUTO_FAILOVER;
 use types::{GroupId, NodeId};
 
 use super::{next_commands, unblock_node};
+use crate::hints;
 use crate::kind;
 use crate::safety::partition_tolerance;
 use crate::show::state_name;
@@ -19,12 +20,7 @@ pub(super) fn explain(sight: &Sight<'_>, group: GroupId) -> Explanation {
         let summary = format!("there is no group {group}");
         return Explanation { summary, facts: Vec::new(), blockers: Vec::new(), next: Vec::new() };
     };
-    let mut blockers: Vec<Blocker> =
-        partition.replicas.iter().filter_map(|replica| blocker(sight, partition, replica)).collect();
-    blockers.extend(leaving(sight, partition));
-    if let Some(manual) = manual(sight, partition) {
-        blockers.insert(0, manual);
-    }
+    let mut blockers = in_the_way(sight, partition);
     let (table, index) = (sight.table_name(partition), partition.index);
     let rest = if blockers.is_empty() {
         Vec::new()
@@ -40,6 +36,28 @@ pub(super) fn explain(sight: &Sight<'_>, group: GroupId) -> Explanation {
         facts: facts(sight, partition),
         next: next_commands(&blockers, rest),
         blockers,
+    }
+}
+
+/// What keeps a partition from being as it should, with what would help.
+fn in_the_way(sight: &Sight<'_>, partition: &PartitionRecord) -> Vec<Blocker> {
+    let replicas = partition.replicas.iter().filter_map(|replica| blocker(sight, partition, replica));
+    manual(sight, partition).into_iter().chain(replicas).chain(leaving(sight, partition)).collect()
+}
+
+/// What would help an operation on a partition that waits for it to be in order, or for one of its nodes: the node that
+/// is in the way, and what to do about it. A node that is down comes first: to start it takes nothing away. Where nothing
+/// has to be done, the partition's own explanation says how far it is.
+pub(super) fn way_out(
+    sight: &Sight<'_>,
+    partition: &PartitionRecord,
+    node: Option<u64>,
+) -> (Option<u64>, String) {
+    let helps = |blocker: &Blocker| !blocker.unblock.is_empty() && (node.is_none() || blocker.node == node);
+    let is_up = |blocker: &Blocker| blocker.node.is_none_or(|node| sight.is_up(node));
+    match in_the_way(sight, partition).into_iter().filter(helps).min_by_key(is_up) {
+        Some(found) => (found.node, found.unblock),
+        None => (node, hints::explain_partition(sight, partition)),
     }
 }
 

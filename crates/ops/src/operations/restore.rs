@@ -12,7 +12,7 @@ use catalog::Role;
 use types::{ErrorCode, Fault, NodeId};
 
 use crate::plan::Draft;
-use crate::plan::target::mib;
+use crate::room::mib;
 use crate::sight::{Sight, count};
 
 /// What a key costs besides its contents: record headers, the index of its file, and what compression does not

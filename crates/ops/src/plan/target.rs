@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use api::catalog::{NodeRecord, PartitionRecord};
-use catalog::place::SPREAD_LABELS;
+use catalog::place::{SPREAD_LABELS, label};
 use types::{ErrorCode, Fault, NodeId};
 
+use crate::room::{self, Incoming};
 use crate::sight::{Sight, replica_on, role_for};
 
 /// An empty replica weighs this much, so that replicas of empty tables are spread as well.
@@ -19,12 +20,14 @@ pub(crate) const REPLICA_WEIGHT: u64 = 1024 * 1024;
 pub(crate) struct Ledger {
     /// Weight by node.
     weight: BTreeMap<u64, u64>,
-    /// Bytes that come, by node.
-    incoming: BTreeMap<u64, u64>,
+    incoming: Incoming,
+    /// Nodes that flap get nothing either.
+    steady_only: bool,
 }
 
 impl Ledger {
-    /// The cluster as it is wished: the catalog's own replicas are light and not counted.
+    /// The cluster as it is wished, with what operations that have not ended bring to it: the catalog's own replicas
+    /// are light and not counted.
     pub(crate) fn of(sight: &Sight<'_>) -> Self {
         let mut ledger = Self::default();
         for partition in sight.catalog.partitions().filter(|partition| partition.table != 0) {
@@ -33,7 +36,23 @@ impl Ledger {
                 *ledger.weight.entry(replica.node).or_default() += weight;
             }
         }
+        for operation in sight.catalog.operations() {
+            let Some((node, bytes)) = room::coming(sight, operation) else { continue };
+            ledger.incoming.add(sight, node, bytes);
+            // One that has begun is wished for already.
+            let partition = operation.group.and_then(|group| sight.partition(group));
+            if partition
+                .is_some_and(|partition| partition.table != 0 && replica_on(partition, node).is_none())
+            {
+                *ledger.weight.entry(node).or_default() += bytes + REPLICA_WEIGHT;
+            }
+        }
         ledger
+    }
+
+    /// The same for what the cluster does by itself: nodes that flap get nothing.
+    pub(crate) fn of_steady(sight: &Sight<'_>) -> Self {
+        Self { steady_only: true, ..Self::of(sight) }
     }
 
     pub(crate) fn weight(&self, node: u64) -> u64 {
@@ -44,7 +63,7 @@ impl Ledger {
     pub(crate) fn add(&mut self, sight: &Sight<'_>, group: u64, node: u64) {
         let bytes = sight.bytes(group);
         *self.weight.entry(node).or_default() += bytes + REPLICA_WEIGHT;
-        *self.incoming.entry(node).or_default() += bytes;
+        self.incoming.add(sight, node, bytes);
     }
 
     /// A replica leaves a node.
@@ -121,33 +140,11 @@ impl Ledger {
             let how = if flags.leaving { "is to leave the cluster" } else { "was taken offline" };
             return unfit(format!("node {} {how}", node.id));
         }
-        let bytes = sight.bytes(partition.group);
-        let coming = self.incoming.get(&node.id).copied().unwrap_or(0);
-        let free = sight.observed.nodes.get(&NodeId(node.id)).and_then(|seen| seen.free_bytes);
-        match free {
-            Some(free) if free < with_slack(bytes) + coming => {
-                let detail = format!(
-                    "{} needs {} MiB, and node {} has {} MiB free",
-                    sight.name(partition),
-                    mib(with_slack(bytes)),
-                    node.id,
-                    mib(free.saturating_sub(coming))
-                );
-                Err(Fault::new(ErrorCode::NoRoom, detail))
-            }
-            _ => Ok(()),
+        if self.steady_only && sight.flaps(node.id) {
+            return unfit(format!("node {} ends and begins anew time after time", node.id));
         }
+        self.incoming.check(sight, partition, node.id)
     }
-}
-
-/// What a replica takes on a disk while it arrives: its bytes, and a tenth for the log and for tidying up.
-fn with_slack(bytes: u64) -> u64 {
-    bytes + bytes / 10
-}
-
-/// Whole mebibytes, rounded up.
-pub(crate) fn mib(bytes: u64) -> u64 {
-    bytes.div_ceil(1024 * 1024)
 }
 
 fn others<'a>(
@@ -209,5 +206,5 @@ pub(crate) fn closeness(
 }
 
 fn value(node: &NodeRecord, name: &str) -> Option<String> {
-    node.labels.iter().find(|label| label.name == name).map(|label| label.value.clone())
+    label(node, name).map(str::to_owned)
 }

@@ -6,7 +6,7 @@
 use api::catalog::{PartitionRecord, ReplicaRecord};
 use types::{GroupId, NodeId, OperationId};
 
-use super::{Doing, Look, Pace, Wait};
+use super::{Doing, Look, Wait};
 use crate::executor::Directive;
 
 pub(super) fn look(doing: &Doing<'_>, partition: &PartitionRecord) -> Look {
@@ -26,19 +26,15 @@ pub(super) fn look(doing: &Doing<'_>, partition: &PartitionRecord) -> Look {
     if seen(next).is_some_and(|seen| seen.compacting == operation) {
         // It takes as long as it takes; who does not want to wait cancels.
         let why = format!("node {node} compacts its replica of {name}");
-        return Look::waits(Wait { why, node: Some(node), pace: Pace::Queued });
+        return Look::waits(Wait { node: Some(node), ..Wait::queued(why) });
     }
     let directive = Directive::Compact {
         group: GroupId(partition.group),
         node: NodeId(node),
         operation: OperationId(operation),
     };
-    let wait = Wait {
-        why: format!("node {node} begins to compact its replica of {name}"),
-        node: Some(node),
-        pace: Pace::Working(node),
-    };
-    Look { directives: vec![directive], ..Look::waits(wait) }
+    let why = format!("node {node} begins to compact its replica of {name}");
+    Look { directives: vec![directive], ..Look::waits(Wait::working(why, Some(node), node)) }
 }
 
 /// What nodes had to say instead of compacting, for the record of the operation.

@@ -9,7 +9,7 @@ use api::peer::ReplicaState;
 use catalog::mutant;
 use types::{ErrorCode, LogIndex, ReplicaId};
 
-use super::{Doing, Look, Outcome, Pace, Wait, needs_leader};
+use super::{Doing, Look, Outcome, Wait, needs_leader};
 use crate::executor::Directive;
 use crate::kind;
 use crate::sight::replica_on;
@@ -38,7 +38,7 @@ pub(super) fn look(doing: &Doing<'_>, partition: &PartitionRecord) -> Look {
             let why = format!("node {node} is hashing its replica of {name}");
             let replicas = sight.seen(partition.group).into_iter().flat_map(|seen| seen.replicas.values());
             let hashed: u64 = replicas.map(|seen| seen.hashed).sum();
-            Wait { why, node: Some(node), pace: Pace::Working(index.get().wrapping_add(hashed)) }
+            Wait::working(why, Some(node), index.get().wrapping_add(hashed))
         } else {
             Wait::blocked(sight.how_is(node), Some(node))
         };

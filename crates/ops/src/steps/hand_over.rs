@@ -96,7 +96,7 @@ fn elect(doing: &Doing<'_>, partition: &PartitionRecord, fixed: Option<u64>, awa
     candidates.extend(heirs.iter().map(|heir| heir.id).filter(|id| Some(*id) != fixed));
     let Some(count) = u64::try_from(candidates.len()).ok().filter(|count| *count > 0) else {
         let why = format!("{} has no leader, and no replica that could lead", sight.name(partition));
-        return Look::waits(Wait::blocked(why, away));
+        return Look::waits(Wait::blocked(why, None));
     };
     let waited = doing.memory.waited_ms(doing.operation);
     let turn = (waited / ELECTION_MS) % count;

@@ -9,9 +9,10 @@ use api::peer::ReplicaState;
 use catalog::mutant;
 use types::{ErrorCode, Fault, NodeId};
 
-use super::{Doing, Look, Pace, Stop, Wait, needs_leader};
+use super::{Doing, Help, Look, Stop, Wait, needs_leader};
+use crate::hints;
 use crate::kind;
-use crate::safety::may_lose_vote;
+use crate::safety::{in_the_way, may_lose_vote};
 use crate::sight::replica_on;
 
 pub(super) fn enter_add(doing: &Doing<'_>, partition: &PartitionRecord) -> Result<Vec<Edit>, Stop> {
@@ -85,8 +86,7 @@ pub(super) fn look_catch_up(doing: &Doing<'_>, partition: &PartitionRecord) -> L
         Some(seen) => {
             let why = if in_sync { "has to get its vote" } else { "is catching up" };
             let progress = seen.bytes.wrapping_add(seen.applied).wrapping_add(u64::from(in_sync));
-            let pace = Pace::Working(progress);
-            Look::waits(Wait { why: format!("{place} {why}"), node: Some(node), pace })
+            Look::waits(Wait::working(format!("{place} {why}"), Some(node), progress))
         }
     }
 }
@@ -131,12 +131,14 @@ pub(super) fn enter_offline(doing: &Doing<'_>, partition: &PartitionRecord) -> R
 
 fn may_go(doing: &Doing<'_>, partition: &PartitionRecord, replica: &ReplicaRecord) -> Result<(), Stop> {
     let sight = doing.sight;
-    let in_the_way = sight
-        .voters(partition)
-        .into_iter()
-        .find(|voter| voter.replica != replica.id && !sight.in_sync(partition.group, voter.replica))
-        .map(|voter| voter.node);
-    may_lose_vote(sight, partition, replica.id).map_err(|why| Stop::Waits(Wait::blocked(why, in_the_way)))
+    may_lose_vote(sight, partition, replica.id).map_err(|why| {
+        let wait = Wait::blocked(why, in_the_way(sight, partition, replica.id));
+        let is_alone = sight.voters(partition).iter().all(|voter| voter.replica == replica.id);
+        Stop::Waits(match is_alone {
+            true => wait.with_help(Help::Do(hints::add_replica(sight, partition))),
+            false => wait,
+        })
+    })
 }
 
 /// The group has let go of the replica, or has taken its vote. What else the wish says is not waited for.

@@ -13,7 +13,7 @@ use api::operation::{Edit, OperationKind};
 use api::saving::{ScheduleNews, ScheduleProgress};
 use types::{ErrorCode, Fault};
 
-use super::{Doing, Look, Outcome, Pace, Wait};
+use super::{Doing, Look, Outcome, Wait};
 use crate::executor::Directive;
 use crate::executor::memory::TaskReport;
 use crate::kind::Step;
@@ -29,8 +29,8 @@ pub(super) fn look(doing: &Doing<'_>, step: Step) -> Look {
             true => "its work is begun".to_owned(),
             false => report.doing.clone(),
         };
-        let pace = Pace::Working(report.progress());
-        Look { directives: directives.clone(), ..Look::waits(Wait { why, node: None, pace }) }
+        let wait = Wait::working(why, None, report.progress());
+        Look { directives: directives.clone(), ..Look::waits(wait) }
     };
     let Some(report) = report else { return running(&TaskReport::default()) };
     match &report.outcome {
@@ -113,5 +113,5 @@ pub(super) fn look_at_drop(doing: &Doing<'_>) -> Look {
         return Look::done();
     }
     let why = "scratch tables are dropped".to_owned();
-    Look { commands, ..Look::waits(Wait { why, node: None, pace: Pace::Working(0) }) }
+    Look { commands, ..Look::waits(Wait::working(why, None, 0)) }
 }

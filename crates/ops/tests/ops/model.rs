@@ -38,6 +38,10 @@ pub struct Cluster {
     pub stalled: BTreeSet<NodeId>,
     /// Free bytes of disks, where a script says so.
     pub free: BTreeMap<NodeId, u64>,
+    /// Numbers of disks, where a script says so.
+    pub disks: BTreeMap<NodeId, u64>,
+    /// Nodes that flap, where a script says so.
+    pub flapping: BTreeSet<NodeId>,
     pub wall_ms: u64,
     index: u64,
     /// Commands are said twice, as if the first answer had been lost.
@@ -54,7 +58,7 @@ pub enum Answered {
 }
 
 impl Cluster {
-    /// A cluster that has settled: `nodes` as `id` or `id:dc:rack`, tables as `name:partitions:replicas`.
+    /// A cluster that has settled: `nodes` as `id`, `id:dc:rack` or `id@host`, tables as `name:partitions:replicas`.
     pub fn new(nodes: &[&str], meta: &[u64], tables: &[&str]) -> Self {
         let mut cluster = Self { wall_ms: 1_000_000, ..Self::default() };
         let records: Vec<NodeRecord> = nodes.iter().map(|text| node_record(text)).collect();
@@ -197,6 +201,7 @@ impl Cluster {
                 catalog_version: self.catalog.version().get(),
                 free_bytes: free.unwrap_or(0),
                 disk_bytes: free.map_or(0, |free| free + 1_000_000_000),
+                disk: self.disks.get(&id).copied().unwrap_or(0),
                 ..Default::default()
             };
             for (group, state) in &self.groups {
@@ -204,7 +209,7 @@ impl Cluster {
             }
             reports.insert(id, Observation { age: Duration::from_millis(age), report });
         }
-        Observations { listening: Duration::from_secs(600), reports }
+        Observations { listening: Duration::from_secs(600), reports, flapping: self.flapping.clone() }
     }
 
     pub fn plan(&self, request: &OperationRequest) -> Result<Planned, Fault> {
@@ -280,14 +285,15 @@ impl Cluster {
     }
 }
 
-/// `id`, or `id:dc:rack`.
+/// `id`, `id:dc:rack`, or `id@host`; each node has a host of its own where nothing else is said.
 fn node_record(text: &str) -> NodeRecord {
+    let (text, host) = text.split_once('@').map_or((text, None), |(text, host)| (text, Some(host)));
     let mut parts = text.split(':');
     let id: u64 = parts.next().and_then(|id| id.parse().ok()).expect("a node id");
     let labels = ["dc", "rack"].iter().zip(parts);
     NodeRecord {
         id,
-        endpoint: format!("n{id}:7000"),
+        endpoint: host.map_or_else(|| format!("n{id}:7000"), |host| format!("{host}:{}", 7000 + id)),
         boot: id + 100,
         labels: labels.map(|(name, value)| Label { name: (*name).into(), value: value.into() }).collect(),
         ..Default::default()

@@ -101,6 +101,9 @@ impl World {
             "up" => cluster.revive(node()),
             "stall" => drop(cluster.stalled.insert(node())),
             "free" => drop(cluster.free.insert(node(), words.number(1) << 20)),
+            "flaps" => drop(cluster.flapping.insert(node())),
+            "steady" => drop(cluster.flapping.remove(&node())),
+            "disk" => drop(cluster.disks.insert(node(), words.number(1))),
             "set" => cluster.set(words.argument(0), words.argument(1)),
             "refuse" => cluster.refuses = words.list("edits").into_iter().map(String::from).collect(),
             "fail" => cluster.tasks.faults = words.list("steps").into_iter().map(String::from).collect(),
@@ -299,8 +302,16 @@ fn explained(explanation: &Explanation) -> String {
     let mut out = format!("{}\n", explanation.summary);
     explanation.facts.iter().for_each(|fact| writeln!(out, "  fact: {fact}").unwrap());
     for blocker in &explanation.blockers {
-        let unblock = if blocker.unblock.is_empty() { "" } else { ": " };
-        writeln!(out, "  blocker: {}{unblock}{}", blocker.why, blocker.unblock).unwrap();
+        let place = match (&blocker.table, blocker.partition, blocker.node) {
+            (Some(table), Some(partition), Some(node)) => format!("{table}/{partition} node {node}"),
+            (Some(table), Some(partition), None) => format!("{table}/{partition}"),
+            (_, _, Some(node)) => format!("node {node}"),
+            _ => "nothing".into(),
+        };
+        writeln!(out, "  blocker at {place}: {}", blocker.why).unwrap();
+        if !blocker.unblock.is_empty() {
+            writeln!(out, "    unblock: {}", blocker.unblock).unwrap();
+        }
     }
     explanation.next.iter().for_each(|next| writeln!(out, "  next: {next}").unwrap());
     out

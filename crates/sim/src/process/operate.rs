@@ -37,8 +37,11 @@ impl Process {
             let age = if *node == self.id { std::time::Duration::ZERO } else { now.since(*at) };
             (*node, Observation { age, report: report.clone() })
         });
-        let observations =
-            Observations { listening: now.since(self.member.started), reports: reports.collect() };
+        let observations = Observations {
+            listening: now.since(self.member.started),
+            reports: reports.collect(),
+            ..Observations::default()
+        };
         Observed::new(catalog, &observations, self.clock.wall_millis())
     }
 

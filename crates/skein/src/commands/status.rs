@@ -170,8 +170,7 @@ pub fn nodes_table(nodes: &[NodeStatus]) -> String {
         let labels = has_labels.then(|| labels.collect::<Vec<_>>().join(","));
         let cells = [
             node.id.to_string(),
-            // What was done to it by command belongs to how it is.
-            [std::slice::from_ref(&node.state), &node.flags].concat().join(","),
+            how_it_is(node),
             node.roles.join(","),
             node.endpoint.clone(),
             node.http.clone(),
@@ -183,6 +182,13 @@ pub fn nodes_table(nodes: &[NodeStatus]) -> String {
         cells.into_iter().chain(labels).collect()
     });
     say::table(&headings, rows)
+}
+
+/// `up,drained`: what was done to a node by command belongs to how it is, and so does that it never stays up.
+fn how_it_is(node: &NodeStatus) -> String {
+    let flapping = node.flapping.then_some("flapping");
+    let words = std::iter::once(node.state.as_str()).chain(flapping);
+    words.chain(node.flags.iter().map(String::as_str)).collect::<Vec<_>>().join(",")
 }
 
 /// Partitions as a table.
@@ -297,11 +303,15 @@ t      1          1       5        500    1,2(lost)  replica on node 2 is lost";
     fn what_was_done_to_a_node_and_where_it_stands_is_shown() {
         let mut nodes = degraded().nodes;
         nodes[0].flags = vec!["drained".into()];
+        nodes[0].flapping = true;
         nodes[1].labels.insert("rack".into(), "r1".into());
         let table = nodes_table(&nodes);
         let lines: Vec<&str> = table.lines().collect();
         assert!(lines[0].ends_with("LEADS  LABELS") && lines[2].ends_with("rack=r1"), "{table}");
-        assert!(lines[1].starts_with("1     up,drained  meta") && lines[1].ends_with("3/9"), "{table}");
+        assert!(
+            lines[1].starts_with("1     up,flapping,drained  meta") && lines[1].ends_with("3/9"),
+            "{table}"
+        );
     }
 
     #[test]

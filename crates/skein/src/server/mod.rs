@@ -228,6 +228,7 @@ fn start(
             flush_interval: Duration::from_millis(file.setting(&FLUSH_INTERVAL_MS)),
         },
         disk: Box::new(move || disk.for_data()),
+        disk_number: room.disk_number(),
     };
     let reserving = Arc::new(ReservingLog { log: log.clone(), room: room.clone() });
     let node = Node::start(config, reserving, engines, watch, Arc::new(OsClock), wires.clone())?;

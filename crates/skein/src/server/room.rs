@@ -15,6 +15,7 @@
 //! effect. Reads go on. When somebody frees space the node notices within [`LOOK_EVERY`] and takes writes
 //! again; a quarter more than the reserve must be free then, so that it does not change its mind all the time.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +39,7 @@ pub struct Room {
     reserve_bytes: u64,
     full: AtomicBool,
     detail: String,
+    disk_number: u64,
 }
 
 impl Room {
@@ -45,18 +47,24 @@ impl Room {
     /// write buffer may need; on a small disk it is a part of the disk.
     pub fn new(directory: PathBuf, write_buffer_bytes: u64) -> Self {
         let detail = format!("{} is on a disk with too little room for writes", directory.display());
+        let disk_number = std::fs::metadata(&directory).map_or(0, |found| found.dev());
         let measure = move || {
             let found = rustix::fs::statvfs(&directory).ok()?;
             Some((found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize))
         };
-        Self::with(Box::new(measure), detail, write_buffer_bytes)
+        Self { disk_number, ..Self::with(Box::new(measure), detail, write_buffer_bytes) }
     }
 
     fn with(measure: Measure, detail: String, write_buffer_bytes: u64) -> Self {
         let reserve_bytes = write_buffer_bytes.saturating_mul(2);
-        let room = Self { measure, reserve_bytes, full: AtomicBool::new(false), detail };
+        let room = Self { measure, reserve_bytes, full: AtomicBool::new(false), detail, disk_number: 0 };
         room.look();
         room
+    }
+
+    /// The number that the system has for the disk; 0 if it does not say.
+    pub fn disk_number(&self) -> u64 {
+        self.disk_number
     }
 
     /// Whether clients' writes are refused, as of the last look.

@@ -270,6 +270,17 @@ fn until_last(cluster: &Cluster, kind: &str, state: &str) -> serde_json::Value {
     })
 }
 
+/// Every line that the nodes have logged.
+fn logs(cluster: &Cluster) -> Vec<String> {
+    let log = |node: u64| cluster.directory().node_directory(node).join("server.log");
+    let text = |node: u64| std::fs::read_to_string(log(node)).expect("a log");
+    cluster
+        .nodes()
+        .into_iter()
+        .flat_map(|node| text(node).lines().map(String::from).collect::<Vec<_>>())
+        .collect()
+}
+
 /// The node that leads the catalog.
 fn meta_leader(cluster: &Cluster) -> u64 {
     until("a leader of the catalog", || {
@@ -365,6 +376,16 @@ fn a_backup_that_is_cancelled_leaves_nothing_and_one_that_fails_is_resumed() {
     std::fs::rename(begun.parent().expect("a directory"), &aside).expect("moved away");
     let failed = until_last(&cluster, "backup", "failed");
     assert!(failed["events"].to_string().contains("--resume"), "{failed}");
+    // Whoever looks for the reason in the logs finds the words of the explanation.
+    let operation = failed["id"].to_string();
+    let explained = succeed(&cluster, &["op", "explain", &operation]);
+    let cause = explained.split_once(" is failed: ").and_then(|(_, after)| after.lines().next());
+    let cause = cause.unwrap_or_else(|| panic!("no cause: {explained}"));
+    let line = until("a line about the failure", || {
+        let begin = format!("operation {operation} (");
+        logs(&cluster).into_iter().find(|line| line.contains(&begin) && line.contains(") failed: "))
+    });
+    assert!(line.contains(" WARN ") && line.contains(cause), "{line}\n{explained}");
     let back = place.0.path().join(&id);
     let _ = std::fs::remove_dir_all(&back);
     std::fs::rename(&aside, &back).expect("moved back");

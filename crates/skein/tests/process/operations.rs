@@ -133,6 +133,50 @@ fn of_wishes_that_come_at_once_the_first_is_done_and_the_others_join_it() {
 }
 
 #[test]
+fn a_decommission_that_is_blocked_names_the_partition_and_what_would_help() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 5, partitions: 1, ..Shape::default() });
+    let client = cluster.client();
+    // The plan is made while the node that was killed still counts as up.
+    for (name, value) in [("suspect_after_ms", "5000"), ("down_after_ms", "6000")] {
+        client.set_setting(name, &SetSetting { value: value.into(), by: None }).expect("set");
+    }
+    let status = cluster.becomes(Verdict::Healthy);
+    let first = partition(&status, 0);
+    let hosts = nodes_of(first);
+    let leads = |node: u64| first.leader == Some(node) || status.leader == Some(node);
+    let leaving = hosts.iter().copied().find(|node| !leads(*node)).expect("a node that leads nothing");
+    let client = cluster.client_of(status.leader.expect("a leader"));
+    let decommission = OperationRequest { node: Some(leaving), ..request("decommission") };
+    let plan = client.plan(&decommission).expect("a plan");
+    let part = plan.parts.iter().find(|part| part.table == "default").expect("a part");
+    let (_, without) = part.what.rsplit_once(" to node ").expect("a target");
+    let without: u64 = without.parse().expect("a node");
+    assert!(!leads(without), "{status:?}");
+    cluster.kill_agent();
+    cluster.kill(without);
+    let id = start(&client, decommission).id.to_string();
+
+    let explained = until("an explanation that names the node that is missing", || {
+        let output = cluster.run(["op", "explain", &id]);
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.contains(&format!("help: start node {without}")).then_some(text)
+    });
+    let place = format!("in the way: default/0, node {without}: node {without} is ");
+    assert!(explained.contains(&place), "{explained}");
+    assert!(explained.contains(&format!("next: skein op cancel {id}")), "{explained}");
+    let output = cluster.run(["op", "explain", &id, "--json"]);
+    let explained: api::admin::Explanation = serde_json::from_slice(&output.stdout).expect("JSON");
+    let of_partition = |blocker: &&api::admin::Blocker| blocker.table.as_deref() == Some("default");
+    let blocker = explained.blockers.iter().find(of_partition).expect("a blocker");
+    assert_eq!((blocker.partition, blocker.node), (Some(0), Some(without)), "{explained:?}");
+
+    // What helps helps.
+    cluster.start_node(without);
+    assert_eq!(ended(&client, id.parse().expect("a number")).state, "done");
+}
+
+#[test]
 fn a_node_goes_offline_and_comes_back() {
     let _alone = alone();
     let cluster = three();
