@@ -1,25 +1,25 @@
-//! The FEDB operations guide, line by line: its commands, typed as it types them, against real clusters, and
-//! its tables, cell by cell.
+//! The FEDB operations guide, line by line: its commands, typed as it types them, against real clusters under a load of
+//! reads and writes, and its tables, cell by cell.
 //!
 //! The guide's cluster has three tablets, .31, .32 and .33, and a table `flow` with two partitions. Here node
-//! 2 is .32 as soon as it leads partition 0; ports tell the nodes apart. The guide's tables are written below
+//! 2 is .32 as soon as it leads partition 0; ports tell the nodes apart. The guide's tables are written in the kit
 //! with the hosts of the guide.
 
-use std::collections::BTreeMap;
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+mod kit;
+mod load;
+
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use api::admin::Verdict;
-use types::hash::HashRule;
+use jiff::ZonedDateTime;
+use jiff::civil::DateTime;
 
 use super::SKEIN;
-use super::support::{Cluster, Shape, alone, until, within, words};
+use super::support::{self, alone, until, within, words};
+use kit::{Guide, LOST, WHOLE, is_size, key, recovered, set, taken_over};
+use load::Load;
 
-/// What people call the cluster.
-const NAME: &str = "fedb_cluster";
-/// Partitions of `flow`.
-const PARTITIONS: u32 = 2;
 /// What comes to pass by itself comes within this time on a busy machine too.
 const QUICKLY: Duration = Duration::from_secs(20);
 /// The time in which a leader that died must be replaced.
@@ -28,292 +28,8 @@ const FAILOVER: Duration = Duration::from_millis(2_500);
 const RETURN: Duration = Duration::from_secs(5);
 /// So long nobody takes over in manual mode.
 const NOBODY_TAKES_OVER: Duration = Duration::from_secs(30);
-
 /// So long a lost replica is watched staying lost.
 const STAYS_LOST: Duration = Duration::from_secs(5);
-
-/// The guide's cluster: each node under the host that it has in the guide.
-struct Guide {
-    cluster: Cluster,
-    /// `bin/fedb` and `bin/openmldb`.
-    programs: tempfile::TempDir,
-    /// `.31` and so on, by the endpoint.
-    hosts: BTreeMap<String, String>,
-}
-
-impl Guide {
-    /// The cluster at the guide's beginning: `flow` has its leaders on .32 and .33.
-    fn start() -> Self {
-        let arguments = ["--name", NAME].map(str::to_owned).to_vec();
-        let cluster = Cluster::start(SKEIN, Shape { arguments, partitions: 1, ..Shape::default() });
-        let output = cluster.run(["table", "create", "flow", "--partitions", "2"]);
-        assert!(output.status.success(), "{}", words(&output));
-        let programs = tempfile::tempdir().expect("a temporary directory");
-        for name in ["fedb", "openmldb"] {
-            std::os::unix::fs::symlink(SKEIN, programs.path().join(name)).expect("linked");
-        }
-        let mut guide = Self { cluster, programs, hosts: BTreeMap::new() };
-        guide.cluster.becomes(Verdict::Healthy);
-        // In the guide the rows of partition 0 are .32, .33, .31, the leader first.
-        let rows = guide.rows();
-        let of_first = rows.iter().filter(|row| row["pid"] == "0").map(|row| row["endpoint"].clone());
-        guide.hosts = of_first.zip([".32", ".33", ".31"].map(str::to_owned)).collect();
-        // There .33 leads partition 1. If it does here already, the command changes nothing.
-        let moved = guide.said(&format!("changeleader flow 1 {}", guide.endpoint(".33")));
-        assert_eq!(moved, "change leader ok\n");
-        guide.becomes(QUICKLY, &WHOLE);
-        guide
-    }
-
-    /// `bin/fedb` with the guide's flags, its trailing blank, and one command.
-    fn fedb(&self, command: &str) -> Output {
-        self.program("fedb", command)
-    }
-
-    fn program(&self, name: &str, command: &str) -> Output {
-        let addresses: Vec<String> =
-            self.cluster.nodes().into_iter().map(|node| self.cluster.addresses(node).peer).collect();
-        let mut program = Command::new(self.programs.path().join(name));
-        program.arg(format!("--zk_cluster={}", addresses.join(",")));
-        program.arg(format!("--zk_root_path=/{NAME} ")).args(["--role=ns_client", "--interactive=false"]);
-        program.arg(format!("--cmd={command}")).env("SKEIN_DIR", self.cluster.directory().path());
-        program.env_remove("SKEIN_SECRET_FILE").stdin(Stdio::null()).output().expect("the program")
-    }
-
-    /// What a command prints behind the line that names the leader. It must succeed.
-    fn said(&self, command: &str) -> String {
-        let output = self.fedb(command);
-        assert!(output.status.success(), "{command}: {}", words(&output));
-        let text = String::from_utf8(output.stdout).expect("text");
-        let (first, rest) = text.split_once('\n').expect("a line that names the leader");
-        assert!(first.starts_with("ns leader: 127.0.0.1:"), "{first}");
-        rest.to_owned()
-    }
-
-    /// A command that must fail, and what it prints.
-    fn refused(&self, command: &str) -> String {
-        let output = self.fedb(command);
-        assert!(!output.status.success(), "{command}: {}", words(&output));
-        let text = String::from_utf8(output.stdout).expect("text");
-        text.split_once('\n').map(|(_, rest)| rest.trim_end().to_owned()).unwrap_or_default()
-    }
-
-    /// Rows of a table that a command prints, by column: as scripts of the field read them.
-    fn table(&self, command: &str) -> Vec<BTreeMap<String, String>> {
-        parsed(&self.said(command))
-    }
-
-    fn rows(&self) -> Vec<BTreeMap<String, String>> {
-        self.table("showtable flow")
-    }
-
-    /// `showtable flow` in the words of the guide: hosts for endpoints, the columns that do not depend on
-    /// what was written. Replicas stand in the guide's order; that rows keep their places is tested by itself.
-    fn shown(&self) -> Vec<String> {
-        let place = |row: &String| WHOLE.iter().position(|of_guide| of_guide[..10] == row[..10]);
-        let mut shown = self.shown_as_they_stand();
-        shown.sort_by_key(|row| (row.as_bytes()[5], place(row).unwrap_or(usize::MAX)));
-        shown
-    }
-
-    fn shown_as_they_stand(&self) -> Vec<String> {
-        let row = |row: &BTreeMap<String, String>| {
-            assert_eq!((row["ttl"].as_str(), row["compress_type"].as_str()), ("0min", "kNoCompress"));
-            let host = self.hosts.get(&row["endpoint"]).cloned().unwrap_or_else(|| row["endpoint"].clone());
-            format!("{} {} {host} {} {}", row["name"], row["pid"], row["role"], row["is_alive"])
-        };
-        self.rows().iter().map(row).collect()
-    }
-
-    /// Waits until `showtable` is what the guide shows.
-    fn becomes(&self, limit: Duration, table: &[impl AsRef<str>]) {
-        let table: Vec<&str> = table.iter().map(AsRef::as_ref).collect();
-        let deadline = Instant::now() + limit;
-        loop {
-            let shown = self.shown();
-            if shown == table {
-                return;
-            }
-            assert!(Instant::now() < deadline, "after {limit:?} still {shown:#?}");
-        }
-    }
-
-    /// A node by its host in the guide.
-    fn node(&self, host: &str) -> u64 {
-        let endpoint = self.endpoint(host);
-        let is = |node: &u64| self.cluster.addresses(*node).peer == endpoint;
-        self.cluster.nodes().into_iter().find(is).expect("a node")
-    }
-
-    fn endpoint(&self, host: &str) -> String {
-        let (endpoint, _) = self.hosts.iter().find(|(_, known)| *known == host).expect("a host");
-        endpoint.clone()
-    }
-
-    /// A node dies, and nobody starts it again.
-    fn dies(&self, host: &str) {
-        self.cluster.kill_agent();
-        self.cluster.kill(self.node(host));
-    }
-
-    /// The states and types of the operations on `flow`, sorted.
-    fn ops(&self) -> Vec<String> {
-        let rows = self.table("showopstatus flow");
-        let mut ops: Vec<String> =
-            rows.iter().map(|row| format!("{} {} {}", row["op_type"], row["pid"], row["status"])).collect();
-        ops.sort();
-        ops
-    }
-
-    /// Waits until all operations have ended well.
-    fn ops_are_done(&self) -> Vec<String> {
-        until("operations that are done", || {
-            let ops = self.ops();
-            ops.iter().all(|op| op.ends_with("kDone")).then_some(ops)
-        })
-    }
-
-    /// The replicas of every partition of `flow` have the same records.
-    fn digests_are_equal(&self) {
-        let output = self.cluster.run(["digest", "flow"]);
-        assert!(output.status.success(), "{}", words(&output));
-    }
-
-    /// A connection of a client with ZanKV addressing, which reaches all tables.
-    fn client(&self, node: u64) -> redis::Connection {
-        let client = redis::Client::open(format!("redis://{}", self.cluster.addresses(node).zankv));
-        let client = client.expect("an address");
-        until("a connection", || client.get_connection_with_timeout(Duration::from_secs(2)).ok())
-    }
-}
-
-/// A table as scripts of the field read it: from the line of dashes on, cells between blanks, a unit of bytes
-/// with the number before it.
-fn parsed(text: &str) -> Vec<BTreeMap<String, String>> {
-    let mut lines = text.lines();
-    let heading: Vec<&str> = lines.next().expect("a heading").split_whitespace().collect();
-    assert!(lines.next().is_some_and(|line| line.trim_start().starts_with("------")), "{text}");
-    lines
-        .map(|line| {
-            let cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
-            heading.iter().map(ToString::to_string).zip(cells.map(str::to_owned)).collect()
-        })
-        .collect()
-}
-
-/// Keys of `flow` that lie in a partition.
-fn key(partition: u32, number: u64) -> String {
-    let mut keys = (number * 1000..).map(|number| format!("key{number}"));
-    let lies =
-        |key: &String| HashRule::Tag.partition(key.as_bytes(), PARTITIONS).get() == u64::from(partition);
-    keys.find(lies).expect("half of all keys")
-}
-
-fn set(connection: &mut redis::Connection, key: &str, value: u64) -> redis::RedisResult<()> {
-    redis::cmd("SET").arg(format!("default:flow:{key}")).arg(value).query(connection)
-}
-
-/// Writes of one client to both partitions until it is told to stop: what was acknowledged must be there.
-struct Load {
-    over: AtomicBool,
-    acknowledged: AtomicU64,
-    failed: AtomicU64,
-}
-
-impl Load {
-    fn new() -> Self {
-        Self { over: AtomicBool::new(false), acknowledged: AtomicU64::new(0), failed: AtomicU64::new(0) }
-    }
-
-    /// Runs `work` while a client writes at `node`; then everything acknowledged is looked up.
-    fn around(&self, guide: &Guide, node: u64, work: impl FnOnce()) {
-        let written = std::thread::scope(|scope| {
-            let writer = scope.spawn(|| self.write(guide, node));
-            // Ends the writer even if the work panics.
-            let over = Over(&self.over);
-            until("a first write", || (self.acknowledged.load(Ordering::Relaxed) > 0).then_some(()));
-            work();
-            drop(over);
-            writer.join().expect("no panic")
-        });
-        let mut connection = guide.client(node);
-        for (key, value) in written {
-            let found: Option<u64> = redis::cmd("GET")
-                .arg(format!("default:flow:{key}"))
-                .query(&mut connection)
-                .expect("an answer");
-            assert!(
-                found.is_some_and(|found| found >= value),
-                "{key} is {found:?}, {value} was acknowledged"
-            );
-        }
-    }
-
-    fn write(&self, guide: &Guide, node: u64) -> BTreeMap<String, u64> {
-        let mut written = BTreeMap::new();
-        let mut connection = guide.client(node);
-        for number in 0.. {
-            if self.over.load(Ordering::Relaxed) {
-                break;
-            }
-            let key = key((number % 2) as u32, number % 100);
-            match set(&mut connection, &key, number) {
-                Ok(()) => {
-                    written.insert(key, number);
-                    self.acknowledged.fetch_add(1, Ordering::Relaxed);
-                }
-                Err(_) => {
-                    self.failed.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        }
-        written
-    }
-}
-
-/// Says that it is over when it goes.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// The guide's first table, and the last one of its beginning.
-const WHOLE: [&str; 6] = [
-    "flow 0 .32 leader yes",
-    "flow 0 .33 follower yes",
-    "flow 0 .31 follower yes",
-    "flow 1 .33 leader yes",
-    "flow 1 .31 follower yes",
-    "flow 1 .32 follower yes",
-];
-
-/// .32 is dead and nobody has taken over, as the guide shows it.
-const LOST: [&str; 6] = [
-    "flow 0 .32 leader no",
-    "flow 0 .33 follower yes",
-    "flow 0 .31 follower yes",
-    "flow 1 .33 leader yes",
-    "flow 1 .31 follower yes",
-    "flow 1 .32 follower no",
-];
-
-/// The same with .31 or .33 as the leader of partition 0.
-fn taken_over(leader: &str) -> Vec<String> {
-    let row = |row: &&str| match row.strip_prefix("flow 0 ") {
-        Some(rest) if rest.starts_with(leader) => format!("flow 0 {leader} leader yes"),
-        _ => (*row).to_owned(),
-    };
-    LOST.iter().map(row).collect()
-}
-
-/// All is well again, and the leader of partition 0 has stayed where it is.
-fn recovered(leader: &str) -> Vec<String> {
-    let row = |row: String| row.replace("leader no", "follower yes").replace("follower no", "follower yes");
-    taken_over(leader).into_iter().map(row).collect()
-}
 
 #[test]
 fn the_mode_is_shown_set_and_kept() {
@@ -322,15 +38,19 @@ fn the_mode_is_shown_set_and_kept() {
     let shown = |value: &str| {
         format!("  key            value\n------------------------\n  auto_failover  {value:<5}\n")
     };
-    // The last column is as wide as its widest cell too.
-    assert_eq!(guide.said("confget"), shown("true"));
-    assert_eq!(guide.said("confset auto_failover false"), "set auto_failover ok\n");
-    assert_eq!(guide.said("confget"), shown("false"));
-    // Whoever leads the catalog next knows it as well.
-    let leader = guide.cluster.status().leader.expect("a leader");
-    guide.cluster.kill(leader);
-    until("another leader", || guide.cluster.client().status().ok()?.leader);
-    assert_eq!(guide.said("confget"), shown("false"));
+    let load = Load::through(&guide, [".31", ".33"]);
+    load.around(|| {
+        // The last column is as wide as its widest cell too.
+        assert_eq!(guide.said("confget"), shown("true"));
+        assert_eq!(guide.said("confset auto_failover false"), "set auto_failover ok\n");
+        assert_eq!(guide.said("confget"), shown("false"));
+        // Whoever leads the catalog next knows it as well.
+        let leader = guide.cluster.status().leader.expect("a leader");
+        guide.cluster.kill(leader);
+        until("another leader", || guide.cluster.client().status().ok()?.leader);
+        assert_eq!(guide.said("confget"), shown("false"));
+    });
+    guide.is_at_rest_after(&load);
 
     let refused = "failed to set auto_failover. error msg: invalid parameter";
     assert_eq!(guide.refused("confset auto_failover sometimes"), refused);
@@ -363,12 +83,56 @@ fn a_cluster_of_another_name_and_nobody_are_refused() {
 }
 
 #[test]
+fn the_tables_are_the_guides_in_every_cell() {
+    let _alone = alone();
+    let mut guide = Guide::start();
+    // Nothing is written, as in the guide, whose counts are all 0.
+    guide.becomes_in_every_cell(&WHOLE);
+    guide.said("confset auto_failover false");
+    let began = ZonedDateTime::now().datetime();
+    guide.dies(".32");
+    guide.becomes(FAILOVER, &LOST);
+    guide.becomes_in_every_cell(&LOST);
+    let dead = guide.endpoint(".32");
+    assert_eq!(guide.said(&format!("offlineendpoint {dead}")), "offline endpoint ok\n");
+    let (leader, follower) = if guide.shown() == taken_over(".31") { (".31", ".33") } else { (".33", ".31") };
+    guide.becomes_in_every_cell(&taken_over(leader));
+    guide.returns(".32");
+    assert_eq!(guide.said(&format!("recoverendpoint {dead}")), "recover endpoint ok\n");
+    guide.ops_are_done();
+    guide.becomes_in_every_cell(&recovered(leader));
+
+    guide.cluster.up();
+    let added = guide.cluster.run(["node", "add"]);
+    assert!(added.status.success(), "{}", words(&added));
+    let new = guide.cluster.addresses(4).peer;
+    guide.hosts.insert(new.clone(), ".37".into());
+    guide.said(&format!("migrate {} flow 0 {new}", guide.endpoint(follower)));
+    guide.ops_are_done();
+    let moved = |row: String| match row.starts_with(&format!("flow 0 {follower}")) {
+        true => row.replace(follower, ".37"),
+        false => row,
+    };
+    guide.becomes_in_every_cell(&recovered(leader).into_iter().map(moved).collect::<Vec<_>>());
+
+    let ops = guide.op_rows("flow");
+    let names: Vec<String> = ops.iter().map(|op| format!("{} {}", op["op_type"], op["pid"])).collect();
+    for wanted in
+        ["kChangeLeaderOP 0", "kOfflineReplicaOP 1", "kRecoverTableOP 0", "kRecoverTableOP 1", "kMigrateOP 0"]
+    {
+        assert!(names.contains(&wanted.to_owned()), "{names:?}");
+    }
+    // The first command of the test is older than what the guide does; a cell has whole seconds.
+    let last = DateTime::strptime("%Y%m%d%H%M%S", &ops.last().expect("an op")["start_time"]).expect("a time");
+    assert!(began.duration_until(last).as_secs() >= 0 && last <= ZonedDateTime::now().datetime(), "{ops:?}");
+}
+
+#[test]
 fn in_automatic_mode_a_loss_and_a_return_need_no_command() {
     let _alone = alone();
     let guide = Guide::start();
-    guide.becomes(QUICKLY, &WHOLE);
-    let writer = guide.node(".31");
-    Load::new().around(&guide, writer, || {
+    let load = Load::through(&guide, [".31", ".33"]);
+    load.around(|| {
         guide.dies(".32");
         let began = Instant::now();
         let leader = within(FAILOVER, "a new leader, and the old one's row", || {
@@ -376,8 +140,7 @@ fn in_automatic_mode_a_loss_and_a_return_need_no_command() {
             [".31", ".33"].into_iter().find(|leader| shown == taken_over(leader))
         });
         eprintln!("{leader} leads partition 0 after {:?}", began.elapsed());
-        guide.cluster.start_node(guide.node(".32"));
-        guide.cluster.node_is_ready(guide.node(".32"));
+        guide.returns(".32");
         within(RETURN, "six times yes", || {
             let shown = guide.shown();
             shown.iter().all(|row| row.ends_with("yes")).then_some(())
@@ -388,6 +151,7 @@ fn in_automatic_mode_a_loss_and_a_return_need_no_command() {
         0,
         "nothing was typed"
     );
+    guide.is_at_rest_after(&load);
     guide.digests_are_equal();
 }
 
@@ -396,15 +160,29 @@ fn in_manual_mode_a_loss_and_a_return_go_as_the_guide_says() {
     let _alone = alone();
     let guide = Guide::start();
     guide.said("confset auto_failover false");
+    let load = Load::through(&guide, [".31", ".33"]);
+    load.around(|| {
+        let leader = a_loss_in_manual_mode(&guide, &load);
+        a_return_in_manual_mode(&guide, leader);
+    });
+    guide.is_at_rest_after(&load);
+    guide.digests_are_equal();
+}
+
+/// The host that leads partition 0 afterwards.
+fn a_loss_in_manual_mode(guide: &Guide, load: &Load) -> &'static str {
+    let mut connection = guide.client(guide.node(".31"));
     guide.dies(".32");
     guide.becomes(FAILOVER, &LOST);
-    let mut connection = guide.client(guide.node(".31"));
-    set(&mut connection, &key(1, 1), 1).expect("partition 1 serves");
+    load.goes_on_in(1);
+    let acknowledged = load.writes_in(0);
     let began = Instant::now();
     while began.elapsed() < NOBODY_TAKES_OVER {
         assert_eq!(guide.shown(), LOST, "after {:?}", began.elapsed());
         std::thread::sleep(Duration::from_secs(1));
     }
+    load.goes_on_in(1);
+    assert_eq!(load.writes_in(0), acknowledged, "nobody leads partition 0");
     let asked = Instant::now();
     let refused = set(&mut connection, &key(0, 1), 1).expect_err("nobody leads partition 0");
     assert!(asked.elapsed() < Duration::from_secs(1), "after {:?}: {refused}", asked.elapsed());
@@ -417,14 +195,17 @@ fn in_manual_mode_a_loss_and_a_return_go_as_the_guide_says() {
     let ops = guide.ops_are_done();
     assert!(ops.contains(&"kChangeLeaderOP 0 kDone".to_owned()), "{ops:?}");
     assert!(ops.contains(&"kOfflineReplicaOP 1 kDone".to_owned()), "{ops:?}");
-    set(&mut connection, &key(0, 1), 1).expect("partition 0 serves");
+    load.goes_on();
+    leader
+}
 
+fn a_return_in_manual_mode(guide: &Guide, leader: &str) {
+    let dead = guide.endpoint(".32");
     let reason = guide.refused(&format!("recoverendpoint {dead}"));
     assert_eq!(reason, "failed to recover endpoint. error msg: tablet is not healthy");
-    guide.cluster.start_node(guide.node(".32"));
-    guide.cluster.node_is_ready(guide.node(".32"));
+    guide.returns(".32");
     until("three healthy tablets", || {
-        guide.table("showtablet").iter().all(|row| row["state"] == "kTabletHealthy").then_some(())
+        guide.tablets().iter().all(|row| row["state"] == "kTabletHealthy").then_some(())
     });
     assert_eq!(guide.shown(), taken_over(leader), "nobody has asked for it");
     // Who types it again, while it goes on or when it is at its end, joins it.
@@ -450,30 +231,30 @@ fn in_manual_mode_a_lost_disk_is_replaced_by_command_only() {
     let _alone = alone();
     let guide = Guide::start();
     guide.said("confset auto_failover false");
-    let mut connection = guide.client(guide.node(".32"));
-    for number in 0..20 {
-        set(&mut connection, &key(number % 2, u64::from(number)), 1).expect("served");
-    }
-    guide.dies(".31");
-    let node = guide.node(".31");
-    let place = guide.cluster.directory().node_directory(node);
-    std::fs::remove_dir_all(place.join("data")).expect("removed");
-    guide.cluster.start_node(node);
-    guide.cluster.node_is_ready(node);
-    let without: Vec<String> = WHOLE
-        .iter()
-        .map(|row| if row.contains(".31") { row.replace("yes", "no") } else { (*row).to_owned() })
-        .collect();
-    guide.becomes(QUICKLY, &without);
-    let began = Instant::now();
-    while began.elapsed() < STAYS_LOST {
-        assert_eq!(guide.shown(), without, "after {:?}", began.elapsed());
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    set(&mut connection, &key(0, 1), 2).expect("the others serve");
-    assert_eq!(guide.said(&format!("recoverendpoint {}", guide.endpoint(".31"))), "recover endpoint ok\n");
-    guide.ops_are_done();
-    guide.becomes(QUICKLY, &WHOLE);
+    let load = Load::through(&guide, [".32", ".33"]);
+    load.around(|| {
+        guide.dies(".31");
+        let place = guide.cluster.directory().node_directory(guide.node(".31"));
+        std::fs::remove_dir_all(place.join("data")).expect("removed");
+        guide.returns(".31");
+        let without: Vec<String> = WHOLE
+            .iter()
+            .map(|row| if row.contains(".31") { row.replace("yes", "no") } else { (*row).to_owned() })
+            .collect();
+        guide.becomes(QUICKLY, &without);
+        let began = Instant::now();
+        while began.elapsed() < STAYS_LOST {
+            assert_eq!(guide.shown(), without, "after {:?}", began.elapsed());
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        // The others serve.
+        load.goes_on();
+        let lost = guide.endpoint(".31");
+        assert_eq!(guide.said(&format!("recoverendpoint {lost}")), "recover endpoint ok\n");
+        guide.ops_are_done();
+        guide.becomes(QUICKLY, &WHOLE);
+    });
+    guide.is_at_rest_after(&load);
     guide.digests_are_equal();
 }
 
@@ -481,16 +262,15 @@ fn in_manual_mode_a_lost_disk_is_replaced_by_command_only() {
 fn a_node_that_lives_is_taken_out_and_brought_back() {
     let _alone = alone();
     let guide = Guide::start();
-    let writer = guide.node(".31");
-    let load = Load::new();
-    load.around(&guide, writer, || {
+    let load = Load::through(&guide, [".31", ".33"]);
+    load.around(|| {
         let endpoint = guide.endpoint(".32");
         for _ in 0..2 {
             assert_eq!(guide.said(&format!("offlineendpoint {endpoint}")), "offline endpoint ok\n");
             let leader = if guide.shown() == taken_over(".31") { ".31" } else { ".33" };
             assert_eq!(guide.shown(), taken_over(leader));
         }
-        assert_eq!(guide.table("showtablet").len(), 3);
+        assert_eq!(guide.tablets().len(), 3);
         assert!(words(&guide.cluster.run(["status"])).contains("offline"), "status says so");
         assert_eq!(guide.said(&format!("recoverendpoint {endpoint}")), "recover endpoint ok\n");
         guide.ops_are_done();
@@ -506,7 +286,8 @@ fn a_node_that_lives_is_taken_out_and_brought_back() {
         guide.ops_are_done();
         within(QUICKLY, "the first leader", || (guide.shown()[0] == WHOLE[0]).then_some(()));
     });
-    assert_eq!(load.failed.load(Ordering::Relaxed), 0, "no request failed");
+    load.had_no_failure();
+    guide.is_at_rest_after(&load);
     guide.digests_are_equal();
 }
 
@@ -515,15 +296,33 @@ fn single_partitions_are_mended_in_any_order() {
     let _alone = alone();
     let guide = Guide::start();
     guide.said("confset auto_failover false");
-    guide.dies(".32");
-    guide.becomes(FAILOVER, &LOST);
-    assert_eq!(guide.said("changeleader flow 0"), "change leader ok\n");
-    let again = guide.refused("changeleader flow 0");
-    assert_eq!(again, "failed to change leader. error msg: leader is alive");
-    guide.cluster.start_node(guide.node(".32"));
-    guide.cluster.node_is_ready(guide.node(".32"));
+    let load = Load::through(&guide, [".31", ".33"]);
+    load.around(|| {
+        guide.dies(".32");
+        guide.becomes(FAILOVER, &LOST);
+        assert_eq!(guide.said("changeleader flow 0"), "change leader ok\n");
+        let again = guide.refused("changeleader flow 0");
+        assert_eq!(again, "failed to change leader. error msg: leader is alive");
+        load.goes_on();
+        guide.returns(".32");
+        let all_yes = || guide.shown().iter().all(|row| row.ends_with("yes")).then_some(());
+        within(RETURN, "six times yes", all_yes);
+        what_is_well_needs_nothing(&guide);
+        what_is_asked_of_one_leaves_the_other_alone(&guide);
+        load.goes_on();
+        assert_eq!(
+            guide.said(&format!("recovertable flow 1 {}", guide.endpoint(".32"))),
+            "recover table ok\n"
+        );
+        guide.ops_are_done();
+        within(QUICKLY, "six times yes", all_yes);
+    });
+    guide.is_at_rest_after(&load);
+    guide.digests_are_equal();
+}
+
+fn what_is_well_needs_nothing(guide: &Guide) {
     let endpoint = guide.endpoint(".32");
-    within(RETURN, "six times yes", || guide.shown().iter().all(|row| row.ends_with("yes")).then_some(()));
     // The other tables as well, or there would be something to recover.
     guide.cluster.becomes(Verdict::Healthy);
     let before = guide.ops();
@@ -533,8 +332,10 @@ fn single_partitions_are_mended_in_any_order() {
         assert_eq!(guide.said(&format!("recoverendpoint {endpoint}")), "recover endpoint ok\n");
     }
     assert_eq!(guide.ops(), before, "there was nothing to do");
+}
 
-    // What is asked of one partition leaves the other alone.
+fn what_is_asked_of_one_leaves_the_other_alone(guide: &Guide) {
+    let endpoint = guide.endpoint(".32");
     guide.said(&format!("offlineendpoint {endpoint}"));
     assert_eq!(guide.said(&format!("recovertable flow 0 {endpoint}")), "recover table ok\n");
     guide.ops_are_done();
@@ -552,46 +353,70 @@ fn single_partitions_are_mended_in_any_order() {
     {
         assert!(guide.refused(command).ends_with(unknown), "{command}");
     }
-    guide.digests_are_equal();
 }
 
 #[test]
 fn the_whole_cluster_is_killed_and_serves_again_by_itself() {
     let _alone = alone();
     let guide = Guide::start();
-    for (mode, order) in [("true", [1, 2, 3]), ("false", [3, 1, 2])] {
-        guide.said(&format!("confset auto_failover {mode}"));
-        guide.cluster.kill_all();
-        let began = Instant::now();
-        order.into_iter().for_each(|node| guide.cluster.start_node(node));
-        until("an answer", || guide.fedb("showtable flow").status.success().then_some(()));
-        within(RETURN.saturating_sub(began.elapsed()), "six times yes", || {
-            guide.shown().iter().all(|row| row.ends_with("yes")).then_some(())
-        });
-        assert!(guide.said("confget").contains(mode));
-        let mut connection = guide.client(1);
-        set(&mut connection, &key(0, 7), 7)
-            .and_then(|()| set(&mut connection, &key(1, 7), 7))
-            .expect("served");
-    }
+    let load = Load::through(&guide, [".31", ".33"]);
+    load.around(|| {
+        for (mode, order) in [("true", [1, 2, 3]), ("false", [3, 1, 2])] {
+            guide.said(&format!("confset auto_failover {mode}"));
+            guide.cluster.kill_all();
+            let began = Instant::now();
+            order.into_iter().for_each(|node| guide.cluster.start_node(node));
+            until("an answer", || guide.fedb("showtable flow").status.success().then_some(()));
+            within(RETURN.saturating_sub(began.elapsed()), "six times yes", || {
+                guide.shown().iter().all(|row| row.ends_with("yes")).then_some(())
+            });
+            assert!(guide.said("confget").contains(mode));
+            load.goes_on();
+        }
+    });
     assert!(guide.ops().iter().all(|op| op.ends_with("kDone")), "{:?}", guide.ops());
+    guide.is_at_rest_after(&load);
+    guide.digests_are_equal();
 }
 
 #[test]
 fn a_node_is_added_and_takes_over_a_replica() {
     let _alone = alone();
     let mut guide = Guide::start();
-    let added = guide.cluster.run(["node", "add"]);
-    assert!(added.status.success(), "{}", words(&added));
-    let new = guide.cluster.addresses(4).peer;
-    let tablets = within(Duration::from_secs(2), "four healthy tablets", || {
-        let rows = guide.table("showtablet");
-        (rows.len() == 4 && rows.iter().all(|row| row["state"] == "kTabletHealthy")).then_some(rows)
-    });
-    assert_eq!(tablets[3]["endpoint"], new);
-    guide.hosts.insert(new.clone(), ".37".into());
-    let before = guide.shown_as_they_stand();
+    let load = Load::through(&guide, [".31", ".32"]);
+    load.around(|| {
+        let added = guide.cluster.run(["node", "add"]);
+        assert!(added.status.success(), "{}", words(&added));
+        let new = guide.cluster.addresses(4).peer;
+        let tablets = within(Duration::from_secs(2), "four healthy tablets", || {
+            let rows = guide.tablets();
+            (rows.len() == 4 && rows.iter().all(|row| row["state"] == "kTabletHealthy")).then_some(rows)
+        });
+        assert_eq!(tablets[3]["endpoint"], new);
+        guide.hosts.insert(new.clone(), ".37".into());
+        a_follower_moves(&guide, &new);
 
+        // The original cannot move a leader.
+        let migrate = format!("migrate {} flow 1 {new}", guide.endpoint(".33"));
+        assert_eq!(guide.said(&migrate), "partition migrate ok\n");
+        guide.ops_are_done();
+        let moved = guide.shown().into_iter().find(|row| row.starts_with("flow 1 .37"));
+        assert_eq!(moved.as_deref(), Some("flow 1 .37 leader yes"));
+    });
+    load.had_no_failure();
+    guide.is_at_rest_after(&load);
+    guide.digests_are_equal();
+
+    let new = guide.endpoint(".37");
+    let same = guide.refused(&format!("migrate {new} flow 0 {new}"));
+    assert_eq!(same, "migrate error. src_endpoint is same as des_endpoint");
+    let unknown = guide.refused(&format!("migrate {new} flow 0 127.0.0.1:1"));
+    assert_eq!(unknown, "failed to migrate partition. error msg: des_endpoint does not exist or not healthy");
+}
+
+/// From .33 to the new node, as the guide moves it.
+fn a_follower_moves(guide: &Guide, new: &str) {
+    let before = guide.shown_as_they_stand();
     let migrate = format!("migrate {} flow 0 {new}", guide.endpoint(".33"));
     assert_eq!(guide.said(&migrate), "partition migrate ok\n");
     let ops = guide.ops_are_done();
@@ -606,25 +431,6 @@ fn a_node_is_added_and_takes_over_a_replica() {
     guide.digests_are_equal();
     let again = guide.refused(&migrate);
     assert!(again.contains("partition[0] is already in des_endpoint"), "{again}");
-
-    // The original cannot move a leader.
-    let load = Load::new();
-    load.around(&guide, 1, || {
-        assert_eq!(
-            guide.said(&format!("migrate {} flow 1 {new}", guide.endpoint(".33"))),
-            "partition migrate ok\n"
-        );
-        guide.ops_are_done();
-    });
-    let moved = guide.shown().into_iter().find(|row| row.starts_with("flow 1 .37"));
-    assert_eq!(moved.as_deref(), Some("flow 1 .37 leader yes"));
-    assert_eq!(load.failed.load(Ordering::Relaxed), 0, "no request failed");
-    guide.digests_are_equal();
-
-    let same = guide.refused(&format!("migrate {new} flow 0 {new}"));
-    assert_eq!(same, "migrate error. src_endpoint is same as des_endpoint");
-    let unknown = guide.refused(&format!("migrate {new} flow 0 127.0.0.1:1"));
-    assert_eq!(unknown, "failed to migrate partition. error msg: des_endpoint does not exist or not healthy");
 }
 
 #[test]
@@ -651,7 +457,8 @@ fn offsets_count_writes_and_are_equal_at_rest() {
     assert_eq!(heading.split_whitespace().collect::<Vec<_>>(), columns.split(' ').collect::<Vec<_>>());
     until("records in every row", || {
         let rows = guide.rows();
-        rows.iter().filter(|row| row["pid"] == "0").all(|row| row["record_cnt"] == "8").then_some(())
+        let mut written = rows.iter().filter(|row| row["pid"] == "0");
+        written.all(|row| row["record_cnt"] == "8" && is_size(&row["memused"])).then_some(())
     });
 }
 
@@ -660,17 +467,22 @@ fn replicas_come_and_go_and_ops_are_forgotten() {
     let _alone = alone();
     let guide = Guide::start();
     let endpoint = guide.endpoint(".31");
-    assert_eq!(guide.said(&format!("delreplica flow 0-1 {endpoint}")), "DelReplica ok\n");
-    guide.ops_are_done();
-    let without: Vec<&str> = WHOLE.into_iter().filter(|row| !row.contains(".31")).collect();
-    guide.becomes(QUICKLY, &without);
-    let gone = guide.refused(&format!("recovertable flow 0 {endpoint}"));
-    assert_eq!(gone, "Fail to recover table. error msg:pid does not exist");
-    assert_eq!(guide.said(&format!("addreplica flow 0,1 {endpoint}")), "AddReplica ok\n");
-    guide.ops_are_done();
-    guide.becomes(QUICKLY, &WHOLE);
+    let load = Load::through(&guide, [".32", ".33"]);
+    load.around(|| {
+        assert_eq!(guide.said(&format!("delreplica flow 0-1 {endpoint}")), "DelReplica ok\n");
+        guide.ops_are_done();
+        let without: Vec<&str> = WHOLE.into_iter().filter(|row| !row.contains(".31")).collect();
+        guide.becomes(QUICKLY, &without);
+        let gone = guide.refused(&format!("recovertable flow 0 {endpoint}"));
+        assert_eq!(gone, "Fail to recover table. error msg:pid does not exist");
+        assert_eq!(guide.said(&format!("addreplica flow 0,1 {endpoint}")), "AddReplica ok\n");
+        guide.ops_are_done();
+        guide.becomes(QUICKLY, &WHOLE);
+    });
+    load.had_no_failure();
     let there = guide.refused(&format!("addreplica flow 1 {endpoint}"));
     assert_eq!(there, format!("Fail to addreplica. error msg:pid 1 is exist in {endpoint}"));
+    guide.is_at_rest_after(&load);
     guide.digests_are_equal();
 
     assert_eq!(guide.said("makesnapshot flow 0"), "MakeSnapshot ok\n");
@@ -679,7 +491,7 @@ fn replicas_come_and_go_and_ops_are_forgotten() {
     for op_type in ["kAddReplicaOP", "kDelReplicaOP", "kMakeSnapshotOP"] {
         assert!(types.contains(&op_type), "{ops:?}");
     }
-    let last = guide.table("showopstatus flow 0").last().expect("a row")["op_id"].clone();
+    let last = guide.op_rows("flow 0").last().expect("a row")["op_id"].clone();
     let ended = "Cancel op failed, error msg: op status is not kDoing or kInited";
     assert_eq!(guide.refused(&format!("cancelop {last}")), ended);
     assert_eq!(guide.said(&format!("deleteop {last}")), "Delete op ok\n");
