@@ -7,6 +7,7 @@ mod backup;
 mod blocking;
 mod commands;
 mod damage;
+mod foreign_data;
 mod growing;
 mod guide_fedb;
 mod import;
