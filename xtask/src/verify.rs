@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     ("files", files::check),
     ("links", links::check),
     ("licences", || licences::check(&Workspace::load()?)),
+    ("advisories", licences::advisories),
     ("clippy", clippy),
     ("tests", tests),
     ("simulation", || simulation::twice(SEEDS)),

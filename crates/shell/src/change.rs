@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use api::admin::{Operation, OperationRequest, Table};
+use types::settings::REPLACE_AFTER_S;
 use types::{ErrorCode, Fault};
 
 use crate::cluster::{Seen, full_name, has_ended, is_healthy, leader, replica_on};
@@ -260,7 +261,33 @@ pub fn del_replica(session: &mut Session<'_>, arguments: &[&str]) -> Result<Repl
     }
     let request = OperationRequest { from: Some(node.id), ..about("remove-replica", table, &pids) };
     let operation = session.ask_for(request).map_err(failed)?;
-    Ok(begun("DelReplica ok", &operation))
+    let reply = begun("DelReplica ok", &operation);
+    let becomes_short = |pid: &u32| {
+        let left = seen.partition(table, *pid).map(|partition| {
+            partition.replicas.iter().filter(|one| !one.leaving && one.node != node.id).count()
+        });
+        left.is_ok_and(|left| left < table.replicas as usize)
+    };
+    let comes_back = pids.iter().any(becomes_short).then(|| replaced_after(session)).flatten();
+    Ok(match comes_back {
+        None => reply,
+        Some(seconds) => reply.note(format!(
+            "'{}' is to have {} replicas: with auto_failover=true a replica is made again after {seconds} s; \
+             'skein table set-replicas' says that it is to have fewer",
+            table.name, table.replicas
+        )),
+    })
+}
+
+/// The seconds after which the cluster replaces what is missing; `None` if it does not, or cannot be asked.
+fn replaced_after(session: &Session<'_>) -> Option<u64> {
+    let settings = session.cluster.settings().ok()?;
+    let value =
+        |name: &str| settings.iter().find(|known| known.name == name).map(|known| known.value.as_str());
+    if value(AUTO_FAILOVER) != Some("true") {
+        return None;
+    }
+    value(REPLACE_AFTER_S.name)?.parse().ok().filter(|seconds| *seconds > 0)
 }
 
 /// Cuts a partition's log.

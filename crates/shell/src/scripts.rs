@@ -173,7 +173,11 @@ impl World {
             status: RefCell::new(status),
             tables: vec![table(4, "default", "flow", 2), table(5, "shop", "orders", 1)],
             operations: RefCell::default(),
-            settings: RefCell::new(vec![setting("auto_failover", "true"), setting("down_after_ms", "5000")]),
+            settings: RefCell::new(vec![
+                setting("auto_failover", "true"),
+                setting("down_after_ms", "5000"),
+                setting("replace_after_s", "600"),
+            ]),
             asked: RefCell::default(),
             refusal: RefCell::default(),
             ending: RefCell::new(("done".into(), None)),

@@ -4,6 +4,7 @@
 
 mod archive;
 mod backup;
+mod here;
 mod import;
 mod label;
 mod meta;
@@ -25,6 +26,7 @@ pub use backup::{
     BackupCommand, BackupCreate, BackupDelete, BackupList, BackupNamed, BackupVerify, Restore,
     ScheduleCommand, ScheduleNamed, ScheduleSet, Speed, Waiting, Which,
 };
+pub use here::Here;
 pub use import::{ImportCommand, ImportRdb, ImportResp, ImportTarget, OnConflict as ImportConflict};
 pub use label::Label;
 pub use meta::{MetaCommand, MetaRestore, MetaSnapshot};
@@ -360,9 +362,8 @@ pub enum NodeCommand {
 /// Arguments of `node add`.
 #[derive(Debug, Args)]
 pub struct NodeAdd {
-    /// Where the cluster is
-    #[arg(long, value_name = "DIR", default_value = "skein-data")]
-    pub dir: PathBuf,
+    #[command(flatten)]
+    pub here: Here,
     /// Where the node stands, as in dc=east,rack=r1,host=h1 [default: as the first node]
     #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
     pub label: Vec<Label>,
@@ -375,9 +376,8 @@ pub struct NodeAdd {
 pub struct NodeRebuild {
     /// The node
     pub node: u64,
-    /// Where the cluster is
-    #[arg(long, value_name = "DIR", default_value = "skein-data")]
-    pub dir: PathBuf,
+    #[command(flatten)]
+    pub here: Here,
     #[command(flatten)]
     pub output: Output,
 }
@@ -431,12 +431,11 @@ pub enum BenchCommand {
 /// Arguments of `bench kv`.
 #[derive(Clone, Debug, Args)]
 pub struct BenchKv {
-    /// Redis addresses; connections are spread over them [default: all nodes of the directory]
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
-    pub addr: Vec<String>,
-    /// The cluster's directory [default: ./skein-data]
-    #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub find: Find,
+    /// Redis addresses to send to, of any server [default: those of all nodes of the cluster]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', conflicts_with = "addr")]
+    pub redis: Vec<String>,
     /// Connections in all
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000))]
     pub connections: usize,
@@ -471,7 +470,7 @@ pub struct BenchKv {
     /// How many commands to send, instead of a time
     #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     pub requests: Option<u64>,
-    /// The password of the server [default: the directory's, without --addr]
+    /// The password of the server [default: the directory's, if that says where to send]
     #[arg(long, value_name = "PASSWORD", env = "SKEIN_REQUIREPASS", hide_env_values = true)]
     pub password: Option<String>,
     /// Seed of the random keys

@@ -90,6 +90,7 @@ pub fn establish(directory: &Directory, wish: &Wish) -> Result<Topology, Fault> 
 /// `TopologyDiffers`, naming the option, what it asks for and what is there.
 pub fn compare(directory: &Directory, topology: &Topology, wish: &Wish) -> Result<(), Fault> {
     compare_nodes(directory, topology, wish)?;
+    compare_partitions(directory, topology, wish)?;
     let differs = !wish.labels.is_empty() && topology.nodes.iter().any(|node| node.labels != wish.labels);
     let differences = [
         differs.then(|| {
@@ -104,10 +105,6 @@ pub fn compare(directory: &Directory, topology: &Topology, wish: &Wish) -> Resul
             .as_ref()
             .filter(|&asked| *asked != topology.name)
             .map(|asked| (format!("the name {}", topology.name), "--name", asked.clone(), "the name")),
-        wish.partitions.filter(|&asked| asked != topology.partitions).map(|asked| {
-            let has = crate::say::count(u64::from(topology.partitions), "partition");
-            (has, "--partitions", asked.to_string(), "the number of partitions of a table")
-        }),
         wish.listen.filter(|&asked| asked != topology.listen).map(|asked| {
             (format!("listeners at {}", topology.listen), "--listen", asked.to_string(), "the listeners")
         }),
@@ -133,6 +130,21 @@ fn compare_nodes(directory: &Directory, topology: &Topology, wish: &Wish) -> Res
     };
     let has = crate::say::count(has, "node");
     let detail = format!("{path} has {has}, --nodes asks for {asked}\n{how}");
+    Err(Fault::new(ErrorCode::TopologyDiffers, detail))
+}
+
+/// Another number of partitions than the default table was made with. No command changes a table's; its keys can move
+/// into another table.
+fn compare_partitions(directory: &Directory, topology: &Topology, wish: &Wish) -> Result<(), Fault> {
+    let Some(asked) = wish.partitions.filter(|&asked| asked != topology.partitions) else { return Ok(()) };
+    let path = directory.path().display();
+    let has = crate::say::count(u64::from(topology.partitions), "partition");
+    let detail = format!(
+        "{path} has {has}, --partitions asks for {asked}\n\
+         another table with as many: skein table create NAME --partitions {asked} --dir {path}\n\
+         with the keys of this one: skein backup create --to URL --table default --dir {path}, then\n\
+         skein restore --from URL --table default --to-table NAME --partitions {asked} --dir {path}"
+    );
     Err(Fault::new(ErrorCode::TopologyDiffers, detail))
 }
 
@@ -292,6 +304,14 @@ mod tests {
             let fault = establish(&directory, &wish).expect_err(words);
             assert_eq!(fault.code, ErrorCode::TopologyDiffers);
             assert!(fault.detail.contains(words), "{fault}");
+        }
+        // Both name the commands that do it.
+        let detail = |wish: Wish| establish(&directory, &wish).expect_err("another shape").detail;
+        let nodes = detail(Wish { nodes: Some(5), ..Wish::default() });
+        assert!(nodes.contains("skein node add --dir "), "{nodes}");
+        let partitions = detail(Wish { partitions: Some(16), ..Wish::default() });
+        for command in ["skein backup create --to URL --table default", "--to-table NAME --partitions 16"] {
+            assert!(partitions.contains(command), "{partitions}");
         }
         let same = Wish { nodes: Some(3), partitions: Some(8), base_port: Some(7000), ..Wish::default() };
         establish(&directory, &same).expect("the same shape");

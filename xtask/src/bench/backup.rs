@@ -70,7 +70,7 @@ fn fill(bench: &Bench, cluster: &Cluster) -> Result<()> {
             let command = kind.replace("{i}", &number.to_string());
             let order = ["--pipeline", "16", "--requests", &each, "--keys", &each, "--in-order"];
             let values = ["--size", "1024", "--incompressible", "--command", &command];
-            generate(bench, &[&["--addr", &addresses], &order[..], &values[..]].concat())?;
+            generate(bench, &[&["--redis", &addresses], &order[..], &values[..]].concat())?;
         }
     }
     eprintln!("  {elements} MiB of elements are written");

@@ -50,7 +50,8 @@ pub fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let lost = writers.stop_and_count_lost(&cluster);
     Ok(vec![Figure {
         measure: format!(
-            "decommission under load, a node of 4 with {PARTITIONS} partitions, {} MiB: failed requests",
+            "decommission under load, a node of 4 with {PARTITIONS} partitions, {} MiB, its own clients told to go \
+             elsewhere before: failed requests",
             bench.size_mib
         ),
         value: format!(

@@ -94,7 +94,7 @@ fn load(bench: &Bench, addresses: &str, mix: &str, pipeline: u32) -> Result<Load
     generate(
         bench,
         &[
-            "--addr",
+            "--redis",
             addresses,
             "--size",
             "100",
@@ -130,7 +130,7 @@ pub fn fill_mib(bench: &Bench, addresses: &str, mib: u64) -> Result<()> {
 fn fill_with(bench: &Bench, addresses: &str, keys: u64, values: &[&str]) -> Result<()> {
     let keys = keys.to_string();
     let order = ["--pipeline", "16", "--requests", &keys, "--keys", &keys, "--in-order"];
-    generate(bench, &[&["--addr", addresses], &order[..], values].concat())?;
+    generate(bench, &[&["--redis", addresses], &order[..], values].concat())?;
     Ok(())
 }
 

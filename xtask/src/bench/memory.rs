@@ -21,7 +21,7 @@ pub fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let filled = largest_memory_mib(&cluster)?;
     let (keys, duration) = (KEYS.to_string(), format!("{}s", bench.seconds));
     let sets = ["--size", "100", "--mix", "set", "--duration", &duration, "--keys", &keys];
-    generate(bench, &[&["--addr", &addresses], &sets[..]].concat())?;
+    generate(bench, &[&["--redis", &addresses], &sets[..]].concat())?;
     let memory = largest_memory_mib(&cluster)?;
     Ok(vec![Figure {
         measure: "memory after 1 million keys and the SET bench, per node".into(),

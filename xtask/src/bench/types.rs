@@ -148,7 +148,7 @@ fn rest(cluster: &Cluster) -> Result<()> {
 fn timed(bench: &Bench, address: &str, command: &str, keys: u64) -> Result<super::kv::Load> {
     let (keys, duration) = (keys.to_string(), format!("{}s", bench.seconds));
     let load = ["--size", "100", "--duration", &duration, "--keys", &keys, "--command", command];
-    generate(bench, &[&["--addr", address], &load[..]].concat())
+    generate(bench, &[&["--redis", address], &load[..]].concat())
 }
 
 /// A command of this pattern for each number once.
@@ -156,6 +156,6 @@ fn once_each(bench: &Bench, address: &str, command: &str, keys: u64, size: u64) 
     let (keys, size) = (keys.to_string(), size.to_string());
     let order = ["--pipeline", "16", "--requests", &keys, "--keys", &keys, "--in-order"];
     let values = ["--size", &size, "--command", command];
-    generate(bench, &[&["--addr", address], &order[..], &values[..]].concat())?;
+    generate(bench, &[&["--redis", address], &order[..], &values[..]].concat())?;
     Ok(())
 }

@@ -23,6 +23,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use catalog::status::NodeState;
 use client::Lookup;
 use types::{ErrorCode, Fault};
 
@@ -69,31 +70,46 @@ pub fn run(arguments: &BenchKv) -> Result<Report, Fault> {
 }
 
 fn password(arguments: &BenchKv) -> Result<Option<String>, Fault> {
+    let lookup = arguments.find.lookup();
     match &arguments.password {
-        // The directory says nothing of servers that were named.
-        None if arguments.addr.is_empty() => layout::password(&lookup(arguments).directory()),
+        // A directory says nothing of servers that were named otherwise.
+        None if arguments.redis.is_empty() && lookup.addresses.is_empty() => {
+            layout::password(&lookup.directory())
+        }
         password => Ok(password.clone()),
     }
 }
 
-fn lookup(arguments: &BenchKv) -> Lookup {
-    Lookup { directory: arguments.dir.clone(), ..Lookup::default() }
-}
-
+/// Where to send to: the servers that were named, or the nodes of the cluster.
 fn addresses(arguments: &BenchKv) -> Result<Vec<SocketAddr>, Fault> {
-    let texts: Vec<String> = if arguments.addr.is_empty() {
-        let topology = lookup(arguments).directory().topology()?;
-        topology.nodes.iter().map(|node| topology.reached(node).redis).collect()
-    } else {
-        arguments.addr.clone()
+    let texts = match arguments.redis.is_empty() {
+        true => of_nodes(&arguments.find.lookup())?,
+        false => arguments.redis.clone(),
     };
     let resolve = |text: &String| {
         let resolved = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
         resolved.ok_or_else(|| {
-            Fault::new(ErrorCode::BadArgument, format!("--addr is HOST:PORT[,HOST:PORT...], not '{text}'"))
+            Fault::new(
+                ErrorCode::BadArgument,
+                format!("a server is HOST:PORT, as in --redis HOST:PORT, not '{text}'"),
+            )
         })
     };
     texts.iter().map(resolve).collect()
+}
+
+/// The Redis addresses of a cluster: of all nodes of a directory, or of those that are up where any node was named.
+fn of_nodes(lookup: &Lookup) -> Result<Vec<String>, Fault> {
+    if lookup.addresses.is_empty() {
+        let topology = lookup.directory().topology()?;
+        return Ok(topology.nodes.iter().map(|node| topology.reached(node).redis).collect());
+    }
+    let nodes = lookup.client()?.nodes()?.into_iter().filter(|node| node.state == NodeState::Up.as_str());
+    let addresses: Vec<String> = nodes.map(|node| node.redis).collect();
+    match addresses.is_empty() {
+        true => Err(Fault::new(ErrorCode::NotReady, "no node of the cluster is up yet")),
+        false => Ok(addresses),
+    }
 }
 
 impl FromStr for Mix {

@@ -56,7 +56,7 @@ fn command(reader: &mut impl BufRead) -> Option<Vec<String>> {
 }
 
 fn measure(address: &str, options: &str) -> Report {
-    let line = format!("skein bench kv --addr {address} {options}");
+    let line = format!("skein bench kv --redis {address} {options}");
     let cli = Cli::try_parse_from(line.split(' ')).expect("a command line");
     let Command::Bench(BenchCommand::Kv(arguments)) = cli.command else { panic!("another command") };
     run(&arguments).expect("measured")

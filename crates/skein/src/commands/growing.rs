@@ -33,7 +33,7 @@ struct Added {
 
 /// Adds a node, and returns when it serves.
 pub fn add(arguments: &NodeAdd) -> Result<Exit, Fault> {
-    let directory = Directory::new(&arguments.dir);
+    let directory = arguments.here.directory()?;
     let topology = directory.topology()?;
     let Some(agent) = PidFile::holder(&directory.agent_pid_file())? else {
         let detail = format!("no agent runs in {}: 'skein up' starts it", directory.path().display());
@@ -49,12 +49,8 @@ pub fn add(arguments: &NodeAdd) -> Result<Exit, Fault> {
         Form::Json => say::json(&Added { node }),
         Form::Text => {
             say::data(nodes_table(std::slice::from_ref(&node)));
-            let dir = match arguments.dir.to_str() {
-                Some("skein-data") => String::new(),
-                _ => format!(" --dir {}", arguments.dir.display()),
-            };
             say::note(format_args!("node {id} serves, and has no data yet"));
-            say::note(format_args!(" next: skein cluster balance{dir} --plan"));
+            say::note(format_args!(" next: skein cluster balance{} --plan", arguments.here.words()));
         }
     }
     Ok(exit::OK)

@@ -94,7 +94,7 @@ fn permit_in_time(client: &Client, node: u64, wish: &PermitRequest) -> Result<Pe
 /// new replicas, which have promised nothing yet.
 pub fn rebuild(arguments: &NodeRebuild) -> Result<Exit, Fault> {
     let NodeRebuild { node, .. } = *arguments;
-    let directory = Directory::new(&arguments.dir);
+    let directory = arguments.here.directory()?;
     let topology = directory.topology()?;
     if topology.node(node).is_none() {
         return Err(Fault::new(

@@ -40,10 +40,15 @@ fn another_shape_is_refused() {
     let _alone = alone();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
     for running in [true, false] {
-        for (option, value) in [("--nodes", "3"), ("--partitions", "4"), ("--base-port", "9000")] {
+        for (option, value, how) in [
+            ("--nodes", "3", "skein node add --dir "),
+            ("--partitions", "4", "skein restore --from URL --table default --to-table NAME --partitions 4"),
+            ("--base-port", "9000", "a new cluster of that shape"),
+        ] {
             let output = cluster.try_up(&[option, value]);
             assert_eq!(output.status.code(), Some(3), "{}", words(&output));
-            assert!(words(&output).contains("topology-differs"), "{}", words(&output));
+            let text = words(&output);
+            assert!(text.contains("topology-differs") && text.contains(how), "{text}");
         }
         if running {
             cluster.down();
@@ -216,6 +221,43 @@ fn a_node_names_its_directory_for_everybody() {
     let data = cluster.directory().node_directory(1).join("data");
     let data = std::fs::canonicalize(data).expect("a directory");
     assert_eq!(found, ["dir", &data.display().to_string()]);
+}
+
+#[test]
+fn the_load_generator_finds_its_cluster_as_every_command_does() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
+    let (http, redis) = (cluster.addresses(1).http, cluster.addresses(1).redis);
+    let elsewhere = tempfile::tempdir().expect("a temporary directory");
+    let run = |arguments: &[&str], environment: Option<&str>| {
+        let mut command = std::process::Command::new(SKEIN);
+        command.args(["bench", "kv", "--requests", "20", "--connections", "2", "--json"]).args(arguments);
+        command.env_remove("SKEIN_ADDR").env("SKEIN_SECRET_FILE", cluster.directory().secret_file());
+        command.envs(environment.map(|addresses| ("SKEIN_ADDR", addresses))).current_dir(elsewhere.path());
+        command.output().expect("the binary")
+    };
+    let dir = cluster.directory().path().display().to_string();
+    for (arguments, environment) in [
+        (vec!["--dir", &dir], None),
+        (vec!["--addr", &http], None),
+        (vec![], Some(http.as_str())),
+        (vec!["--redis", &redis], Some("127.0.0.1:1")),
+    ] {
+        let output = run(&arguments, environment);
+        assert!(output.status.success(), "{arguments:?} {environment:?}: {}", words(&output));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(report["answered"], 20, "{report}");
+    }
+    assert_eq!(run(&[], None).status.code(), Some(4), "nothing says where a cluster is");
+
+    // What works on a directory does not take a cluster that is named by addresses for the one beside it.
+    for words_of in [&["node", "add"][..], &["node", "rebuild", "1"]] {
+        let mut command = std::process::Command::new(SKEIN);
+        let output = command.args(words_of).env("SKEIN_ADDR", &http).current_dir(elsewhere.path()).output();
+        let output = output.expect("the binary");
+        assert_eq!(output.status.code(), Some(2), "{}", words(&output));
+        assert!(words(&output).contains("say which by --dir DIR"), "{}", words(&output));
+    }
 }
 
 #[test]
