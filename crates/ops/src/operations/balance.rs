@@ -1,10 +1,14 @@
-//! `balance`: replicas are evened out by bytes, leaders by number.
+//! `balance`: replicas are spread over the places that the labels of the nodes name and evened out by bytes, leaders
+//! by number.
 //!
-//! Replicas go one by one from the node with the most to the one with the least, as long as that makes the
-//! two more alike and brings no replica closer to the others of its partition. Leaders go along chains, see
-//! [`place::even_leaders`]; only those of partitions whose replicas stay.
+//! First those replicas move apart that lie closer together than they need, see [`spread`]. Then replicas go one by
+//! one from the node with the most to the one with the least, as long as that makes the two more alike and brings no
+//! replica closer to the others of its partition. Leaders go along chains, see [`place::even_leaders`]; only those of
+//! partitions whose replicas stay.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod spread;
+
+use std::collections::BTreeSet;
 
 use api::admin::OperationRequest;
 use api::catalog::{NodeRecord, PartitionRecord};
@@ -30,13 +34,31 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     }
 }
 
+/// A replica that goes from one node to another.
+struct Move {
+    group: u64,
+    from: u64,
+    to: u64,
+}
+
 pub(crate) fn draft(sight: &Sight<'_>, wish: BalanceWish) -> Draft {
-    let mut parts = if wish.replicas { moves(sight) } else { Vec::new() };
-    if wish.leaders {
-        let moved: BTreeSet<u64> = parts.iter().filter_map(crate::kind::group).collect();
-        parts.extend(leaders(sight, &moved));
+    let mut draft = Draft { parent: Some(OperationKind::Balance(wish)), ..Draft::default() };
+    if wish.replicas {
+        let mut ledger = Ledger::of(sight);
+        let apart = spread::moves(sight, &mut ledger, MOVES_MAX);
+        draft.notes.extend(apart.notes());
+        let moves = even_weight(sight, &mut ledger, apart.moves);
+        draft.parts.extend(
+            moves
+                .into_iter()
+                .map(|Move { group, from, to }| OperationKind::Migrate(MoveReplica { group, from, to })),
+        );
     }
-    Draft { parent: Some(OperationKind::Balance(wish)), parts, ..Draft::default() }
+    if wish.leaders {
+        let moved: BTreeSet<u64> = draft.parts.iter().filter_map(crate::kind::group).collect();
+        draft.parts.extend(leaders(sight, &moved));
+    }
+    draft
 }
 
 /// Nodes that take part: they host tables, are up, and were not told to stay out.
@@ -48,18 +70,21 @@ fn nodes<'a>(sight: &Sight<'a>) -> Vec<&'a NodeRecord> {
     sight.catalog.nodes().filter(takes_part).collect()
 }
 
-fn moves(sight: &Sight<'_>) -> Vec<OperationKind> {
+/// Adds the moves that even out weight to those that are planned already. A partition that is to move is left alone.
+fn even_weight(sight: &Sight<'_>, ledger: &mut Ledger, mut planned: Vec<Move>) -> Vec<Move> {
     let nodes = nodes(sight);
-    let mut ledger = Ledger::of(sight);
-    let mut moved = BTreeMap::new();
-    while moved.len() < MOVES_MAX {
-        let Some((group, from, to)) = next_move(sight, &nodes, &ledger, &moved) else { break };
-        ledger.add(sight, group, to);
-        ledger.remove(sight, group, from);
-        moved.insert(group, (from, to));
+    let mut moved: BTreeSet<u64> = planned.iter().map(|planned| planned.group).collect();
+    let mut evening = Vec::new();
+    while planned.len() + evening.len() < MOVES_MAX {
+        let Some(next) = next_move(sight, &nodes, ledger, &moved) else { break };
+        ledger.add(sight, next.group, next.to);
+        ledger.remove(sight, next.group, next.from);
+        moved.insert(next.group);
+        evening.push(next);
     }
-    let part = |(group, (from, to))| OperationKind::Migrate(MoveReplica { group, from, to });
-    moved.into_iter().map(part).collect()
+    evening.sort_by_key(|planned| planned.group);
+    planned.extend(evening);
+    planned
 }
 
 /// The best move from the heaviest node that has one: to the lightest node that can take it, of the replica
@@ -68,8 +93,8 @@ fn next_move(
     sight: &Sight<'_>,
     nodes: &[&NodeRecord],
     ledger: &Ledger,
-    moved: &BTreeMap<u64, (u64, u64)>,
-) -> Option<(u64, u64, u64)> {
+    moved: &BTreeSet<u64>,
+) -> Option<Move> {
     let mut sorted: Vec<&NodeRecord> = nodes.to_vec();
     sorted.sort_by_key(|node| (ledger.weight(node.id), node.id));
     for from in sorted.iter().rev() {
@@ -81,7 +106,7 @@ fn next_move(
             }
             let fits = |partition: &&PartitionRecord| {
                 partition.table != 0
-                    && !moved.contains_key(&partition.group)
+                    && !moved.contains(&partition.group)
                     && replica_on(partition, from.id).is_some_and(|replica| !replica.offline)
                     && sight.leader(partition.group).is_some()
                     && sight.busy(partition.group).is_none()
@@ -94,7 +119,7 @@ fn next_move(
                 ((heavy - weight).abs_diff(light + weight), partition.group)
             };
             if let Some(best) = sight.catalog.partitions().filter(fits).min_by_key(left) {
-                return Some((best.group, from.id, to.id));
+                return Some(Move { group: best.group, from: from.id, to: to.id });
             }
         }
     }
