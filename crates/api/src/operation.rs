@@ -135,7 +135,7 @@ pub enum OperationKind {
     /// Whatever is wrong with any replica is mended. Parts: `RecoverReplica`.
     #[prost(message, tag = "25")]
     RecoverCluster(crate::kv::Nothing),
-    /// Replicas by bytes, leaders by load. Parts: `Migrate`, `ChangeLeader`.
+    /// Replicas apart and by bytes, leaders by load. Parts: `Migrate`, `ChangeLeader`.
     #[prost(message, tag = "26")]
     Balance(BalanceWish),
     /// A node shall lead nothing. Parts: `ChangeLeader`.
@@ -217,10 +217,10 @@ pub struct MoveReplica {
 /// What shall be evened out.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct BalanceWish {
-    /// Replicas, by bytes.
+    /// Replicas: over dc, rack and host, and by bytes.
     #[prost(bool, tag = "1")]
     pub replicas: bool,
-    /// Leaders, by number.
+    /// Leaders, by load.
     #[prost(bool, tag = "2")]
     pub leaders: bool,
 }

@@ -406,6 +406,10 @@ pub struct ReplicaReport {
     /// Bytes that were hashed for digests since the process began: while one is waited for this rises.
     #[prost(uint64, tag = "22")]
     pub hashed: u64,
+    /// On the leader: requests per second, reads and writes, smoothed over the last minute or so; nothing before it has
+    /// led for long enough to say.
+    #[prost(uint64, optional, tag = "23")]
+    pub load: Option<u64>,
 }
 
 /// A hash of a replica's live records at a log index.

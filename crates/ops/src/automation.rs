@@ -42,6 +42,9 @@ const REPLACED_AT_ONCE_MAX: usize = 32;
 pub(crate) const BACK_OFF_MS: u64 = 600_000;
 /// How often it looks whether something is to be evened out, in milliseconds.
 const BALANCE_EVERY_MS: u64 = 60_000;
+/// How long a leader stays where it has put it, in milliseconds: loads that rise and fall take no leader along with
+/// them.
+const LEADER_RESTS_MS: u64 = 600_000;
 const HOUR_MS: u64 = 3_600_000;
 
 pub(crate) fn step(sight: &Sight<'_>, memory: &mut Memory, work: &mut Work) {
@@ -194,10 +197,20 @@ fn even_out(sight: &Sight<'_>, memory: &mut Memory, work: &mut Work) {
         return;
     }
     memory.balanced_ms = Some(now);
-    let draft = balance::draft(sight, BalanceWish { replicas: true, leaders: true });
+    let wish = BalanceWish { replicas: true, leaders: true };
+    let draft = balance::draft(sight, wish, groups_at_rest(sight));
     if !draft.parts.is_empty() {
         work.commands.push(CatalogOp::Operate(draft.finish(sight, BALANCES).start));
     }
+}
+
+/// Partitions whose leader was moved to even out leaders a while ago.
+fn groups_at_rest(sight: &Sight<'_>) -> BTreeSet<u64> {
+    let rests = |known: &&OperationRecord| {
+        let moved = matches!(known.kind, Some(OperationKind::ChangeLeader(_))) && known.by == BALANCES;
+        moved && sight.observed.wall_ms.abs_diff(known.ended_ms) < LEADER_RESTS_MS
+    };
+    sight.catalog.operations().filter(rests).filter_map(|known| known.group).collect()
 }
 
 /// Everything is compacted when the last time is long enough ago, at the time of day at which it may begin, and when

@@ -56,6 +56,8 @@ pub struct GroupSeen {
     pub bytes: u64,
     /// Live records, the same way.
     pub records: u64,
+    /// Requests per second that the leader is asked; nothing while it does not say.
+    pub load: Option<u64>,
     /// Every replica that a node has reported. Of nodes that are down: as they were.
     pub replicas: BTreeMap<ReplicaId, ReplicaSeen>,
 }
@@ -174,7 +176,7 @@ impl Observed {
         group.leader = Some(LeaderSeen { replica, node, term: report.term });
         group.membership.clone_from(&report.membership);
         group.in_sync = report.in_sync.iter().map(|id| ReplicaId(*id)).collect();
-        (group.bytes, group.records) = (report.bytes, report.records);
+        (group.bytes, group.records, group.load) = (report.bytes, report.records, report.load);
     }
 }
 

@@ -48,6 +48,7 @@ fn replica(id: u64, state: ReplicaState, term: u64, in_sync: &[u64]) -> ReplicaR
         state: state.into(),
         term,
         bytes: 100 * id,
+        load: Some(1000 * id),
         in_sync: in_sync.to_vec(),
         ..Default::default()
     }
@@ -78,7 +79,7 @@ fn of_two_that_say_they_lead_the_later_term_is_right() {
     ]);
     assert_eq!(leader(&seen), Some(2));
     assert_eq!(seen.groups[&GROUP].in_sync, [ReplicaId(2), ReplicaId(3)].into());
-    assert_eq!(seen.groups[&GROUP].bytes, 200);
+    assert_eq!((seen.groups[&GROUP].bytes, seen.groups[&GROUP].load), (200, Some(2000)));
 }
 
 #[test]
@@ -91,6 +92,7 @@ fn a_later_term_without_a_leader_is_an_election() {
     ]);
     assert_eq!(leader(&seen), None);
     assert_eq!(seen.groups[&GROUP].bytes, 300, "the most that anybody has");
+    assert_eq!(seen.groups[&GROUP].load, None, "nobody leads");
 }
 
 #[test]

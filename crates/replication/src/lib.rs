@@ -60,6 +60,7 @@ pub mod effects;
 pub mod group;
 pub mod holds;
 pub mod lease;
+mod load;
 pub mod membership;
 pub mod message;
 pub mod mutants;

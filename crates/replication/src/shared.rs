@@ -23,6 +23,7 @@ use types::{GroupId, Hlc, LogIndex, NodeId};
 use crate::clocks;
 use crate::effects::Now;
 use crate::holds::Holds;
+use crate::load::Load;
 
 /// Digests remembered per replica, for those who ask a little later.
 const DIGESTS_KEPT: usize = 8;
@@ -44,6 +45,9 @@ pub struct GroupShared {
     statistics: Mutex<Statistics>,
     /// Requests of clients that were applied.
     writes: AtomicU64,
+    /// Reads that were answered from the state since the process began.
+    reads: AtomicU64,
+    load: Mutex<Load>,
     /// Bytes of a state on its way that have arrived.
     received: AtomicU64,
     /// Bytes that were hashed for digests since the process began.
@@ -122,6 +126,8 @@ impl GroupShared {
             holds: Mutex::default(),
             statistics: Mutex::default(),
             writes: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
+            load: Mutex::default(),
             received: AtomicU64::new(0),
             hashed: AtomicU64::new(0),
             write_statistics: WriteStatistics::default(),
@@ -179,6 +185,7 @@ impl GroupShared {
     /// Who reads the state, and the moment that he reads at.
     fn reader(&self, clock: &dyn Clock) -> Option<(Arc<dyn Reader>, Hlc)> {
         let reader = self.reader.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let now = Hlc::from_millis(self.wall_millis(clock)).max(Hlc(self.hlc.load(Ordering::Acquire)));
         Some((reader, now))
     }
@@ -228,6 +235,9 @@ impl GroupShared {
         let compacted = self.compacted();
         (report.compacted, report.compaction_left) = (compacted.operation, compacted.left);
         report.stamp_ms = self.hlc().millis();
+        if report.state() == ReplicaState::Leader {
+            report.load = self.load.lock().unwrap_or_else(PoisonError::into_inner).per_second();
+        }
         report
     }
 
@@ -357,6 +367,14 @@ impl GroupShared {
         self.leader.store(leader.map_or(0, NodeId::get), Ordering::Relaxed);
     }
 
+    /// Time has passed: notes how much the replica was asked meanwhile, if it leads.
+    pub(crate) fn note_load(&self, now: Moment) {
+        let state = self.report.lock().unwrap_or_else(PoisonError::into_inner).state();
+        let requests = self.reads.load(Ordering::Relaxed) + self.writes.load(Ordering::Relaxed);
+        let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
+        load.note(now, state == ReplicaState::Leader, requests);
+    }
+
     pub(crate) fn set_report(&self, report: ReplicaReport) {
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }
@@ -425,6 +443,27 @@ mod tests {
         assert_eq!(read(), "1000000", "nothing else is known");
         shared.observe_clock(Now { moment: Moment(1_000_000_000), wall_millis: 5_000 });
         assert_eq!(read(), "7001");
+    }
+
+    #[test]
+    fn a_leader_says_how_much_it_is_asked() {
+        let shared = GroupShared::new(GroupId(1));
+        shared.set_reader(Some(Arc::new(Time)));
+        let is = |state: ReplicaState| {
+            shared.set_report(ReplicaReport { state: state.into(), ..Default::default() });
+        };
+        is(ReplicaState::Leader);
+        for second in 0..20 {
+            shared.set_writes(second * 30);
+            (0..20).for_each(|_| assert!(shared.read_state(&SetAhead, b"").is_some()));
+            shared.note_load(Moment(second * 1_000_000_000));
+        }
+        assert_eq!(shared.report().load, Some(50), "30 writes and 20 reads each second");
+        is(ReplicaState::Follower);
+        assert_eq!(shared.report().load, None);
+        shared.note_load(Moment(21_000_000_000));
+        is(ReplicaState::Leader);
+        assert_eq!(shared.report().load, None, "it begins anew");
     }
 
     #[test]

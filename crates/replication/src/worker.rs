@@ -328,12 +328,13 @@ impl Worker {
         std::mem::take(&mut self.news)
     }
 
-    /// Publishes reports for other threads to see.
-    pub fn publish_reports(&self) {
+    /// Publishes reports for other threads to see, and notes the load of leaders until now.
+    pub fn publish_reports(&self, now: Moment) {
         for (id, group) in &self.groups {
             if let Some(shared) = self.shared.get(id) {
                 shared.set_report(group.report());
                 shared.set_view(group.view());
+                shared.note_load(now);
             }
         }
     }

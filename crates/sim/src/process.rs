@@ -420,7 +420,7 @@ impl Process {
             self.worker.tick(now);
             self.ticks += 1;
             if self.ticks.is_multiple_of(REPORT_TICKS) {
-                self.worker.publish_reports();
+                self.worker.publish_reports(now.moment);
             }
         }
         let effects = self.worker.turn(now);
@@ -486,6 +486,7 @@ impl Process {
         let shared = Arc::new(GroupShared::new(group));
         shared.set_reader(Some(applier.state().reader()));
         shared.observe(start.hlc);
+        shared.set_writes(applier.writes());
         self.shared.insert(group, shared.clone());
         self.replicas.insert(group, (start.record.replica(), start.record.engine));
         let state = start.record.state();

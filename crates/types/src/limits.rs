@@ -145,6 +145,11 @@ pub const LEASE: Duration = Duration::from_millis(550);
 /// ahead of that median.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_millis(500);
 
+/// What came this long ago counts about a third in the load of a leader: a burst of some seconds moves no leaders.
+pub const LOAD_SMOOTHING: Duration = Duration::from_secs(60);
+/// A leader does not say how much it is asked before it has led for so long.
+pub const LOAD_SETTLES: Duration = Duration::from_secs(10);
+
 /// Groups start here, so that a replica that joins later always needs a snapshot.
 pub const FIRST_LOG_INDEX: u64 = 5;
 /// Most bytes of one log entry; a request of the largest size fits.

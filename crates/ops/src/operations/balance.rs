@@ -1,19 +1,20 @@
 //! `balance`: replicas are spread over the places that the labels of the nodes name and evened out by bytes, leaders
-//! by number.
+//! by load.
 //!
 //! First those replicas move apart that lie closer together than they need, see [`spread`]. Then replicas go one by
 //! one from the node with the most to the one with the least, as long as that makes the two more alike and brings no
-//! replica closer to the others of its partition. Leaders go along chains, see [`place::even_leaders`]; only those of
-//! partitions whose replicas stay.
+//! replica closer to the others of its partition. For leaders see [`leaders`]; only those of partitions whose replicas
+//! stay are moved.
 
+mod leaders;
 mod spread;
 
 use std::collections::BTreeSet;
 
 use api::admin::OperationRequest;
 use api::catalog::{NodeRecord, PartitionRecord};
-use api::operation::{BalanceWish, MoveReplica, OnPartition, OperationKind};
-use catalog::{Role, place};
+use api::operation::{BalanceWish, MoveReplica, OperationKind};
+use catalog::Role;
 use types::{Fault, NodeId};
 
 use crate::plan::target::{Ledger, REPLICA_WEIGHT, lies_closer};
@@ -30,7 +31,7 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     let wish = BalanceWish { replicas: request.replicas || both, leaders: request.leaders || both };
     match joined::in_parts(sight, &OperationKind::Balance(wish), &[], &[])? {
         Some(joins) => Ok(joins),
-        None => Ok(draft(sight, wish)),
+        None => Ok(draft(sight, wish, BTreeSet::new())),
     }
 }
 
@@ -41,7 +42,8 @@ struct Move {
     to: u64,
 }
 
-pub(crate) fn draft(sight: &Sight<'_>, wish: BalanceWish) -> Draft {
+/// What would even out the cluster. Leaders of the partitions in `rest` are left alone.
+pub(crate) fn draft(sight: &Sight<'_>, wish: BalanceWish, rest: BTreeSet<u64>) -> Draft {
     let mut draft = Draft { parent: Some(OperationKind::Balance(wish)), ..Draft::default() };
     if wish.replicas {
         let mut ledger = Ledger::of(sight);
@@ -55,8 +57,11 @@ pub(crate) fn draft(sight: &Sight<'_>, wish: BalanceWish) -> Draft {
         );
     }
     if wish.leaders {
-        let moved: BTreeSet<u64> = draft.parts.iter().filter_map(crate::kind::group).collect();
-        draft.parts.extend(leaders(sight, &moved));
+        let mut stay = rest;
+        stay.extend(draft.parts.iter().filter_map(crate::kind::group));
+        let evened = leaders::even(sight, &stay);
+        draft.parts.extend(evened.parts);
+        draft.notes.extend(evened.notes);
     }
     draft
 }
@@ -128,30 +133,4 @@ fn next_move(
 
 fn weight(sight: &Sight<'_>, partition: &PartitionRecord) -> u64 {
     sight.bytes(partition.group) + REPLICA_WEIGHT
-}
-
-fn leaders(sight: &Sight<'_>, moved: &BTreeSet<u64>) -> Vec<OperationKind> {
-    let mut groups = Vec::new();
-    let mut able: Vec<Vec<NodeId>> = Vec::new();
-    for partition in sight.catalog.partitions() {
-        let group = partition.group;
-        let Some(leader) = sight.seen(group).and_then(|seen| seen.leader) else { continue };
-        if partition.table == 0 {
-            continue;
-        }
-        let mut nodes = vec![leader.node];
-        if !moved.contains(&group) && sight.busy(group).is_none() {
-            let heirs = sight.heirs(partition, leader.replica.get());
-            let willing = heirs.iter().filter(|heir| !sight.shall_not_lead(heir.node));
-            nodes.extend(willing.map(|heir| NodeId(heir.node)));
-        }
-        groups.push((group, leader.node));
-        able.push(nodes);
-    }
-    place::even_leaders(&mut able);
-    let part = |((group, before), nodes): ((u64, NodeId), Vec<NodeId>)| {
-        let after = nodes.first().copied().filter(|after| *after != before)?;
-        Some(OperationKind::ChangeLeader(OnPartition { group, node: after.get() }))
-    };
-    groups.into_iter().zip(able).filter_map(part).collect()
 }

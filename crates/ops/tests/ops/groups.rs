@@ -19,6 +19,8 @@ pub struct Group {
     pub term: u64,
     pub index: u64,
     pub replicas: BTreeMap<u64, Replica>,
+    /// Requests per second that its leader says.
+    pub load: Option<u64>,
 }
 
 #[derive(Clone, Default)]
@@ -42,7 +44,7 @@ impl Group {
     /// A group whose founders have yet to be made.
     pub fn born(partition: &PartitionRecord) -> Self {
         let membership = partition.birth.clone().expect("a membership at birth");
-        Self { membership, index: 5, ..Default::default() }
+        Self { membership, index: 5, load: Some(0), ..Default::default() }
     }
 
     fn voters(&self) -> impl Iterator<Item = &Member> {
@@ -299,6 +301,7 @@ impl Group {
             membership: leads.then(|| self.membership.clone()),
             bytes: if replica.has_data { BYTES } else { BYTES / 2 * u64::from(replica.copied) },
             records: 100,
+            load: self.load.filter(|_| leads),
             in_sync: if leads { in_sync.map(|member| member.replica).collect() } else { Vec::new() },
             digests: replica
                 .digests

@@ -18,6 +18,8 @@ enum Act {
     LoseWords,
     Permit(u64),
     Manual(bool),
+    Load(u64, Option<u64>),
+    AutoBalance,
     Replace,
     Go(u8),
 }
@@ -34,6 +36,8 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => (1..6u64).prop_map(Act::Permit),
         1 => any::<bool>().prop_map(Act::Manual),
         1 => Just(Act::Replace),
+        2 => (1..4u64, prop::option::of(0..200u64)).prop_map(|(group, load)| Act::Load(group, load)),
+        1 => Just(Act::AutoBalance),
         6 => (1..20u8).prop_map(Act::Go),
     ]
 }
@@ -108,6 +112,12 @@ fn act(cluster: &mut Cluster, act: &Act) {
             }
         }
         Act::Manual(manual) => cluster.set("auto_failover", if *manual { "false" } else { "true" }),
+        Act::Load(group, load) => {
+            if let Some(group) = cluster.groups.get_mut(&GroupId(*group)) {
+                group.load = *load;
+            }
+        }
+        Act::AutoBalance => cluster.set("auto_balance", "true"),
         Act::Replace => cluster.set("replace_after_s", "10"),
         Act::Go(times) => (0..*times).for_each(|_| go(cluster)),
     }

@@ -99,6 +99,12 @@ impl World {
             "join" => cluster.join(words.argument(0)),
             "down" => cluster.kill(node()),
             "up" => cluster.revive(node()),
+            "load" => {
+                let load = words.value("per-second");
+                for group in words.list("groups").into_iter().map(|group| GroupId(parse(group))) {
+                    cluster.groups.get_mut(&group).unwrap().load = load;
+                }
+            }
             "stall" => drop(cluster.stalled.insert(node())),
             "free" => drop(cluster.free.insert(node(), words.number(1) << 20)),
             "flaps" => drop(cluster.flapping.insert(node())),

@@ -34,7 +34,7 @@ pub(super) fn run_worker(core: &Core, place: usize, mut worker: Worker) {
             worker.tick(now);
             ticks += 1;
             if u64::is_multiple_of(ticks, REPORT_TICKS) {
-                worker.publish_reports();
+                worker.publish_reports(now.moment);
                 *core.counters[place].lock().unwrap_or_else(PoisonError::into_inner) = worker.counters();
             }
         }

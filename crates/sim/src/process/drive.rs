@@ -160,6 +160,7 @@ impl Process {
             Err(error) => return self.stop(group, error.to_fault(), out),
         };
         hosted.shared.observe(hosted.applier.hlc());
+        hosted.shared.set_writes(hosted.applier.writes());
         let keys = hosted.applier.take_filled();
         let is_filled = hosted.shared.is_awaited() && !(listening && keys.is_empty());
         let replica = self.replicas.get(&group).map_or(ReplicaId::NONE, |(replica, _)| *replica);
@@ -194,6 +195,7 @@ impl Process {
         };
         let Some(hosted) = self.hosted.get_mut(&group) else { return };
         hosted.shared.observe(applier.hlc());
+        hosted.shared.set_writes(applier.writes());
         hosted.shared.set_reader(Some(applier.state().reader()));
         let old = std::mem::replace(&mut hosted.state, state);
         let before = (hosted.applier.applied(), hosted.applier.hlc());

@@ -297,7 +297,7 @@ pub struct NodeMayStop {
 pub enum ClusterCommand {
     /// Mend whatever is wrong with any replica; normally there is nothing to do
     Recover(ClusterRecover),
-    /// Even out replicas by bytes and leaders by number
+    /// Spread replicas over dc, rack and host, even them out by bytes, and leaders by load
     Balance(ClusterBalance),
 }
 
