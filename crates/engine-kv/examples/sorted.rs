@@ -133,7 +133,7 @@ impl World {
             SortedOp::Scores(KeyAndMembers { key: KEY, members: vec![member(number)] })
         })?;
         self.read("ZRANK", 5000, |number| {
-            SortedOp::Rank(SortedRank { key: KEY, member: member(number), reverse: false })
+            SortedOp::Rank(SortedRank { key: KEY, member: member(number), ..SortedRank::default() })
         })?;
         self.read("ZRANGE, 1 at a random rank", 5000, |number| {
             let between = ranks(number % members, 1);

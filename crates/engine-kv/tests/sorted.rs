@@ -87,7 +87,8 @@ fn ranks(start: u64, stop: u64) -> Bounds {
 }
 
 fn rank_of(replica: &Replica, number: u64, reverse: bool) -> KvAnswer {
-    replica.read(SortedOp::Rank(SortedRank { key: key(), member: scored(number).member, reverse }))
+    let ask = SortedRank { key: key(), member: scored(number).member, reverse, with_score: false };
+    replica.read(SortedOp::Rank(ask))
 }
 
 fn members(answer: KvAnswer) -> Vec<ScoredMember> {

@@ -150,6 +150,13 @@ pub fn kill_reply(filter: &ClientFilter, killed: usize) -> Reply {
     }
 }
 
+/// The reply to `WAIT`, or with `disks` to `WAITAOF`: so many replicas besides the leader have every write that was
+/// acknowledged, and have it on their disks.
+pub fn wait_reply(replicas: u64, disks: bool) -> Reply {
+    let replicas = Reply::Integer(replicas as i64);
+    if disks { Reply::Array(vec![Reply::Integer(1), replicas]) } else { replicas }
+}
+
 /// The reply to `TIME`, from microseconds since 1970.
 pub fn time_reply(micros: u64) -> Reply {
     let text = |number: u64| Reply::bulk(number.to_string());

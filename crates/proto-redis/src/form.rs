@@ -120,6 +120,8 @@ pub enum Shape {
     },
     /// Several numbers, some perhaps nil.
     Numbers,
+    /// The rank of a member and its score; no array if it is not there.
+    RankAndScore,
 }
 
 impl Form {
@@ -207,6 +209,8 @@ impl Form {
             (Shape::ScoredPage, KvAnswer::Scored(found)) => sorted::page(found),
             (Shape::LcsMatches { with_lengths }, KvAnswer::Many(many)) => lcs_matches(many, *with_lengths)?,
             (Shape::Numbers, KvAnswer::Many(many)) => Reply::Array(numbers(many)?),
+            (Shape::RankAndScore, KvAnswer::Nil(_)) => Reply::NullArray,
+            (Shape::RankAndScore, KvAnswer::Many(many)) => sorted::rank_and_score(many)?,
             (shape, answer) => return Err(unexpected(&format!("{shape:?}"), &answer)),
         })
     }

@@ -78,5 +78,6 @@ pub use scatter::{Everywhere, Gather, Part, Scatter};
 pub use session::{ReplyMode, Session};
 pub use text::ErrorText;
 
-/// The version of Redis whose behaviour clients may expect.
-pub const REDIS_VERSION: &str = "7.2.0";
+/// The version of Redis whose behaviour clients may expect: the one that the corpus is compared with. Some commands of
+/// 7.2 that clients send without looking at the version are there as well.
+pub const REDIS_VERSION: &str = "7.0.15";

@@ -74,9 +74,12 @@ pub enum Question {
     SlowLog(SlowLogQuestion),
     /// `TIME`: see [`crate::client::time_reply`].
     Time,
-    /// `WAIT`: answer the number of replicas besides the leader that hold this connection's writes, as
-    /// [`Reply::Integer`]. Every acknowledged write is on a quorum already, so there is nothing to wait for.
+    /// `WAIT` and `WAITAOF`: answer on how many replicas besides the leader this connection's writes are, see
+    /// [`crate::client::wait_reply`]. Every acknowledged write is on a quorum's disks already, so there is nothing to
+    /// wait for.
     Wait {
+        /// The client asks about disks: `WAITAOF`.
+        disks: bool,
         /// How many replicas the client hopes for.
         replicas: i64,
         /// How long it would wait; 0 is for ever.

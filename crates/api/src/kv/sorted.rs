@@ -87,6 +87,9 @@ pub struct SortedRank {
     /// Count from the highest score.
     #[prost(bool, tag = "3")]
     pub reverse: bool,
+    /// Tell the score as well.
+    #[prost(bool, tag = "4")]
+    pub with_score: bool,
 }
 
 /// Two bounds in the order of a sorted set.

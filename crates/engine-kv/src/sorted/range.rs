@@ -29,13 +29,19 @@ pub(super) fn scores(look: &dyn Look, ask: &KeyAndMembers) -> Outcome {
     Ok(replies.finish())
 }
 
-/// The rank of a member.
+/// The rank of a member, with its score if that is asked for.
 pub(super) fn rank(look: &dyn Look, ask: &SortedRank) -> Outcome {
     let Some(set) = Sorted::find(look, &ask.key)? else { return Ok(reply::nil()) };
     let Some(score) = set.score(&ask.member)? else { return Ok(reply::nil()) };
     let before = set.rank_before(&place(score, &ask.member))?;
     let rank = if ask.reverse { set.count.saturating_sub(before + 1) } else { before };
-    Ok(reply::integer(rank as i64))
+    if !ask.with_score {
+        return Ok(reply::integer(rank as i64));
+    }
+    let mut replies = Gathered::many();
+    replies.add_reply(&reply::integer(rank as i64))?;
+    replies.add_reply(&reply::double(score))?;
+    Ok(replies.finish())
 }
 
 /// Members between two bounds.

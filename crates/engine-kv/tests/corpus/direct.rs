@@ -155,7 +155,7 @@ impl Direct {
             Question::ConfigGet(patterns) => config::get(&patterns, &LiveConfig::default()),
             Question::ConfigSet(_) | Question::ResetStatistics => Reply::OK,
             Question::Time => client::time_reply(self.now * 1000),
-            Question::Wait { .. } => Reply::Integer(0),
+            Question::Wait { disks, .. } => client::wait_reply(0, disks),
             Question::SlowLog(question) => SlowLog::default().answer(question),
             Question::ClientInfo => client::info_reply(&clients[0]),
             Question::ClientList(filter) => client::list_reply(&clients, &filter, 1),

@@ -86,12 +86,29 @@ pub(crate) fn hello(call: &mut Call<'_>) -> Parsed {
 /// `WAIT numreplicas timeout`
 pub(crate) fn wait(call: &mut Call<'_>) -> Parsed {
     let replicas = integer(&call.args[1])?;
-    let timeout_millis = parse_integer(&call.args[2])
-        .ok_or(ErrorText::fixed("ERR timeout is not an integer or out of range"))?;
-    if timeout_millis < 0 {
-        return Err(ErrorText::fixed("ERR timeout is negative"));
+    let timeout_millis = timeout_millis(&call.args[2])?;
+    Ok(Plan::Ask(Question::Wait { replicas, timeout_millis, disks: false }))
+}
+
+/// `WAITAOF numlocal numreplicas timeout`
+pub(crate) fn waitaof(call: &mut Call<'_>) -> Parsed {
+    if !(0..=1).contains(&integer(&call.args[1])?) {
+        return Err(ErrorText::fixed("ERR value is out of range, value must between 0 and 1"));
     }
-    Ok(Plan::Ask(Question::Wait { replicas, timeout_millis }))
+    let replicas = integer(&call.args[2])?;
+    if replicas < 0 {
+        return Err(ErrorText::fixed("ERR value is out of range, must be positive"));
+    }
+    let timeout_millis = timeout_millis(&call.args[3])?;
+    Ok(Plan::Ask(Question::Wait { replicas, timeout_millis, disks: true }))
+}
+
+fn timeout_millis(text: &[u8]) -> Result<i64, ErrorText> {
+    match parse_integer(text) {
+        None => Err(ErrorText::fixed("ERR timeout is not an integer or out of range")),
+        Some(..0) => Err(ErrorText::fixed("ERR timeout is negative")),
+        Some(millis) => Ok(millis),
+    }
 }
 
 /// Every node answers every key, so clients need none of Redis' cluster mode.

@@ -39,6 +39,16 @@ fn double(reply: KvReply) -> Result<Reply, Fault> {
     }
 }
 
+/// A rank and a score.
+pub(super) fn rank_and_score(many: Many) -> Result<Reply, Fault> {
+    let mut replies = many.replies.into_iter();
+    let rank = match replies.next().map(answer).transpose()? {
+        Some(KvAnswer::Integer(rank)) => Reply::Integer(rank),
+        other => return Err(unexpected("a rank", &other.unwrap_or_else(nothing))),
+    };
+    Ok(Reply::Array(vec![rank, replies.next().map_or(Ok(Reply::Null), double)?]))
+}
+
 /// One member that was removed, flat in both protocols.
 pub(super) fn popped(many: Many) -> Result<Reply, Fault> {
     let (_, found) = taken(many)?;

@@ -81,6 +81,9 @@ commands! {
     "wait" 3 "noscript" (0, 0, 0) "slow connection" "generic" "3.0.0"
         Connection connection::wait NONE
         "numreplicas timeout" "Tell how many replicas hold every write of this connection; it need not wait" "O(1)";
+    "waitaof" 4 "noscript" (0, 0, 0) "slow connection" "generic" "7.2.0"
+        Connection connection::waitaof NONE
+        "numlocal numreplicas timeout" "Tell on how many disks every write of this connection is: 1 and those of other replicas; it need not wait" "O(1)";
 }
 
 commands! {

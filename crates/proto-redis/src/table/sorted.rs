@@ -64,9 +64,9 @@ commands! {
     "zrangestore" -5 "write denyoom" (1, 2, 1) "write sortedset slow" "sorted-set" "6.2.0"
         Together range::zrangestore NONE
         "dst src min max [BYSCORE|BYLEX] [REV] [LIMIT offset count]" "Store a range of members from sorted set into another key" "O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements stored into the destination key.";
-    "zrank" 3 "readonly fast" (1, 1, 1) "read sortedset fast" "sorted-set" "2.0.0"
+    "zrank" -3 "readonly fast" (1, 1, 1) "read sortedset fast" "sorted-set" "2.0.0"
         OneKey sorted::zrank NONE
-        "key member" "Determine the index of a member in a sorted set" "O(log(N))";
+        "key member [WITHSCORE]" "Determine the index of a member in a sorted set" "O(log(N))";
     "zrem" -3 "write fast" (1, 1, 1) "write sortedset fast" "sorted-set" "1.2.0"
         OneKey sorted::zrem NONE
         "key member [member ...]" "Remove one or more members from a sorted set" "O(M*log(N)) with N being the number of elements in the sorted set and M the number of elements to be removed.";
@@ -88,9 +88,9 @@ commands! {
     "zrevrangebyscore" -4 "readonly" (1, 1, 1) "read sortedset slow" "sorted-set" "2.2.0"
         OneKey range::zrevrangebyscore NONE
         "key max min [WITHSCORES] [LIMIT offset count]" "Return a range of members in a sorted set, by score, with scores ordered from high to low" "O(log(N)+M) with N being the number of elements in the sorted set and M the number of elements being returned. If M is constant (e.g. always asking for the first 10 elements with LIMIT), you can consider it O(log(N)).";
-    "zrevrank" 3 "readonly fast" (1, 1, 1) "read sortedset fast" "sorted-set" "2.0.0"
+    "zrevrank" -3 "readonly fast" (1, 1, 1) "read sortedset fast" "sorted-set" "2.0.0"
         OneKey sorted::zrevrank NONE
-        "key member" "Determine the index of a member in a sorted set, with scores ordered from high to low" "O(log(N))";
+        "key member [WITHSCORE]" "Determine the index of a member in a sorted set, with scores ordered from high to low" "O(log(N))";
     "zscan" -3 "readonly" (1, 1, 1) "read sortedset slow" "sorted-set" "2.8.0"
         OneKey sorted::zscan NONE
         "key cursor [MATCH pattern] [COUNT count]" "Incrementally iterate sorted sets elements and associated scores" "O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection..";

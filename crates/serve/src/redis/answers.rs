@@ -41,7 +41,7 @@ pub(crate) fn answer(
         }
         Question::SlowLog(question) => face.statistics.ask_slow(*question),
         Question::Time => client::time_reply(wall_micros()),
-        Question::Wait { .. } => Reply::Integer(directory.followers_in_quorum() as i64),
+        Question::Wait { disks, .. } => client::wait_reply(directory.followers_in_quorum(), *disks),
         Question::ClientInfo => {
             // The session of this very command, not what was noted after the one before.
             asking.note(session, 0, 0);

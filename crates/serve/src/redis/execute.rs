@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use env::Moment;
 use prost::Message;
 use proto_redis::blocking::{Block, awaited};
+use proto_redis::client::wait_reply;
 use proto_redis::slow_log::SlowCommand;
 use proto_redis::transaction::ExecReply;
 use proto_redis::{
@@ -83,7 +84,7 @@ enum Prepared {
     /// One partition after another.
     Walk(Box<Walk>),
     /// `WAIT`: it is answered once every write before it is.
-    Wait,
+    Wait { disks: bool },
 }
 
 impl Executor {
@@ -396,7 +397,7 @@ impl Executor {
                 }
                 (None, reply) => Err(reply.without_partition(|question| self.ask_inside(question))),
             },
-            Plan::Ask(Question::Wait { .. }) => Ok(Prepared::Wait),
+            Plan::Ask(Question::Wait { disks, .. }) => Ok(Prepared::Wait { disks }),
             Plan::Ask(Question::Info(sections)) if sections.needs_keys() => {
                 let (parts, _) = Everywhere::Count.parts(directory.targets(addressing).iter().copied());
                 Ok(Prepared::Parts { parts: self.encode(parts), finish: Finish::Info(sections) })
@@ -432,7 +433,7 @@ impl Executor {
         match prepared {
             Prepared::Keyed { group, access, .. } => self.pipeline.may_start(*group, *access),
             Prepared::Exec { group, .. } => self.pipeline.may_start(*group, Access::Write),
-            Prepared::Parts { .. } | Prepared::Walk(_) | Prepared::Wait | Prepared::Block { .. } => {
+            Prepared::Parts { .. } | Prepared::Walk(_) | Prepared::Wait { .. } | Prepared::Block { .. } => {
                 self.pipeline.is_idle()
             }
         }
@@ -460,9 +461,9 @@ impl Executor {
                     self.pipeline.open(mode, Work::Walk { walk: walk.clone(), targets: Vec::new(), at: 0 });
                 self.step(slot, walk, targets, step);
             }
-            Prepared::Wait => {
-                let followers = self.directory.followers_in_quorum();
-                self.pipeline.reply(&Reply::Integer(followers as i64), mode);
+            Prepared::Wait { disks } => {
+                let reply = wait_reply(self.directory.followers_in_quorum(), disks);
+                self.pipeline.reply(&reply, mode);
             }
         }
     }

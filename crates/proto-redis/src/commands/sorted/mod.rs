@@ -9,7 +9,7 @@ use crate::float;
 use crate::form::Shape;
 use crate::plan::Plan;
 use crate::table::Call;
-use crate::text::{ErrorText, SYNTAX, parse_integer};
+use crate::text::{ErrorText, SYNTAX, parse_integer, wrong_arity};
 use api::kv::{
     Key, KeyAndMembers, KvOp, ScoredMember, SortedAdd, SortedChoice, SortedOp, SortedPop, SortedRank,
     SortedRequest, SortedScan,
@@ -102,6 +102,7 @@ fn scores(call: &Call<'_>, shape: Shape) -> Parsed {
     sorted(call, SortedOp::Scores(KeyAndMembers { key: call.arg(1), members }), shape)
 }
 
+/// `ZRANK key member [WITHSCORE]`
 pub(crate) fn zrank(call: &mut Call<'_>) -> Parsed {
     rank(call, false)
 }
@@ -111,8 +112,14 @@ pub(crate) fn zrevrank(call: &mut Call<'_>) -> Parsed {
 }
 
 fn rank(call: &Call<'_>, reverse: bool) -> Parsed {
-    let op = SortedRank { key: call.arg(1), member: call.arg(2), reverse };
-    sorted(call, SortedOp::Rank(op), Shape::Plain)
+    let with_score = match &call.args[3..] {
+        [] => false,
+        [word] if is_word(word, "WITHSCORE") => true,
+        [_] => return Err(SYNTAX),
+        _ => return Err(wrong_arity(call.command.full_name)),
+    };
+    let op = SortedRank { key: call.arg(1), member: call.arg(2), reverse, with_score };
+    sorted(call, SortedOp::Rank(op), if with_score { Shape::RankAndScore } else { Shape::Plain })
 }
 
 pub(crate) fn zpopmin(call: &mut Call<'_>) -> Parsed {
