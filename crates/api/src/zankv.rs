@@ -16,6 +16,8 @@
 //! | `GET /raft/stats` | list of [`RaftStats`] |
 //! | `GET /tablestats` | [`TableStatsReply`] |
 //! | `GET /querytable/stats/{table}` | [`TableStatsOfAll`] |
+//! | `GET /slowlog` | [`SlowLog`]; with the token, since it holds keys and values |
+//! | `POST /slowlog/set?loglevel=` | nothing |
 //! | `POST /kv/optimize[/{namespace}[/{table}]]` | nothing |
 //! | `POST /cluster/namespace/create`, `/cluster/namespace/meta/update` | nothing |
 //! | `DELETE` or `POST /cluster/namespace/delete` | nothing |
@@ -49,6 +51,32 @@ pub struct Info {
     pub redis_port: u16,
     /// When its process began, in seconds since 1970.
     pub start_time: i64,
+}
+
+/// The commands that took long at this node. It has no counterpart in ZanKV, which writes them to its log file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlowLog {
+    /// What takes longer is noted, in microseconds; -1: nothing is.
+    pub slower_than_micros: i64,
+    /// The newest first.
+    pub entries: Vec<SlowLogEntry>,
+}
+
+/// A command that took long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlowLogEntry {
+    /// Its number, never used again by the same process.
+    pub id: u64,
+    /// When it was noted, in seconds since 1970.
+    pub time: u64,
+    /// How long it took, in microseconds.
+    pub micros: u64,
+    /// Its words, long ones shortened; bytes that are no letters are written as `\x00`.
+    pub command: Vec<String>,
+    /// The client's address.
+    pub client: String,
+    /// The client's name, or nothing.
+    pub client_name: String,
 }
 
 /// The namespaces.

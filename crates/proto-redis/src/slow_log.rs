@@ -45,6 +45,13 @@ pub struct SlowCommand {
     pub name: Bytes,
 }
 
+impl SlowCommand {
+    /// The words of the command, as [`pack`] has shortened them.
+    pub fn words(&self) -> Vec<Bytes> {
+        unpack(self.packed.clone())
+    }
+}
+
 /// The commands that took long, the newest first.
 #[derive(Debug, Default)]
 pub struct SlowLog {
@@ -70,6 +77,11 @@ impl SlowLog {
         self.entries.clear();
     }
 
+    /// The commands with their numbers, the newest first.
+    pub fn newest(&self) -> impl Iterator<Item = &(u64, SlowCommand)> {
+        self.entries.iter()
+    }
+
     /// The answer to a question.
     pub fn answer(&mut self, question: SlowLogQuestion) -> Reply {
         match question {
@@ -91,7 +103,7 @@ fn entry(id: u64, command: &SlowCommand) -> Reply {
         Reply::Integer(id as i64),
         Reply::Integer(command.at_seconds as i64),
         Reply::Integer(command.micros as i64),
-        Reply::Array(unpack(command.packed.clone()).into_iter().map(Reply::Bulk).collect()),
+        Reply::Array(command.words().into_iter().map(Reply::Bulk).collect()),
         Reply::bulk(command.address.clone()),
         Reply::Bulk(command.name.clone()),
     ])

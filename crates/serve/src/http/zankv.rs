@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use api::zankv::{
     ClusterStats, DataNodes, Info, Message, Namespaces as NamespaceNames, PlacementDrivers, Query, RaftStats,
-    Stats, TableStatsOfAll, TableStatsReply,
+    SlowLog, Stats, TableStatsOfAll, TableStatsReply,
 };
 use axum::extract::{FromRequestParts, Path, Query as UrlArguments, State};
 use axum::http::request::Parts;
@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use types::limits::NAME_BYTES_MAX;
+use types::limits::{NAME_BYTES_MAX, SLOW_LOG_ENTRIES_DEFAULT};
 use types::{ErrorCode, Fault};
 
 use super::{Answer, Shared, namespaces, status_of};
@@ -44,6 +44,10 @@ pub trait Zankv: Send + Sync + 'static {
     /// Starts a compaction of everything, of a namespace or of a table, or joins the one that goes on; ends when
     /// it is started, or when it has ended.
     fn optimize(&self, wish: OptimizeWish) -> Answer<()>;
+    /// The newest commands that took long at this node, at most so many.
+    fn slow_log(&self, count: usize) -> SlowLog;
+    /// From now on commands that take so many microseconds are noted; none with a negative number.
+    fn set_slow_log(&self, slower_than_micros: i64);
 }
 
 /// Who is to answer.
@@ -88,6 +92,8 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/raft/stats", get(raft_stats))
         .route("/tablestats", get(table_stats))
         .route("/querytable/stats/{table}", get(table_stats_of_all))
+        .route("/slowlog", get(slow_log))
+        .route("/slowlog/set", post(set_slow_log))
         .route("/kv/optimize", post(optimize_all))
         .route("/kv/optimize/{namespace}", post(optimize_namespace))
         .route("/kv/optimize/{namespace}/{table}", post(optimize_table))
@@ -266,6 +272,34 @@ async fn table_stats_of_all(
         return Err(Refused::bad("INVALID_ARG_TABLE"));
     }
     Ok(Json(shared.admin.table_stats_of_all(table, arguments.switch("leader_only", true)).await?))
+}
+
+/// With the token, unlike other questions: commands hold keys and values.
+async fn slow_log(State(shared): State<Shared>, _: Admitted, arguments: Arguments) -> Reply<Json<SlowLog>> {
+    let count = match arguments.text("count").map(str::parse) {
+        None => SLOW_LOG_ENTRIES_DEFAULT as usize,
+        Some(Ok(count)) => count,
+        Some(Err(_)) => return Err(Refused::bad("INVALID_ARG_COUNT")),
+    };
+    Ok(Json(shared.admin.slow_log(count)))
+}
+
+async fn set_slow_log(State(shared): State<Shared>, _: Admitted, arguments: Arguments) -> Reply<()> {
+    let level = arguments.required("loglevel", "LOGLEVEL")?.parse();
+    let level: i64 = level.map_err(|_| Refused::bad("INVALID_ARG_LOGLEVEL"))?;
+    shared.admin.set_slow_log(slower_than(level));
+    Ok(())
+}
+
+/// What ZanKV notes at a level of its slow log, in microseconds: nothing below 0, then what takes 100 ms, from its
+/// level of information (2) on half of that, and beyond its most talkative level (4) everything.
+fn slower_than(level: i64) -> i64 {
+    match level {
+        ..0 => -1,
+        0..2 => 100_000,
+        2..5 => 50_000,
+        5.. => 0,
+    }
 }
 
 async fn optimize_all(State(shared): State<Shared>, _: Admitted, arguments: Arguments) -> Reply<()> {

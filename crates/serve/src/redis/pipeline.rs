@@ -172,6 +172,11 @@ impl Pipeline {
             // It takes as long as nobody brings anything.
             Some(Work::Block { .. }) => return,
             Some(Work::Keyed { group, access: Access::Write, .. }) => Counted::Write(*group, bytes),
+            // As a `DEL` of one key.
+            Some(Work::Parts(parts)) => match parts.calls[..] {
+                [(group, Access::Write)] => Counted::Write(group, bytes),
+                _ => Counted::No,
+            },
             Some(Work::Walk { .. }) => Counted::Scan,
             _ => Counted::No,
         };

@@ -119,6 +119,11 @@ impl Statistics {
         lock(&self.slow).note(command, self.slow_entries.load(Ordering::Relaxed) as usize);
     }
 
+    /// The newest slow commands, each with its number.
+    pub(crate) fn newest_slow(&self, count: usize) -> Vec<(u64, SlowCommand)> {
+        lock(&self.slow).newest().take(count).cloned().collect()
+    }
+
     /// `SLOWLOG`.
     pub(crate) fn ask_slow(&self, question: SlowLogQuestion) -> Reply {
         lock(&self.slow).answer(question)

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use proto_redis::slow_log::SlowCommand;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
 use types::buckets::{BucketCounts, WriteCounts};
@@ -148,6 +149,21 @@ impl RedisFace {
     /// Scans of clients of this node since the start, and how long they took; see [`types::buckets`].
     pub fn scan_counts(&self) -> (u64, BucketCounts) {
         self.face.statistics.scan_counts()
+    }
+
+    /// The newest commands that took long, at most so many, each with its number.
+    pub fn slow_log(&self, count: usize) -> Vec<(u64, SlowCommand)> {
+        self.face.statistics.newest_slow(count)
+    }
+
+    /// `slowlog-log-slower-than` and `slowlog-max-len`.
+    pub fn slow_limits(&self) -> (i64, u64) {
+        self.face.statistics.slow_limits()
+    }
+
+    /// As `CONFIG SET slowlog-log-slower-than` does: microseconds, or a negative number for never.
+    pub fn set_slow_micros(&self, micros: i64) {
+        self.face.statistics.set_slow_micros(micros);
     }
 
     fn spawn_worker(&mut self, number: usize, stopped: watch::Receiver<()>) -> io::Result<Intake> {

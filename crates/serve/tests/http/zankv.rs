@@ -6,7 +6,7 @@ use api::admin::{CreateNamespace, Namespace};
 use api::zankv::{
     ClusterStats, CompactStats, DataNode, DataNodes, GroupMember, Info, NodeCounts, Partition,
     PartitionCounts, PlacementDriver, PlacementDrivers, Query, RaftProgress, RaftStat, RaftStats, ScanStats,
-    Stats, TableStats, TableStatsOfAll, TableStatsReply, WriteStats,
+    SlowLog, SlowLogEntry, Stats, TableStats, TableStatsOfAll, TableStatsReply, WriteStats,
 };
 use serve::http::{Answer, Namespaces, OptimizeWish, StatsWish, Whom, Zankv};
 use types::{ErrorCode, Fault};
@@ -198,6 +198,16 @@ impl Zankv for Dummy {
         note(format!("{wish:?}"));
         Box::pin(async { Ok(()) })
     }
+    fn slow_log(&self, count: usize) -> SlowLog {
+        note(format!("slow log {count}"));
+        let command = vec!["set".into(), "k".into(), "\\x00".into()];
+        let client = "10.0.0.9:5000".into();
+        let entry = SlowLogEntry { id: 3, time: 1_700_000_000, micros: 60_000, command, client, client_name: "a".into() };
+        SlowLog { slower_than_micros: 50_000, entries: vec![entry] }
+    }
+    fn set_slow_log(&self, slower_than_micros: i64) {
+        note(format!("slower than {slower_than_micros}"));
+    }
 }
 
 const NODE: &str = r#"{"node_id":"1:10.0.0.1::7004:7001:datanode","broadcast_address":"10.0.0.1","hostname":"10.0.0.1","redis_port":"7004","http_port":"7001","grpc_port":"","version":"0.1.0","dc_info":"east"}"#;
@@ -268,6 +278,7 @@ fn what_changes_something_needs_the_token() {
         ("POST", "/kv/optimize/ns/t"),
         ("POST", "/cluster/namespace/create?namespace=a&partition_num=1&replicator=1"),
         ("POST", "/cluster/namespace/meta/update?namespace=ns&replicator=1"),
+        ("POST", "/slowlog/set?loglevel=2"),
         ("DELETE", "/cluster/namespace/delete?namespace=ns&partition=**"),
         ("POST", "/cluster/namespace/delete?namespace=ns&partition=**"),
     ] {
@@ -279,6 +290,31 @@ fn what_changes_something_needs_the_token() {
     assert!(asked("OptimizeWish { namespace: None, table: None, wait: true }"));
     assert!(asked("OptimizeWish { namespace: Some(\"ns\"), table: Some(\"t\"), wait: false }"));
     assert!(asked("replicas ns 1"));
+}
+
+#[test]
+fn the_slow_log_is_shown_to_those_with_the_token() {
+    let server = Server::start();
+    assert_eq!(server.ask(None, "GET", "/slowlog", b"").0, 401, "it holds keys and values");
+    let entry = r#"{"id":3,"time":1700000000,"micros":60000,"command":["set","k","\\x00"],"client":"10.0.0.9:5000","client_name":"a"}"#;
+    let all = format!(r#"{{"slower_than_micros":50000,"entries":[{entry}]}}"#);
+    assert_eq!(server.with_token("GET", "/slowlog", ""), (200, all));
+    assert_eq!(server.with_token("GET", "/slowlog?count=7", "").0, 200);
+    assert!(asked("slow log 128") && asked("slow log 7"));
+    // ZanKV's levels, and what it notes at each.
+    for (level, micros) in [(-1, -1), (0, 100_000), (1, 100_000), (2, 50_000), (4, 50_000), (5, 0)] {
+        let path = format!("/slowlog/set?loglevel={level}");
+        assert_eq!(server.with_token("POST", &path, ""), (200, String::new()));
+        assert!(asked(&format!("slower than {micros}")), "{level}");
+    }
+    let wrong = |path: &str, message: &str| {
+        let method = if path.contains("set") { "POST" } else { "GET" };
+        let body = format!(r#"{{"message":"{message}"}}"#);
+        assert_eq!(server.with_token(method, path, ""), (400, body), "{path}");
+    };
+    wrong("/slowlog/set", "MISSING_ARG_LOGLEVEL");
+    wrong("/slowlog/set?loglevel=high", "INVALID_ARG_LOGLEVEL");
+    wrong("/slowlog?count=-1", "INVALID_ARG_COUNT");
 }
 
 #[test]

@@ -72,6 +72,10 @@ fn a_write_of_3_ms_is_in_the_third_bucket() {
     let mut expected = [0; BUCKETS];
     (expected[0], expected[2]) = (1, 1);
     assert_eq!((counted.latencies, counted.sizes), (expected, expected), "SET a x…: 2,004 bytes");
+    // With one key it is a write like any other.
+    take(&server, &hands, &mut client, &["DEL", "a"], Duration::from_millis(3), ":0\r\n");
+    let counted = server.face.write_counts()[&group];
+    assert_eq!((counted.latencies[2], counted.sizes[0]), (2, 2));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod identity;
 mod jobs;
 mod metrics;
 mod namespaces;
+mod node_counts;
 mod operations;
 mod redis;
 mod restores;

@@ -10,24 +10,27 @@ use api::admin::{OperationRequest, StartOperation, address_elsewhere};
 use api::catalog::{EngineKind, NodeRecord, PartitionRecord, TableRecord};
 use api::peer::{Member, Membership, ReplicaReport, ReplicaState};
 use api::zankv::{
-    ClusterStats, CompactStats, DataNode, DataNodes, GroupMember, Info, NodeCounts, Partition,
-    PartitionCounts, PlacementDriver, PlacementDrivers, Query, RaftProgress, RaftStat, RaftStats, ScanStats,
-    Stats, TableStats, TableStatsOfAll, TableStatsReply, TablesByNamespace, WriteStats,
+    ClusterStats, DataNode, DataNodes, GroupMember, Info, Partition, PlacementDriver, PlacementDrivers, Query,
+    RaftProgress, RaftStat, RaftStats, SlowLog, SlowLogEntry, Stats, TableStats, TableStatsOfAll,
+    TableStatsReply, TablesByNamespace,
 };
 use catalog::{Catalog, NAMESPACE_TABLE, Role};
 use client::Client;
 use env::OsClock;
+use proto_redis::slow_log::SlowCommand;
 use replication::{GroupShared, ProgressState};
 use serve::http::{Admin, Answer, OptimizeWish, StatsWish, Whom, Zankv};
 use types::{ErrorCode, Fault, GroupId, NodeId, TableId};
 
 use super::admin::NodeAdmin;
-use super::{namespaces, table_counts};
+use super::{namespaces, node_counts, table_counts};
 
 /// What stores everything, as ZanKV's programs ask.
-const ENGINE: &str = "fjall";
+pub(super) const ENGINE: &str = "fjall";
 /// How long other nodes may take to tell of a table; those that take longer are missing.
 const FAN_OUT_LIMIT: Duration = Duration::from_secs(10);
+/// How long a node tries to learn from others whether the cluster is stable: less than monitors wait for an answer.
+const LEARN_LIMIT: Duration = Duration::from_secs(5);
 
 impl Zankv for NodeAdmin {
     fn info(&self) -> Info {
@@ -94,42 +97,19 @@ impl Zankv for NodeAdmin {
 
     fn cluster_stats(&self, whom: Whom) -> Answer<ClusterStats> {
         let here = self.status().map(|status| ClusterStats { stable: self.node.is_stable(&status) });
-        self.here_or_elsewhere(whom, here, Client::cluster_stats)
+        let learned = self.here_or_elsewhere(whom, here, Client::cluster_stats);
+        if whom == Whom::OnlyHere {
+            return learned;
+        }
+        // Whoever watches knows two answers, and reads them from any node: what cannot be learned is not stable.
+        Box::pin(async {
+            let learned = tokio::time::timeout(LEARN_LIMIT, learned).await;
+            Ok(learned.ok().and_then(Result::ok).unwrap_or(ClusterStats { stable: false }))
+        })
     }
 
     fn stats(&self, wish: StatsWish) -> Answer<Stats> {
-        let hosted = self.hosted(wish.leader_only);
-        let mut elsewhere = self.redis.write_counts();
-        let (scan_count, scan_latency_stats) = self.redis.scan_counts();
-        let catalog = self.node.catalog();
-        let up_time = self.uptime().as_secs();
-        slowly(move || {
-            let mut ns_stats = Vec::new();
-            for Hosted { table, partition, report, shared } in &hosted {
-                let group = GroupId(partition.group);
-                let tables = wish.table_detail.then(|| tables_of(table, report, shared, None)).transpose()?;
-                ns_stats.push(PartitionCounts {
-                    table_stats: tables,
-                    db_write_stats: shared.write_statistics().counts().into(),
-                    cluster_write_stats: elsewhere.remove(&group).unwrap_or_default().into(),
-                    internal_stats: internal_stats(report),
-                    is_leader: report.state() == ReplicaState::Leader,
-                    ..counts(partition_name(table, partition))
-                });
-            }
-            if !wish.leader_only {
-                // Clients of this node write to partitions that it has no replica of.
-                ns_stats.extend(elsewhere.into_iter().filter_map(|(group, written)| {
-                    let partition = catalog.partition(group)?;
-                    let table = catalog.table(TableId(partition.table))?;
-                    let cluster_write_stats = WriteStats::from(written);
-                    Some(PartitionCounts { cluster_write_stats, ..counts(partition_name(table, partition)) })
-                }));
-            }
-            let scan_stats = ScanStats { scan_count, scan_latency_stats };
-            let version = env!("CARGO_PKG_VERSION").into();
-            Ok(Stats { version, up_time, stats: NodeCounts { ns_stats, scan_stats } })
-        })
+        node_counts::stats(self, wish)
     }
 
     fn raft_stats(&self, prefix: &str, leader_only: bool) -> Vec<RaftStats> {
@@ -199,19 +179,36 @@ impl Zankv for NodeAdmin {
             Ok(())
         })
     }
+
+    fn slow_log(&self, count: usize) -> SlowLog {
+        let (slower_than_micros, _) = self.redis.slow_limits();
+        let entry = |(id, command): (u64, SlowCommand)| SlowLogEntry {
+            id,
+            time: command.at_seconds,
+            micros: command.micros,
+            command: command.words().iter().map(|word| word.escape_ascii().to_string()).collect(),
+            client: command.address,
+            client_name: command.name.escape_ascii().to_string(),
+        };
+        SlowLog { slower_than_micros, entries: self.redis.slow_log(count).into_iter().map(entry).collect() }
+    }
+
+    fn set_slow_log(&self, slower_than_micros: i64) {
+        self.redis.set_slow_micros(slower_than_micros);
+    }
 }
 
 /// A replica of this node.
-struct Hosted {
-    table: TableRecord,
-    partition: PartitionRecord,
-    report: ReplicaReport,
-    shared: Arc<GroupShared>,
+pub(super) struct Hosted {
+    pub(super) table: TableRecord,
+    pub(super) partition: PartitionRecord,
+    pub(super) report: ReplicaReport,
+    pub(super) shared: Arc<GroupShared>,
 }
 
 impl NodeAdmin {
     /// The replicas of tables on this node; only those that lead, if that is wished.
-    fn hosted(&self, leader_only: bool) -> Vec<Hosted> {
+    pub(super) fn hosted(&self, leader_only: bool) -> Vec<Hosted> {
         let catalog = self.node.catalog();
         let Some(store) = self.node.store() else { return Vec::new() };
         let hosted = |report: ReplicaReport| {
@@ -268,7 +265,7 @@ impl NodeAdmin {
         })
     }
 
-    fn uptime(&self) -> Duration {
+    pub(super) fn uptime(&self) -> Duration {
         self.begun.elapsed()
     }
 
@@ -279,7 +276,7 @@ impl NodeAdmin {
 }
 
 /// Work that takes long, or waits for others, on a thread for such.
-fn slowly<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Answer<T> {
+pub(super) fn slowly<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Answer<T> {
     Box::pin(async move {
         let done = tokio::task::spawn_blocking(work).await;
         done.unwrap_or_else(|error| Err(Fault::new(ErrorCode::Internal, error.to_string())))
@@ -360,7 +357,7 @@ impl Hosted {
 }
 
 /// `NAMESPACE-PARTITION`, or `NAMESPACE:TABLE-PARTITION` for a table of its own.
-fn partition_name(table: &TableRecord, partition: &PartitionRecord) -> String {
+pub(super) fn partition_name(table: &TableRecord, partition: &PartitionRecord) -> String {
     let TableRecord { namespace, name, .. } = table;
     match name == NAMESPACE_TABLE {
         true => format!("{namespace}-{}", partition.index),
@@ -368,30 +365,8 @@ fn partition_name(table: &TableRecord, partition: &PartitionRecord) -> String {
     }
 }
 
-/// A partition of which nothing was counted.
-fn counts(name: String) -> PartitionCounts {
-    PartitionCounts {
-        name,
-        table_stats: None,
-        db_write_stats: WriteStats::default(),
-        cluster_write_stats: WriteStats::default(),
-        internal_stats: BTreeMap::new(),
-        db_compact_stats: CompactStats::default(),
-        eng_type: ENGINE.into(),
-        is_leader: false,
-        top_n_write_keys: Vec::new(),
-        top_n_large_coll_keys: Vec::new(),
-    }
-}
-
-fn internal_stats(report: &ReplicaReport) -> BTreeMap<String, u64> {
-    [("bytes", report.bytes), ("records", report.records), ("writes", report.writes)]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
-}
-
 /// The tables of a partition: of a namespace those that its keys name, else the one that it is of.
-fn tables_of(
+pub(super) fn tables_of(
     table: &TableRecord,
     report: &ReplicaReport,
     shared: &GroupShared,

@@ -2,14 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::admin::Verdict;
 use api::zankv::{
     ClusterStats, DataNodes, Namespaces, Query, RaftStats, Stats, TableStatsOfAll, TableStatsReply,
 };
+use rustix::process::Signal;
 use serde::de::DeserializeOwned;
-use types::buckets::BUCKETS;
+use types::buckets::{BUCKETS, latency_bucket, micros};
 
 use super::support::{Cluster, alone, until};
 use super::three;
@@ -50,6 +51,13 @@ pub fn zankv(cluster: &Cluster, node: u64) -> redis::Connection {
 
 fn set(connection: &mut redis::Connection, key: &str, value: &str) {
     until("an acknowledged SET", || redis::cmd("SET").arg(key).arg(value).query::<()>(connection).ok());
+}
+
+/// A whole number among the metrics of a node.
+fn metric(cluster: &Cluster, node: u64, name: &str) -> u64 {
+    let (_, text) = http(cluster, node, "GET", "/metrics", false);
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.expect("the metric").parse().expect("a number")
 }
 
 /// A namespace of four partitions, known to all nodes.
@@ -153,8 +161,11 @@ fn statistics_are_told_by_every_node_and_a_dead_one_is_noticed() {
         };
         [1, 2, 3].into_iter().all(|node| applied(node) == 40).then_some(())
     });
-    let led: usize = [1, 2, 3].into_iter().map(|node| stats(node, "/stats").len()).sum();
-    assert_eq!(led, 4, "every partition is led by one node");
+    let plain: Vec<_> = [1, 2, 3].into_iter().flat_map(|node| stats(node, "/stats")).collect();
+    let led = plain.iter().filter(|one| one.is_leader);
+    assert_eq!(led.count(), 4, "every partition is led by one node");
+    let latencies = plain.iter().flat_map(|one| one.cluster_write_stats.write_latency_stats);
+    assert_eq!(latencies.sum::<u64>(), 40, "without arguments all nodes together tell of every write once");
     let raft: Vec<RaftStats> = ask(&cluster, 1, "/raft/stats?namespace=shop");
     assert!(raft.len() == 4 && raft.iter().all(|one| one.members.len() == 3 && one.raft_stat.term > 0));
     let led = |node| ask::<Vec<RaftStats>>(&cluster, node, "/raft/stats?namespace=shop&leader_only=true");
@@ -162,11 +173,7 @@ fn statistics_are_told_by_every_node_and_a_dead_one_is_noticed() {
     assert_eq!((leader.raft_stat.raft_state.as_str(), leader.raft_stat.progress.len()), ("StateLeader", 3));
 
     // As the alert rule "SkeinDataNodesChanged" sees it.
-    let up = |node| {
-        let (_, text) = http(&cluster, node, "GET", "/metrics", false);
-        let line = text.lines().find_map(|line| line.strip_prefix("skein_nodes_up ").map(str::to_owned));
-        line.expect("the metric").parse::<u64>().expect("a number")
-    };
+    let up = |node| metric(&cluster, node, "skein_nodes_up");
     assert_eq!((up(1), up(2)), (3, 3));
     cluster.kill_agent();
     cluster.kill(3);
@@ -175,6 +182,56 @@ fn statistics_are_told_by_every_node_and_a_dead_one_is_noticed() {
         let left = |node| ask::<DataNodes>(&cluster, node, "/datanodes").nodes.len();
         (left(1) == 2 && left(2) == 2 && up(1) == 2 && up(2) == 2).then_some(())
     });
+}
+
+/// So long the node that takes the write is alone. Elections take longer.
+const PAUSE: Duration = Duration::from_millis(150);
+
+#[test]
+fn a_write_is_in_the_bucket_of_the_time_that_it_took() {
+    let _alone = alone();
+    let cluster = three();
+    create(&cluster, 1);
+    let mut connection = zankv(&cluster, 2);
+    set(&mut connection, "shop:t:a", "v");
+    let counted = || {
+        let stats: Stats = ask(&cluster, 2, "/stats");
+        let shop = stats.stats.ns_stats.iter().filter(|one| one.name.starts_with("shop-"));
+        let mut sums = [0; BUCKETS];
+        for counts in shop.map(|one| one.cluster_write_stats.write_latency_stats) {
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        sums
+    };
+    let before = counted();
+    let commands = metric(&cluster, 2, "skein_commands_total");
+    [1, 3].into_iter().for_each(|node| cluster.signal(node, Signal::STOP));
+    let begun = Instant::now();
+    let writing = std::thread::spawn(move || {
+        set(&mut connection, "shop:t:a", "w");
+        begun.elapsed()
+    });
+    // Once the command is counted, its time runs.
+    until("a command", || (metric(&cluster, 2, "skein_commands_total") > commands).then_some(()));
+    std::thread::sleep(PAUSE);
+    [1, 3].into_iter().for_each(|node| cluster.signal(node, Signal::CONT));
+    let longest = writing.join().expect("an acknowledged SET");
+    let more = counted().iter().zip(before).map(|(now, before)| now - before).collect::<Vec<_>>();
+    let possible = latency_bucket(micros(PAUSE))..=latency_bucket(micros(longest));
+    assert_eq!(more.iter().sum::<u64>(), 1, "{more:?}");
+    assert_eq!(more[possible.clone()].iter().sum::<u64>(), 1, "{more:?}: not in {possible:?}");
+}
+
+#[test]
+fn a_node_that_cannot_learn_how_the_cluster_is_says_that_it_is_not_stable() {
+    let _alone = alone();
+    let cluster = three();
+    let output = cluster.run(["node", "add"]);
+    assert!(output.status.success(), "{}", super::support::words(&output));
+    until("a stable cluster, as the added node has learned", || all_say(&cluster, &[4], true));
+    cluster.kill_agent();
+    (1..=3).for_each(|node| cluster.kill(node));
+    assert_eq!(http(&cluster, 4, "GET", "/cluster/stats", false), (200, r#"{"stable":false}"#.into()));
 }
 
 #[test]
