@@ -1,6 +1,7 @@
 //! `INFO`: sections rendered from facts that the listener supplies.
 
 use crate::REDIS_VERSION;
+use crate::lookups::Lookups;
 use crate::reply::Reply;
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -59,6 +60,16 @@ pub struct InfoFacts {
     pub connections_refused: u64,
     /// Error replies since the start.
     pub errors_total: u64,
+    /// Bytes received from clients in the last second, about.
+    pub input_bytes_per_second: u64,
+    /// Bytes sent to clients in the last second, about.
+    pub output_bytes_per_second: u64,
+    /// Reads that found something, and those that did not.
+    pub lookups: Lookups,
+    /// What each command has done, those that nobody has called left out, in order of name.
+    pub commands: Vec<CommandFacts>,
+    /// Error replies by their first word.
+    pub errors: Vec<(String, u64)>,
     /// Keys removed because their time had come.
     pub expired_keys_total: u64,
     /// Replicas of each partition besides its leader.
@@ -67,6 +78,8 @@ pub struct InfoFacts {
     pub partitions_led: u64,
     /// Partitions that this node holds.
     pub partitions_held: u64,
+    /// Log entries that they have applied.
+    pub entries_applied: u64,
     /// Processor time of the process outside the kernel, in seconds.
     pub cpu_user_seconds: f64,
     /// Processor time of the process inside the kernel, in seconds.
@@ -77,14 +90,34 @@ pub struct InfoFacts {
     pub keys_with_expiry: u64,
 }
 
+/// What a command has done, from the parsed command to its reply.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CommandFacts {
+    /// As `client|list`.
+    pub name: &'static str,
+    /// Times that it was carried out.
+    pub calls: u64,
+    /// How long all calls took together, in nanoseconds.
+    pub nanos: u64,
+    /// Times that it was refused before it was looked at.
+    pub rejected: u64,
+    /// Calls that were answered with an error.
+    pub failed: u64,
+    /// The latencies that half of the calls did not exceed, 99 of 100, and 999 of 1000, in nanoseconds.
+    pub percentiles: [u64; 3],
+}
+
 /// Sections of `INFO`, in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sections(BTreeSet<&'static str>);
 
 type Section = (&'static str, fn(&InfoFacts, &mut String));
 
+/// Sections that are long, and only shown to those who ask for them, or for all.
+const ON_DEMAND: [&str; 2] = ["commandstats", "latencystats"];
+
 /// Every section with what it writes, in the order of the reply.
-const SECTIONS: [Section; 10] = [
+const SECTIONS: [Section; 13] = [
     ("server", server),
     ("clients", clients),
     ("memory", memory),
@@ -93,6 +126,9 @@ const SECTIONS: [Section; 10] = [
     ("replication", replication),
     ("cpu", cpu),
     ("modules", |_, out| out.push_str("# Modules\r\n")),
+    ("commandstats", command_stats),
+    ("errorstats", error_stats),
+    ("latencystats", latency_stats),
     ("cluster", |_, out| out.push_str("# Cluster\r\ncluster_enabled:0\r\n")),
     ("keyspace", keyspace),
 ];
@@ -104,14 +140,20 @@ impl Sections {
         for name in names {
             let known = SECTIONS.iter().map(|(known, _)| *known);
             match name.to_ascii_lowercase().as_slice() {
-                b"all" | b"everything" | b"default" => sections.extend(known),
+                b"all" | b"everything" => sections.extend(known),
+                b"default" => sections.extend(known.filter(|known| !ON_DEMAND.contains(known))),
                 name => sections.extend(known.filter(|known| known.as_bytes() == name)),
             }
         }
-        if names.is_empty() {
-            sections.extend(SECTIONS.iter().map(|(known, _)| *known));
+        match names {
+            [] => Self::named(&[Bytes::from_static(b"default")]),
+            _ => Self(sections),
         }
-        Self(sections)
+    }
+
+    /// Whether commands must be added up for it.
+    pub fn needs_commands(&self) -> bool {
+        ON_DEMAND.iter().any(|name| self.0.contains(name))
     }
 
     /// Whether the keys must be counted for it, which asks every partition.
@@ -184,6 +226,11 @@ fn memory(facts: &InfoFacts, out: &mut String) {
         "maxmemory": 0,
         "maxmemory_human": "0B",
         "maxmemory_policy": "noeviction",
+        "used_memory_lua": 0,
+        // What the process uses is what the system gave it: there is nothing to compare.
+        "mem_fragmentation_ratio": "1.00",
+        "mem_fragmentation_bytes": 0,
+        "mem_allocator": "libc",
     );
 }
 
@@ -194,9 +241,13 @@ fn persistence(facts: &InfoFacts, out: &mut String) {
         "rdb_changes_since_last_save": 0,
         "rdb_bgsave_in_progress": 0,
         "rdb_last_bgsave_status": "ok",
+        "rdb_last_bgsave_time_sec": -1,
+        "rdb_current_bgsave_time_sec": -1,
         "aof_enabled": 1,
         "aof_rewrite_in_progress": 0,
         "aof_rewrite_scheduled": 0,
+        "aof_last_rewrite_time_sec": -1,
+        "aof_current_rewrite_time_sec": -1,
         "aof_last_bgrewrite_status": "ok",
         "aof_last_write_status": if facts.log_writable { "ok" } else { "err" },
     );
@@ -209,11 +260,21 @@ fn stats(facts: &InfoFacts, out: &mut String) {
         "instantaneous_ops_per_sec": facts.commands_per_second,
         "total_net_input_bytes": facts.input_bytes_total,
         "total_net_output_bytes": facts.output_bytes_total,
+        "instantaneous_input_kbps": kilobytes(facts.input_bytes_per_second),
+        "instantaneous_output_kbps": kilobytes(facts.output_bytes_per_second),
         "rejected_connections": facts.connections_refused,
+        "sync_full": 0,
+        "sync_partial_ok": 0,
+        "sync_partial_err": 0,
         "expired_keys": facts.expired_keys_total,
         "evicted_keys": 0,
+        "evicted_clients": 0,
+        "keyspace_hits": facts.lookups.hits,
+        "keyspace_misses": facts.lookups.misses,
         "pubsub_channels": 0,
         "pubsub_patterns": 0,
+        "latest_fork_usec": 0,
+        "total_forks": 0,
         "total_error_replies": facts.errors_total,
     );
 }
@@ -224,6 +285,15 @@ fn replication(facts: &InfoFacts, out: &mut String) {
         "role": "master",
         "connected_slaves": 0,
         "master_failover_state": "no-failover",
+        // The history of the data is the cluster's, and it has one only.
+        "master_replid": format_args!("{:040x}", facts.cluster_id),
+        "master_replid2": format_args!("{:040x}", 0),
+        "master_repl_offset": facts.entries_applied,
+        "second_repl_offset": -1,
+        "repl_backlog_active": 0,
+        "repl_backlog_size": 0,
+        "repl_backlog_first_byte_offset": 0,
+        "repl_backlog_histlen": 0,
         "skein_replicas": facts.replicas,
         "skein_partitions_led": facts.partitions_led,
         "skein_partitions_held": facts.partitions_held,
@@ -234,7 +304,40 @@ fn cpu(facts: &InfoFacts, out: &mut String) {
     lines!(out, "CPU",
         "used_cpu_sys": format_args!("{:.6}", facts.cpu_system_seconds),
         "used_cpu_user": format_args!("{:.6}", facts.cpu_user_seconds),
+        "used_cpu_sys_children": "0.000000",
+        "used_cpu_user_children": "0.000000",
     );
+}
+
+fn command_stats(facts: &InfoFacts, out: &mut String) {
+    out.push_str("# Commandstats\r\n");
+    for CommandFacts { name, calls, nanos, rejected, failed, .. } in &facts.commands {
+        let micros = *nanos as f64 / 1000.0;
+        let each = if *calls > 0 { micros / *calls as f64 } else { 0.0 };
+        let _ = write!(
+            out,
+            "cmdstat_{name}:calls={calls},usec={:.0},usec_per_call={each:.2},rejected_calls={rejected},failed_calls={failed}\r\n",
+            micros.floor()
+        );
+    }
+}
+
+fn error_stats(facts: &InfoFacts, out: &mut String) {
+    out.push_str("# Errorstats\r\n");
+    for (word, count) in &facts.errors {
+        let _ = write!(out, "errorstat_{word}:count={count}\r\n");
+    }
+}
+
+fn latency_stats(facts: &InfoFacts, out: &mut String) {
+    out.push_str("# Latencystats\r\n");
+    for CommandFacts { name, percentiles, .. } in facts.commands.iter().filter(|command| command.calls > 0) {
+        let [half, most, nearly_all] = percentiles.map(|nanos| nanos as f64 / 1000.0);
+        let _ = write!(
+            out,
+            "latency_percentiles_usec_{name}:p50={half:.3},p99={most:.3},p99.9={nearly_all:.3}\r\n"
+        );
+    }
 }
 
 fn keyspace(facts: &InfoFacts, out: &mut String) {
@@ -243,6 +346,11 @@ fn keyspace(facts: &InfoFacts, out: &mut String) {
     if let Some(keys) = facts.keys.filter(|&keys| keys > 0) {
         let _ = write!(out, "db0:keys={keys},expires={},avg_ttl=0\r\n", facts.keys_with_expiry);
     }
+}
+
+/// A rate in KiB, as Redis writes it.
+fn kilobytes(bytes: u64) -> String {
+    format!("{:.2}", bytes as f64 / 1024.0)
 }
 
 /// Bytes as Redis writes them for people: `1.50M`.
@@ -279,8 +387,33 @@ mod tests {
         assert_eq!(text(&["nosuch"]), "");
         let both = text(&["keyspace", "Cluster"]);
         assert!(both.starts_with("# Cluster\r\ncluster_enabled:0\r\n\r\n# Keyspace\r\n"));
-        assert_eq!(text(&[]), text(&["everything"]));
+        assert_eq!(text(&[]), text(&["default"]));
+        assert!(!text(&[]).contains("# Commandstats") && text(&["all"]).contains("# Latencystats"));
+        assert!(text(&[]).contains("# Errorstats"));
         assert!(text(&["server"]).contains("\r\nskein_version:"));
+    }
+
+    #[test]
+    fn commands_and_errors_are_told_as_monitors_read_them() {
+        let get = CommandFacts {
+            name: "get",
+            calls: 3,
+            nanos: 10_500,
+            rejected: 1,
+            failed: 2,
+            percentiles: [1_024, 2_048, 5_120],
+        };
+        let refused = CommandFacts { name: "config|set", rejected: 1, ..Default::default() };
+        let commands = vec![get, refused];
+        let facts = InfoFacts { commands, errors: vec![("ERR".into(), 4)], ..Default::default() };
+        let names = ["commandstats", "errorstats", "latencystats"].map(Bytes::from);
+        let Reply::Verbatim { text, .. } = render(&facts, &Sections::named(&names)) else { panic!() };
+        let wanted = "# Commandstats\r\n\
+            cmdstat_get:calls=3,usec=10,usec_per_call=3.50,rejected_calls=1,failed_calls=2\r\n\
+            cmdstat_config|set:calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0\r\n\r\n\
+            # Errorstats\r\nerrorstat_ERR:count=4\r\n\r\n\
+            # Latencystats\r\nlatency_percentiles_usec_get:p50=1.024,p99=2.048,p99.9=5.120\r\n";
+        assert_eq!(String::from_utf8(text.to_vec()).unwrap(), wanted);
     }
 
     #[test]

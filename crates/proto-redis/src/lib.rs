@@ -47,6 +47,7 @@ pub mod faults;
 pub mod form;
 pub mod info;
 pub mod line;
+pub mod lookups;
 pub mod packed;
 pub mod parse;
 pub mod plan;
@@ -75,7 +76,7 @@ pub use reply::{Protocol, Reply};
 pub use reply_decode::{ReplyDecodeError, ReplyDecoder};
 pub use scan::{Shown, Step, Walk};
 pub use scatter::{Everywhere, Gather, Part, Scatter};
-pub use session::{ReplyMode, Session};
+pub use session::{CountedCall, ReplyMode, Session};
 pub use text::ErrorText;
 
 /// The version of Redis whose behaviour clients may expect: the one that the corpus is compared with. Some commands of

@@ -57,6 +57,11 @@ impl Packed {
         (is_whole && is_paired).then(|| Self { kind, count, items: reply.slice_ref(rest) })
     }
 
+    /// Whether there are no items.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// The same reply with a value for each item.
     pub fn unpacked(&self) -> Reply {
         let items: Vec<_> = Items(&self.items).map(|item| Reply::Bulk(self.items.slice_ref(item))).collect();

@@ -13,7 +13,7 @@
 use crate::plan::Plan;
 use crate::reply::Reply;
 use crate::session::Session;
-use crate::table::{self, Call, Command};
+use crate::table::{self, Call, Command, Numbered};
 use crate::text::{ErrorText, wrong_arity};
 use crate::{faults, unsupported};
 use bytes::Bytes;
@@ -41,7 +41,8 @@ pub fn parse(args: &[Bytes], session: &mut Session) -> Result<Plan, ErrorText> {
 
 /// The command, if there is one and the client may use it like this.
 fn allowed(args: &[Bytes], session: &mut Session) -> Result<&'static Command, ErrorText> {
-    let command = find(args)?;
+    let Numbered { number, command } = find(args)?;
+    session.note_rejected(number);
     if !command.accepts(args.len()) {
         return Err(wrong_arity(command.full_name));
     }
@@ -49,20 +50,21 @@ fn allowed(args: &[Bytes], session: &mut Session) -> Result<&'static Command, Er
     if !session.is_authenticated() && !command.has_flag("no_auth") {
         return Err(NOT_AUTHENTICATED);
     }
+    session.note_allowed();
     Ok(command)
 }
 
 /// The command or subcommand that the arguments name.
-fn find(args: &[Bytes]) -> Result<&'static Command, ErrorText> {
+fn find(args: &[Bytes]) -> Result<Numbered, ErrorText> {
     let [name, rest @ ..] = args else { return Err(unknown_command(&[], &[])) };
-    let Some(command) = table::lookup(name) else {
+    let Some(found) = table::lookup_numbered(name) else {
         return Err(unsupported::refusal(name).unwrap_or_else(|| unknown_command(name, rest)));
     };
     match rest.first() {
-        Some(name) if !command.subcommands.is_empty() => {
-            command.subcommand(name).ok_or_else(|| unknown_subcommand(command, name))
+        Some(name) if !found.command.subcommands.is_empty() => {
+            found.subcommand(name).ok_or_else(|| unknown_subcommand(found.command, name))
         }
-        _ => Ok(command),
+        _ => Ok(found),
     }
 }
 

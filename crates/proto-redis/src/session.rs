@@ -1,6 +1,7 @@
 //! The state of one connection that commands see and change.
 
 use crate::reply::Protocol;
+use crate::table::CommandNumber;
 use crate::text::ErrorText;
 use crate::transaction::TransactionState;
 use bytes::Bytes;
@@ -20,6 +21,7 @@ pub struct Session {
     skip: Skip,
     closing: bool,
     last_command: &'static str,
+    counted: Option<CountedCall>,
     no_evict: bool,
     zankv: bool,
     chance: u64,
@@ -36,6 +38,15 @@ pub struct ReplyMode {
     pub silent: bool,
     /// Close the connection after it.
     pub close: bool,
+}
+
+/// How statistics count a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountedCall {
+    /// Which one it is.
+    pub command: CommandNumber,
+    /// It was refused before it was looked at: a wrong number of arguments, or no password.
+    pub rejected: bool,
 }
 
 /// `CLIENT REPLY SKIP` silences itself and the next command.
@@ -72,6 +83,7 @@ impl Session {
             skip: Skip::No,
             closing: false,
             last_command: "",
+            counted: None,
             no_evict: false,
             zankv: false,
             chance: id,
@@ -127,6 +139,11 @@ impl Session {
         self.last_command
     }
 
+    /// How the command parsed last is counted; nothing if there is no such command.
+    pub fn counted(&self) -> Option<CountedCall> {
+        self.counted
+    }
+
     /// Whether `CLIENT NO-EVICT ON` was said. Skein never evicts clients; it is shown in `CLIENT LIST`.
     pub fn no_evict(&self) -> bool {
         self.no_evict
@@ -165,10 +182,21 @@ impl Session {
     }
 
     pub(crate) fn begin_command(&mut self) {
+        self.counted = None;
         self.skip = match self.skip {
             Skip::Next => Skip::This,
             _ => Skip::No,
         };
+    }
+
+    pub(crate) fn note_rejected(&mut self, command: CommandNumber) {
+        self.counted = Some(CountedCall { command, rejected: true });
+    }
+
+    pub(crate) fn note_allowed(&mut self) {
+        if let Some(counted) = &mut self.counted {
+            counted.rejected = false;
+        }
     }
 
     pub(crate) fn note_command(&mut self, name: &'static str) {
@@ -251,6 +279,7 @@ impl Session {
             library_name: std::mem::take(&mut self.library_name),
             library_version: std::mem::take(&mut self.library_version),
             chance: self.chance,
+            counted: self.counted,
             zankv: self.zankv,
             ..Self::new(self.id, self.password.take())
         };

@@ -18,6 +18,11 @@ impl ErrorText {
         Self(text.into())
     }
 
+    /// The word at its front, by which programs and statistics tell errors apart.
+    pub fn word(&self) -> &[u8] {
+        self.0.split(|byte| *byte == b' ').next().unwrap_or_default()
+    }
+
     /// The bytes; line breaks in them become spaces when they are sent.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory};
 use types::ErrorCode;
+use types::metrics::{self, Metric};
 use types::settings::{self, Kind, Setting};
 
 use crate::cli::Cli;
@@ -18,6 +19,7 @@ fn documents_are_what_the_program_is() {
     section("cli.md", "exit codes", &exit_codes());
     section("cli.md", "commands", &commands());
     section("errors.md", "errors", &errors());
+    section("metrics.md", "metrics", &metrics());
     section("settings.md", "settings", &table_of(settings::ALL));
     section("settings.md", "settings at start", &table_of(settings::AT_START));
 }
@@ -41,6 +43,16 @@ fn errors() -> String {
         let repeat = if code.is_retryable() { "yes, it had no effect" } else { "not simply" };
         let (cause, hint, exit) = (code.cause(), code.hint(), exit::of(code).code);
         let _ = writeln!(text, "| `{}` | {cause} | {hint} | {exit} | {repeat} |", code.as_str());
+    }
+    text
+}
+
+fn metrics() -> String {
+    let mut text = "| metric | kind | of each | what it tells |\n|---|---|---|---|\n".to_owned();
+    for metric in metrics::ALL {
+        let Metric { name, kind, label, about } = metric;
+        let label = label.map_or(String::new(), |label| format!("`{label}`"));
+        let _ = writeln!(text, "| `{name}` | {} | {label} | {about} |", kind.word());
     }
     text
 }

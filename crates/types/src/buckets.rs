@@ -21,6 +21,27 @@ const SMALL_BYTES: u64 = 100;
 /// Latencies below this are in the first bucket, in microseconds.
 const FAST_MICROS: u64 = 1_024;
 
+/// Where the buckets of sizes after the first begin, in bytes.
+pub const SIZE_BORDERS: [u64; LAST] = {
+    let mut borders = [SMALL_BYTES; LAST];
+    let mut bucket = 1;
+    while bucket < LAST {
+        borders[bucket] = 1_024 << (bucket - 1);
+        bucket += 1;
+    }
+    borders
+};
+/// Where the buckets of latencies after the first begin, in microseconds.
+pub const LATENCY_BORDERS: [u64; LAST] = {
+    let mut borders = [FAST_MICROS; LAST];
+    let mut bucket = 1;
+    while bucket < LAST {
+        borders[bucket] = 1_000 << bucket;
+        bucket += 1;
+    }
+    borders
+};
+
 /// The bucket of a size in bytes.
 pub const fn size_bucket(bytes: u64) -> usize {
     if bytes < SMALL_BYTES {
@@ -145,6 +166,7 @@ mod tests {
             4_096 * KIB,
             8_192 * KIB,
         ];
+        assert_eq!(SIZE_BORDERS, borders);
         begins(size_bucket, &borders);
     }
 
@@ -168,6 +190,7 @@ mod tests {
             8_192 * MS,
             16_384 * MS,
         ];
+        assert_eq!(LATENCY_BORDERS, borders);
         begins(latency_bucket, &borders);
         assert_eq!(latency_bucket(1_000), 0, "the one border that is a power of two");
     }

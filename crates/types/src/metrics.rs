@@ -1,4 +1,4 @@
-//! Metrics: one table of the counters and gauges that a node reports at `/metrics`.
+//! Metrics: one table of what a node reports at `/metrics`. `docs/metrics.md` is made from it.
 
 /// How a metric behaves over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,6 +7,19 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Counters by size, with their sum.
+    Histogram,
+}
+
+impl Kind {
+    /// The word of Prometheus.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
 }
 
 /// One metric. Labels are bounded: never keys, never text from users.
@@ -16,13 +29,19 @@ pub struct Metric {
     pub name: &'static str,
     /// How it behaves.
     pub kind: Kind,
+    /// What kind of thing each of its values is of; nothing for the only one of a node.
+    pub label: Option<&'static str>,
     /// One sentence for `# HELP`.
     pub about: &'static str,
 }
 
 macro_rules! metrics {
-    ($($id:ident $name:literal $kind:ident $about:literal;)*) => {
-        $(#[doc = $about] pub const $id: Metric = Metric { name: $name, kind: Kind::$kind, about: $about };)*
+    (@label) => { None };
+    (@label $label:literal) => { Some($label) };
+    ($($id:ident $name:literal $kind:ident $(of $label:literal)? $about:literal;)*) => {
+        $(#[doc = $about]
+        pub const $id: Metric =
+            Metric { name: $name, kind: Kind::$kind, label: metrics!(@label $($label)?), about: $about };)*
         /// Every metric of a node.
         pub const ALL: &[Metric] = &[$($id),*];
     };
@@ -53,6 +72,8 @@ metrics! {
     SLOW_COMMANDS "skein_slow_commands_total" Counter "Commands that took longer than slowlog-log-slower-than.";
     WRITES "skein_writes_total" Counter "Writes to one key answered to clients of this node.";
     WRITES_SLOW "skein_writes_over_128_ms_total" Counter "Writes to one key that took 128 ms or more from the command to its reply.";
+    WRITE_SECONDS "skein_write_duration_seconds" Histogram of "namespace" "Writes to one key answered to clients of this node, by the time from the command to its reply.";
+    WRITE_BYTES "skein_write_size_bytes" Histogram of "namespace" "Writes to one key answered to clients of this node, by the bytes of the command's words.";
     READY "skein_ready" Gauge "1 while this node serves, 0 while it does not.";
     DISK_FREE "skein_disk_free_bytes" Gauge "Bytes that the disk of this node has left for data.";
     DISK_TOTAL "skein_disk_bytes" Gauge "Bytes of the disk of this node.";
@@ -65,10 +86,10 @@ metrics! {
     REPLICA_LAG "skein_replica_lag_entries" Gauge "Log entries that the replica which is furthest behind its leader, on a node that is up, has yet to apply.";
     OPERATIONS_ACTIVE "skein_operations_active" Gauge "Operations that have not ended, parts not counted.";
     OPERATIONS_FAILED "skein_operations_failed" Gauge "Operations that have failed and are remembered, parts not counted.";
-    BACKUP_COMPLETE "skein_backup_last_complete_timestamp_seconds" Gauge "When the last backup of a schedule, or of those that somebody asked for (by-hand), was complete, since 1970.";
-    BACKUP_PROVEN "skein_backup_last_proven_timestamp_seconds" Gauge "When a backup of a schedule, or one that somebody tried (by-hand), was last restored and found equal, since 1970.";
-    BACKUP_SCHEDULE_SET "skein_backup_schedule_set_timestamp_seconds" Gauge "When a schedule of backups was set first, since 1970.";
-    BACKUP_CHAIN "skein_backup_chain_length" Gauge "How many backups the last complete one of a schedule is made of: 1 for a full one, one more for each increment on it.";
+    BACKUP_COMPLETE "skein_backup_last_complete_timestamp_seconds" Gauge of "schedule" "When the last backup of a schedule, or of those that somebody asked for (by-hand), was complete, since 1970.";
+    BACKUP_PROVEN "skein_backup_last_proven_timestamp_seconds" Gauge of "schedule" "When a backup of a schedule, or one that somebody tried (by-hand), was last restored and found equal, since 1970.";
+    BACKUP_SCHEDULE_SET "skein_backup_schedule_set_timestamp_seconds" Gauge of "schedule" "When a schedule of backups was set first, since 1970.";
+    BACKUP_CHAIN "skein_backup_chain_length" Gauge of "schedule" "How many backups the last complete one of a schedule is made of: 1 for a full one, one more for each increment on it.";
     ARCHIVE_LAG "skein_archive_lag_seconds" Gauge "How long ago everything was told to the archive by the partition that is furthest behind, of those that this node leads; absent without an archive, like all that follow.";
     ARCHIVE_BEHIND "skein_archive_behind_entries" Gauge "Log entries that the partition which is furthest behind has yet to tell to the archive.";
     ARCHIVE_WAITING "skein_archive_waiting_bytes" Gauge "Bytes of changes that wait to be told, of the partition that has most of them.";

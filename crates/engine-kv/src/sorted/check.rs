@@ -219,7 +219,8 @@ impl World {
             let at = self.below(all.len() as u64 + 1) as usize;
             if let Some((_, member)) = all.get(at) {
                 for (reverse, wanted) in [(false, at), (true, all.len() - 1 - at)] {
-                    let ask = SortedRank { key: KEY.into(), member: member.clone(), reverse, with_score: false };
+                    let ask =
+                        SortedRank { key: KEY.into(), member: member.clone(), reverse, with_score: false };
                     assert_eq!(self.ask(SortedOp::Rank(ask)), KvAnswer::Integer(wanted as i64));
                 }
             }

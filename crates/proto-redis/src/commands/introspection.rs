@@ -4,6 +4,7 @@ use super::is_word;
 use crate::parse::done;
 use crate::plan::Plan;
 use crate::reply::Reply;
+use crate::table::keys::{Begin, Find, KeySpecification};
 use crate::table::{self, COMMANDS, Call, Command};
 use crate::text::{ErrorText, SYNTAX};
 use bytes::Bytes;
@@ -65,20 +66,52 @@ pub(crate) fn list(call: &mut Call<'_>) -> Parsed {
 /// `COMMAND GETKEYS command [argument …]`
 pub(crate) fn getkeys(call: &mut Call<'_>) -> Parsed {
     let args = &call.args[2..];
+    let keys = with_keys(args)?.keys.keys(args);
+    done(Reply::Array(keys.map(|(key, _)| Reply::Bulk(key.clone())).collect()))
+}
+
+/// `COMMAND GETKEYSANDFLAGS command [argument …]`
+pub(crate) fn getkeysandflags(call: &mut Call<'_>) -> Parsed {
+    let args = &call.args[2..];
+    let command = with_keys(args)?;
+    let described = |(key, uses): (&Bytes, &'static str)| {
+        let flags = flags(settled(command, args, uses), "");
+        Reply::Array(vec![Reply::Bulk(key.clone()), flags])
+    };
+    done(Reply::Array(command.keys.keys(args).map(described).collect()))
+}
+
+/// The command that these arguments are, if their keys can be told.
+fn with_keys(args: &[Bytes]) -> Result<&'static Command, ErrorText> {
     let unknown = ErrorText::fixed("ERR Invalid command specified");
     let container = table::lookup(&args[0]).ok_or(unknown.clone())?;
     let command = match args.get(1) {
         Some(name) if !container.subcommands.is_empty() => container.subcommand(name).ok_or(unknown)?,
         _ => container,
     };
-    if command.keys.first == 0 && command.keys.count_at == 0 {
+    if !command.keys.is_any() {
         return Err(ErrorText::fixed("ERR The command has no key arguments"));
     }
     if !command.accepts(args.len()) {
         return Err(ErrorText::fixed("ERR Invalid number of arguments specified for command"));
     }
-    let keys = command.keys.indexes(args).filter_map(|index| args.get(index));
-    done(Reply::Array(keys.cloned().map(Reply::Bulk).collect()))
+    if !command.keys.is_counted_right(args) {
+        return Err(ErrorText::fixed("ERR Invalid arguments specified for command"));
+    }
+    Ok(command)
+}
+
+/// What happens to a key where that depends on the options.
+fn settled(command: &Command, args: &[Bytes], uses: &'static str) -> &'static str {
+    let has =
+        |from, words: &[&str]| args.iter().skip(from).any(|arg| words.iter().any(|word| is_word(arg, word)));
+    match command.name {
+        "set" if has(3, &["GET"]) => "RW access update",
+        "set" => "OW update",
+        "bitfield" if has(2, &["SET", "INCRBY"]) => "RW access update",
+        "bitfield" => "RO access",
+        _ => uses,
+    }
 }
 
 /// `HELP` of a container, which is the first argument.
@@ -109,50 +142,54 @@ fn has_category(command: &Command, category: &[u8]) -> bool {
 
 /// The ten elements of `COMMAND INFO` in Redis 7.
 fn describe(command: &Command) -> Reply {
-    let words = |text: &'static str, prefix: &str| {
-        let words = text.split(' ').filter(|word| !word.is_empty());
-        Reply::Set(words.map(|word| Reply::Simple(format!("{prefix}{word}").into())).collect())
-    };
+    let specifications = command.keys.specifications().into_iter().map(specification);
     Reply::Array(vec![
         Reply::text(command.full_name),
         Reply::Integer(command.arity.into()),
-        words(command.flags, ""),
+        flags(command.flags, ""),
         Reply::Integer(command.keys.first.into()),
         Reply::Integer(command.keys.last.into()),
         Reply::Integer(command.keys.step.into()),
-        words(command.categories, "@"),
+        flags(command.categories, "@"),
         Reply::Set(Vec::new()),
-        Reply::Set(key_specifications(command)),
+        Reply::Set(specifications.collect()),
         Reply::Set(command.subcommands.iter().map(describe).collect()),
     ])
 }
 
-/// The same key positions in the words of Redis 7: where they begin and how to find the others. Of the
-/// flags only reading and writing are told apart.
-fn key_specifications(command: &Command) -> Vec<Reply> {
-    let keys = command.keys;
-    if keys.first == 0 {
-        return Vec::new();
-    }
-    let pair = |name, value| (Reply::text(name), value);
-    // A specification counts the last key from the first one, unless it counts from the end.
-    let last = if keys.last < 0 { keys.last } else { keys.last - keys.first };
-    let flags = if command.is_write() { "RW" } else { "RO" };
-    let begin = vec![
-        pair("type", Reply::text("index")),
-        pair("spec", Reply::Map(vec![pair("index", Reply::Integer(keys.first.into()))])),
-    ];
-    let range = vec![
-        pair("lastkey", Reply::Integer(last.into())),
-        pair("keystep", Reply::Integer(keys.step.into())),
-        pair("limit", Reply::Integer(0)),
-    ];
-    let find = vec![pair("type", Reply::text("range")), pair("spec", Reply::Map(range))];
-    vec![Reply::Map(vec![
-        pair("flags", Reply::Set(vec![Reply::simple(flags)])),
-        pair("begin_search", Reply::Map(begin)),
-        pair("find_keys", Reply::Map(find)),
-    ])]
+/// Words as a set, each with a prefix.
+fn flags(text: &'static str, prefix: &str) -> Reply {
+    let words = text.split(' ').filter(|word| !word.is_empty());
+    Reply::Set(words.map(|word| Reply::Simple(format!("{prefix}{word}").into())).collect())
+}
+
+/// Some key positions in the words of Redis 7.
+fn specification(keys: KeySpecification) -> Reply {
+    let number = |name, number: i32| (Reply::text(name), Reply::Integer(number.into()));
+    let typed = |kind, details| {
+        Reply::Map(vec![(Reply::text("type"), Reply::text(kind)), (Reply::text("spec"), Reply::Map(details))])
+    };
+    let begin = match keys.begin {
+        Begin::Index(index) => typed("index", vec![number("index", index)]),
+        Begin::Word(word, from) => {
+            typed("keyword", vec![(Reply::text("keyword"), Reply::text(word)), number("startfrom", from)])
+        }
+        Begin::Unknown => typed("unknown", Vec::new()),
+    };
+    let find = match keys.find {
+        Find::Range(last, step) => {
+            typed("range", vec![number("lastkey", last), number("keystep", step), number("limit", 0)])
+        }
+        Find::Count => {
+            typed("keynum", vec![number("keynumidx", 0), number("firstkey", 1), number("keystep", 1)])
+        }
+        Find::Unknown => typed("unknown", Vec::new()),
+    };
+    Reply::Map(vec![
+        (Reply::text("flags"), flags(keys.uses, "")),
+        (Reply::text("begin_search"), begin),
+        (Reply::text("find_keys"), find),
+    ])
 }
 
 fn document(command: &Command) -> Reply {

@@ -159,6 +159,9 @@ commands! {
     "command|getkeys" -4 "loading stale" (0, 0, 0) "slow connection" "server" "2.8.13"
         Node introspection::getkeys NONE
         "command [argument ...]" "Extract keys given a full Redis command" "O(N) where N is the number of arguments to the command";
+    "command|getkeysandflags" -4 "loading stale" (0, 0, 0) "slow connection" "server" "7.0.0"
+        Node introspection::getkeysandflags NONE
+        "command [argument ...]" "Extract keys given a full Redis command, and tell what happens to each" "O(N) where N is the number of arguments to the command";
     "command|help" 2 "loading stale" (0, 0, 0) "slow connection" "server" "5.0.0"
         Node introspection::help NONE
         "" "Show helpful text about the different subcommands" "O(1)";

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use crate::plan::Plan;
 use crate::session::Session;
-use crate::text::{ErrorText, parse_integer};
+use crate::text::ErrorText;
 use bytes::Bytes;
 
 /// One command, or a subcommand such as `client|list`.
@@ -45,19 +45,6 @@ pub struct Command {
     pub complexity: &'static str,
 }
 
-/// Where the keys stand among the arguments; the command is argument 0. All 0: there are none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyPositions {
-    /// The first key.
-    pub first: i32,
-    /// The last key; −1 is the last argument.
-    pub last: i32,
-    /// From one key to the next.
-    pub step: i32,
-    /// Where a number says how many keys follow it; 0: nowhere. These come besides the others.
-    pub count_at: i32,
-}
-
 /// How a command finds the partitions that it asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addressing {
@@ -86,6 +73,8 @@ pub(crate) struct Call<'a> {
     pub session: &'a mut Session,
 }
 
+pub use keys::{KeyPositions, NamedKeys};
+
 /// Every command, in order of name.
 pub static COMMANDS: LazyLock<Vec<&'static Command>> = LazyLock::new(|| {
     let mut commands: Vec<_> = CHAPTERS.iter().copied().flatten().collect();
@@ -93,15 +82,48 @@ pub static COMMANDS: LazyLock<Vec<&'static Command>> = LazyLock::new(|| {
     commands
 });
 
+/// Which command it is, among all commands and subcommands: a place in [`NUMBERED`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommandNumber(pub u16);
+
+/// Every command, and behind them every subcommand, by its number. Whoever counts has an array.
+pub static NUMBERED: LazyLock<Vec<&'static Command>> = LazyLock::new(|| {
+    let subcommands = COMMANDS.iter().flat_map(|command| command.subcommands);
+    COMMANDS.iter().copied().chain(subcommands).collect()
+});
+
 /// The command of this name, in any case of letters.
 pub fn lookup(name: &[u8]) -> Option<&'static Command> {
-    find(&COMMANDS, name, |command| command)
+    find(&COMMANDS, name, |command| command).map(|(_, command)| command)
+}
+
+/// A command with its number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbered {
+    pub(crate) number: CommandNumber,
+    pub(crate) command: &'static Command,
+}
+
+/// The command of this name with its number.
+pub(crate) fn lookup_numbered(name: &[u8]) -> Option<Numbered> {
+    let (place, command) = find(&COMMANDS, name, |command| command)?;
+    Some(Numbered { number: CommandNumber(place as u16), command })
+}
+
+impl Numbered {
+    /// The subcommand of this name.
+    pub(crate) fn subcommand(self, name: &[u8]) -> Option<Self> {
+        let (place, command) = find(self.command.subcommands, name, |command| command)?;
+        let containers = &COMMANDS[..usize::from(self.number.0)];
+        let before: usize = containers.iter().map(|command| command.subcommands.len()).sum();
+        Some(Self { number: CommandNumber((COMMANDS.len() + before + place) as u16), command })
+    }
 }
 
 impl Command {
     /// The subcommand of this name, in any case of letters.
     pub fn subcommand(&self, name: &[u8]) -> Option<&'static Command> {
-        find(self.subcommands, name, |command| command)
+        find(self.subcommands, name, |command| command).map(|(_, command)| command)
     }
 
     /// Whether so many arguments, the name included, are allowed.
@@ -121,20 +143,6 @@ impl Command {
     }
 }
 
-impl KeyPositions {
-    /// The indexes of the keys among these arguments, the name included.
-    pub fn indexes(self, args: &[Bytes]) -> impl Iterator<Item = usize> {
-        let arguments = args.len();
-        let last = if self.last < 0 { arguments as i32 + self.last } else { self.last };
-        let end = if self.first == 0 { 0 } else { last + 1 };
-        let fixed = (self.first..end).step_by(self.step.max(1) as usize).map(|index| index as usize);
-        let count_at = self.count_at as usize;
-        let count = args.get(count_at).filter(|_| count_at > 0).and_then(|count| parse_integer(count));
-        let counted = usize::try_from(count.unwrap_or(0)).unwrap_or(0).min(arguments);
-        fixed.chain((count_at + 1..arguments).take(counted))
-    }
-}
-
 /// Longest name; longer ones cannot be in the table.
 const NAME_BYTES_MAX: usize = 24;
 
@@ -148,12 +156,12 @@ const fn prefix(name: &[u8]) -> u64 {
     number
 }
 
-/// Binary search on the name in lower case, without touching the heap.
+/// Binary search on the name in lower case, without touching the heap. The place in the table comes along.
 fn find<T>(
     table: &'static [T],
     name: &[u8],
     command: impl Fn(&'static T) -> &'static Command,
-) -> Option<&'static Command> {
+) -> Option<(usize, &'static Command)> {
     let mut lower = [0u8; NAME_BYTES_MAX];
     let lower = lower.get_mut(..name.len())?;
     lower.copy_from_slice(name);
@@ -164,7 +172,7 @@ fn find<T>(
         command.prefix.cmp(&start).then_with(|| command.name.as_bytes().cmp(lower))
     };
     let found = table.binary_search_by(order).ok()?;
-    Some(command(&table[found]))
+    Some((found, command(&table[found])))
 }
 
 /// The name behind the `|`, if there is one.
@@ -181,9 +189,29 @@ const fn short_name(full: &'static str) -> &'static str {
 
 const NONE: &[Command] = &[];
 
+/// What happens to the keys of a row: they are only read if it says nothing.
+macro_rules! uses {
+    () => {
+        &[$crate::table::keys::READ]
+    };
+    ($($uses:literal),+) => {
+        &[$($uses),+]
+    };
+}
+
+/// Keys behind words in a row: none if it says nothing.
+macro_rules! named {
+    () => {
+        $crate::table::NamedKeys::None
+    };
+    ($named:ident) => {
+        $crate::table::NamedKeys::$named
+    };
+}
+
 macro_rules! commands {
     ($(#[$doc:meta])* $table:ident:
-     $($name:literal $arity:literal $flags:literal ($first:literal, $last:literal, $step:literal $(, $count_at:literal)?)
+     $($name:literal $arity:literal $flags:literal ($first:literal, $last:literal, $step:literal $(, $count_at:literal)? $(; $($uses:literal),+ $(; $named:ident)?)?)
        $categories:literal $group:literal $since:literal
        $addressing:ident $module:ident::$parse:ident $subcommands:ident
        $syntax:literal $summary:literal $complexity:literal;)*) => {
@@ -194,7 +222,14 @@ macro_rules! commands {
             full_name: $name,
             arity: $arity,
             flags: $flags,
-            keys: KeyPositions { first: $first, last: $last, step: $step, count_at: 0 $(+ $count_at)? },
+            keys: KeyPositions {
+                first: $first,
+                last: $last,
+                step: $step,
+                count_at: 0 $(+ $count_at)?,
+                uses: uses!($($($uses),+)?),
+                named: named!($($($named)?)?),
+            },
             categories: $categories,
             group: $group,
             since: $since,
@@ -208,8 +243,8 @@ macro_rules! commands {
     };
 }
 
-// Rows: name, arity, flags, (first key, last key, step[, where the number of keys stands]), categories,
-//       group, since,
+// Rows: name, arity, flags, (first key, last key, step[, where the number of keys stands][; what happens to the keys, if
+//       it is more than reading[; keys behind words]]), categories, group, since,
 //       addressing, parse function, subcommands,
 //       syntax, summary, complexity.
 mod bitmap;
@@ -220,6 +255,7 @@ mod generic;
 mod geo;
 mod hashes;
 mod hyperloglog;
+pub mod keys;
 mod lists;
 mod sets;
 mod slow_log;
@@ -274,9 +310,25 @@ mod tests {
     }
 
     #[test]
+    fn every_command_has_a_number_of_its_own() {
+        for (place, &command) in NUMBERED.iter().enumerate() {
+            let mut words = command.full_name.split('|').map(str::as_bytes);
+            let container = lookup_numbered(words.next().unwrap()).unwrap();
+            let found = words.next().map_or(container, |name| container.subcommand(name).unwrap());
+            assert_eq!(
+                (found.number, found.command.full_name),
+                (CommandNumber(place as u16), command.full_name)
+            );
+        }
+        assert_eq!(NUMBERED.len(), all().count());
+        assert!(lookup_numbered(b"nosuch").is_none());
+        assert!(lookup_numbered(b"client").unwrap().subcommand(b"x").is_none());
+    }
+
+    #[test]
     fn keys_follow_from_addressing() {
         for command in all() {
-            let has_keys = command.keys.first > 0 || command.keys.count_at > 0;
+            let has_keys = command.keys.is_any();
             let by_keys = matches!(
                 command.addressing,
                 Addressing::OneKey | Addressing::Together | Addressing::Scattered
@@ -287,20 +339,15 @@ mod tests {
     }
 
     #[test]
-    fn key_positions_count_from_both_ends() {
-        let positions = |first, last, step, arguments| {
-            let args = vec![Bytes::from_static(b"2"); arguments];
-            KeyPositions { first, last, step, count_at: 0 }.indexes(&args).collect::<Vec<_>>()
-        };
-        assert_eq!(positions(1, -1, 2, 5), [1, 3]);
-        assert_eq!(positions(1, 2, 1, 7), [1, 2]);
-        assert_eq!(positions(0, 0, 0, 3), [0usize; 0]);
-        assert_eq!(positions(1, -1, 1, 1), [0usize; 0]);
-        let args = ["zunionstore", "to", "2", "a", "b", "weights"].map(Bytes::from);
-        let positions = KeyPositions { first: 1, last: 1, step: 1, count_at: 2 };
-        assert_eq!(positions.indexes(&args).collect::<Vec<_>>(), [1, 3, 4]);
-        let args = ["lmpop", "99", "a"].map(Bytes::from);
-        let positions = KeyPositions { first: 0, last: 0, step: 0, count_at: 1 };
-        assert_eq!(positions.indexes(&args).collect::<Vec<_>>(), [2]);
+    fn whoever_writes_says_to_which_key() {
+        for command in all().filter(|command| command.keys.is_any()) {
+            let uses = command.keys.uses;
+            let kind =
+                |uses: &&str| ["RO", "RW", "OW", "RM"].contains(&uses.split(' ').next().unwrap_or_default());
+            assert!(uses.iter().all(kind), "{}", command.full_name);
+            let writes = uses.iter().any(|uses| !uses.starts_with("RO"));
+            // `PFCOUNT` keeps what it has counted, in Redis.
+            assert!(writes == command.is_write() || command.name == "pfcount", "{}", command.full_name);
+        }
     }
 }

@@ -18,7 +18,7 @@ commands! {
     "unwatch" 1 "noscript loading stale fast allow_busy" (0, 0, 0) "fast transaction" "transactions" "2.2.0"
         Connection transaction::unwatch NONE
         "" "Forget about all watched keys" "O(1)";
-    "watch" -2 "noscript loading stale fast allow_busy" (1, -1, 1) "fast transaction" "transactions" "2.2.0"
+    "watch" -2 "noscript loading stale fast allow_busy" (1, -1, 1; "RO") "fast transaction" "transactions" "2.2.0"
         Together transaction::watch NONE
         "key [key ...]" "Watch the given keys to determine execution of the MULTI/EXEC block" "O(1) for every key.";
 }

@@ -35,7 +35,7 @@ use types::{ErrorCode, Fault, limits};
 
 pub use jobs::Jobs;
 pub use listener::HttpLimits;
-pub use metrics::LabelledValue;
+pub use metrics::{Histogram, LabelledValue};
 pub use namespaces::{Namespaces, check_options, namespace_options};
 pub use operations::Operations;
 pub use schedules::Schedules;
@@ -70,6 +70,10 @@ pub trait Admin: Operations + Namespaces + Zankv {
     fn digest(&self, which: TablePartition) -> Answer<DigestReport>;
     /// Values of metrics that are told of several things.
     fn labelled_metrics(&self) -> Vec<LabelledValue> {
+        Vec::new()
+    }
+    /// Histograms, those of one metric one after another.
+    fn histograms(&self) -> Vec<Histogram> {
         Vec::new()
     }
     /// When backups are taken by themselves; nothing by default.
@@ -247,6 +251,7 @@ async fn health(State(shared): State<Shared>) -> Response {
 async fn metrics_text(State(shared): State<Shared>) -> Response {
     let mut text = metrics::render(&shared.admin.metrics());
     text.push_str(&metrics::render_labelled(&shared.admin.labelled_metrics()));
+    text.push_str(&metrics::render_histograms(&shared.admin.histograms()));
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 

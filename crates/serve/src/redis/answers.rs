@@ -5,7 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use api::kv::{KvAnswer, KvReply};
 use proto_redis::client::{self, ClientFacts};
 use proto_redis::config::{self, ConfigChange, LiveConfig};
-use proto_redis::info::{self, InfoFacts, Sections};
+use proto_redis::info::{self, CommandFacts, InfoFacts, Sections};
+use proto_redis::table::NUMBERED;
 use proto_redis::{Question, Reply, Session};
 use types::Fault;
 
@@ -37,6 +38,7 @@ pub(crate) fn answer(
         }
         Question::ResetStatistics => {
             face.counters.reset();
+            face.statistics.reset();
             Reply::OK
         }
         Question::SlowLog(question) => face.statistics.ask_slow(*question),
@@ -72,7 +74,7 @@ pub(crate) fn info(
     directory: &Directory,
 ) -> Reply {
     let node = face.backend.facts();
-    let counters = face.counters();
+    let (counters, rates) = (face.counters(), face.counters.rates());
     let process = crate::process::usage();
     let facts = InfoFacts {
         skein_version: env!("CARGO_PKG_VERSION").into(),
@@ -96,7 +98,12 @@ pub(crate) fn info(
         log_writable: node.log_writable,
         connections_total: counters.connections_total,
         commands_total: counters.commands,
-        commands_per_second: face.counters.commands_per_second(),
+        commands_per_second: rates.commands,
+        input_bytes_per_second: rates.bytes_in,
+        output_bytes_per_second: rates.bytes_out,
+        lookups: face.statistics.lookups(),
+        commands: if sections.needs_commands() { command_facts(face) } else { Vec::new() },
+        errors: face.statistics.errors(),
         input_bytes_total: counters.bytes_in,
         output_bytes_total: counters.bytes_out,
         connections_refused: counters.connections_refused,
@@ -105,12 +112,29 @@ pub(crate) fn info(
         replicas: directory.followers(),
         partitions_led: node.partitions_led,
         partitions_held: node.partitions_held,
+        entries_applied: node.entries_applied,
         cpu_user_seconds: process.user_seconds,
         cpu_system_seconds: process.system_seconds,
         keys: if sections.needs_keys() { sum(counts) } else { None },
         keys_with_expiry: 0,
     };
     info::render(&facts, sections)
+}
+
+/// What each command has done, those that nobody has called left out.
+fn command_facts(face: &Face) -> Vec<CommandFacts> {
+    let counts = face.statistics.command_counts();
+    let facts = NUMBERED.iter().zip(counts).map(|(command, count)| CommandFacts {
+        name: command.full_name,
+        calls: count.calls,
+        nanos: count.nanos,
+        rejected: count.rejected,
+        failed: count.failed,
+        percentiles: [500, 990, 999].map(|of_thousand| count.percentile(of_thousand)),
+    });
+    let mut facts: Vec<_> = facts.filter(|facts| facts.calls > 0 || facts.rejected > 0).collect();
+    facts.sort_by_key(|facts| facts.name);
+    facts
 }
 
 /// The sum of all counts; unknown if one is.

@@ -62,8 +62,19 @@ pub(crate) struct Counters {
     connections_refused: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
-    /// Commands at the last look, and commands in the second before it.
-    rate: Mutex<(u64, u64)>,
+    /// What there was at the last look, and what came in the second before it.
+    rate: Mutex<(Rates, Rates)>,
+}
+
+/// How much there is each second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rates {
+    /// Commands.
+    pub(crate) commands: u64,
+    /// Bytes received.
+    pub(crate) bytes_in: u64,
+    /// Bytes sent.
+    pub(crate) bytes_out: u64,
 }
 
 impl Mailbox {
@@ -230,9 +241,16 @@ impl Counters {
 
     /// To be called once a second.
     pub(crate) fn measure_rate(&self) {
-        let commands = self.commands.load(Ordering::Relaxed);
+        let RedisCounters { commands, bytes_in, bytes_out, .. } = self.read();
+        let now = Rates { commands, bytes_in, bytes_out };
         let mut rate = lock(&self.rate);
-        *rate = (commands, commands.saturating_sub(rate.0));
+        let (before, _) = *rate;
+        let since = Rates {
+            commands: commands.saturating_sub(before.commands),
+            bytes_in: bytes_in.saturating_sub(before.bytes_in),
+            bytes_out: bytes_out.saturating_sub(before.bytes_out),
+        };
+        *rate = (now, since);
     }
 
     /// Counts a batch of commands.
@@ -253,8 +271,8 @@ impl Counters {
         self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Commands in the last second, about.
-    pub(crate) fn commands_per_second(&self) -> u64 {
+    /// What came in the last second, about.
+    pub(crate) fn rates(&self) -> Rates {
         lock(&self.rate).1
     }
 
@@ -270,7 +288,7 @@ impl Counters {
         ] {
             counter.store(0, Ordering::Relaxed);
         }
-        *lock(&self.rate) = (0, 0);
+        *lock(&self.rate) = Default::default();
     }
 }
 

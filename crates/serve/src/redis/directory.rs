@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use catalog::{DEFAULT_NAMESPACE, DEFAULT_TABLE, NAMESPACE_TABLE, TableRoute};
 use proto_redis::{ErrorText, Place, Target, fault_error};
-use types::buckets::WriteStatistics;
 use types::hash::HashRule;
 use types::{ErrorCode, Fault, GroupId};
 
-use super::statistics::Statistics;
+use super::statistics::{Statistics, Writes};
 use super::{Addressing, Backend, NamedRoute};
 
 /// All tables at one version of the routes. A [`Target`] names a table by its place in `tables`.
@@ -18,7 +17,7 @@ pub(crate) struct Directory {
     version: u64,
     tables: Vec<NamedRoute>,
     /// Where writes are counted.
-    writes: BTreeMap<GroupId, Arc<WriteStatistics>>,
+    writes: BTreeMap<GroupId, Arc<Writes>>,
     /// Places in `tables` by namespace and name.
     names: BTreeMap<String, BTreeMap<String, usize>>,
     /// The place of the default table.
@@ -78,7 +77,7 @@ impl Directory {
     }
 
     /// Where writes to a group are counted; nothing once it is gone.
-    pub(crate) fn writes(&self, group: GroupId) -> Option<&WriteStatistics> {
+    pub(crate) fn writes(&self, group: GroupId) -> Option<&Writes> {
         self.writes.get(&group).map(Arc::as_ref)
     }
 

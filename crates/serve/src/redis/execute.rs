@@ -10,11 +10,12 @@ use env::Moment;
 use prost::Message;
 use proto_redis::blocking::{Block, awaited};
 use proto_redis::client::wait_reply;
+use proto_redis::lookups::Lookup;
 use proto_redis::slow_log::SlowCommand;
 use proto_redis::transaction::ExecReply;
 use proto_redis::{
-    ErrorText, Everywhere, Form, Part, Plan, Question, Reply, ReplyMode, Session, Step, Target, Walk,
-    fault_error, parse,
+    CountedCall, ErrorText, Everywhere, Form, Part, Plan, Question, Reply, ReplyMode, Session, Step, Target,
+    Walk, fault_error, parse,
 };
 use types::buckets::micros;
 use types::{ErrorCode, Fault, GroupId};
@@ -24,8 +25,7 @@ use super::client::Client;
 use super::directory::Directory;
 use super::guess::Guess;
 use super::pipeline::{CallName, Finish, Next, Parts, Pipeline, Work, decode, reply_of};
-
-use super::statistics::{Counted, Started};
+use super::statistics::{Counted, Start, Started};
 use super::worker::Worker;
 use super::{Call, answers};
 
@@ -63,13 +63,6 @@ pub(crate) struct Executor {
 const SPARE_MAX: usize = 64;
 /// ... unless one of them was longer than this, in bytes.
 const SPARE_BYTES_MAX: usize = 1024;
-
-/// When a command began, its bytes, and its words for the slow log.
-struct Start {
-    at: Moment,
-    bytes: usize,
-    packed: Vec<u8>,
-}
 
 /// A command that is ready to start.
 enum Prepared {
@@ -154,31 +147,52 @@ impl Executor {
 
     /// Starts a command, and sees to it that it is counted.
     pub(crate) fn command(&mut self, args: &[Bytes]) {
-        let (at, opened) = (self.now, self.pipeline.opened());
-        self.start_command(args);
+        let (at, opened, errors) = (self.now, self.pipeline.opened(), self.pipeline.errors().len());
+        let lookup = self.start_command(args);
         self.now = self.worker.face().config.clock.now();
         self.count_unchanged(args.iter().map(Bytes::len).sum(), self.now.since(at));
         let statistics = &self.worker.face().statistics;
         let is_over = self.pipeline.opened() == opened && self.stalled.is_none();
-        if is_over && !statistics.is_slow(self.now.since(at)) {
-            return;
+        let (call, took) = (self.session.counted(), self.now.since(at));
+        if is_over {
+            self.count_call(call, took, self.pipeline.errors().len() > errors);
+            if !statistics.is_slow(took) {
+                return;
+            }
         }
         let bytes = args.iter().map(Bytes::len).sum();
         let mut packed = self.spare.pop().unwrap_or_default();
         statistics.pack(args, &mut packed);
-        let start = Start { at, bytes, packed };
+        let start = Start { at, bytes, packed, call, lookup };
         match is_over {
-            true => self.note_slow(start.packed, self.now.since(at)),
+            true => self.note_slow(start.packed, took),
             // How long it waits for an element says nothing about how slow it is.
-            false if self.is_blocked() => {}
+            false if self.is_blocked() => self.count_call(call, took, false),
             false if self.stalled.is_some() => self.stalled_start = Some(start),
-            false => self.pipeline.note_started(start.at, start.bytes, start.packed),
+            false => self.pipeline.note_started(start),
         }
     }
 
-    fn start_command(&mut self, args: &[Bytes]) {
+    fn count_call(&self, call: Option<CountedCall>, took: Duration, failed: bool) {
+        if let Some(call) = call {
+            self.worker.commands.add(call, took, failed);
+        }
+    }
+
+    /// Starts a command. Returns what its reply tells of keys, when it is there.
+    fn start_command(&mut self, args: &[Bytes]) -> Lookup {
         self.commands += 1;
         let plan = parse(args, &mut self.session);
+        let lookup = match (&plan, self.session.counted()) {
+            (Ok(Plan::Keyed(_) | Plan::Scatter(_)), Some(call)) => Lookup::of(call.command, args.len()),
+            _ => Lookup::None,
+        };
+        self.pipeline.expect(lookup);
+        self.carry_out(plan);
+        lookup
+    }
+
+    fn carry_out(&mut self, plan: Result<Plan, ErrorText>) {
         let mode = self.session.reply_mode();
         self.closing |= mode.close;
         let prepared = match plan {
@@ -198,20 +212,28 @@ impl Executor {
         self.now = self.worker.face().config.clock.now();
         if let Some((prepared, mode)) = self.stalled.take() {
             if self.may_start(&prepared) {
-                let opened = self.pipeline.opened();
-                self.start(prepared, mode);
-                if let Some(Start { at, bytes, packed }) = self.stalled_start.take() {
-                    match self.pipeline.opened() > opened {
-                        true => self.pipeline.note_started(at, bytes, packed),
-                        false => {
-                            self.count_unchanged(bytes, self.now.since(at));
-                            self.note_if_slow(packed, self.now.since(at));
-                        }
-                    }
-                }
+                self.start_stalled(prepared, mode);
             } else {
                 self.stalled = Some((prepared, mode));
             }
+        }
+    }
+
+    fn start_stalled(&mut self, prepared: Prepared, mode: ReplyMode) {
+        let (opened, errors) = (self.pipeline.opened(), self.pipeline.errors().len());
+        let start = self.stalled_start.take();
+        self.pipeline.expect(start.as_ref().map_or(Lookup::None, |start| start.lookup));
+        self.start(prepared, mode);
+        let Some(start) = start else { return };
+        if self.is_blocked() {
+            self.count_call(start.call, self.now.since(start.at), false);
+        } else if self.pipeline.opened() > opened {
+            self.pipeline.note_started(start);
+        } else {
+            let took = self.now.since(start.at);
+            self.count_unchanged(start.bytes, took);
+            self.count_call(start.call, took, self.pipeline.errors().len() > errors);
+            self.note_if_slow(start.packed, took);
         }
     }
 
@@ -270,8 +292,9 @@ impl Executor {
         self.pipeline.drain_answered(&mut answered);
         if !answered.is_empty() {
             let now = self.worker.face().config.clock.now();
-            for Started { at, packed, counted } in answered.drain(..) {
+            for Started { at, packed, counted, call, failed } in answered.drain(..) {
                 let took = now.since(at);
+                self.count_call(call, took, failed);
                 match counted {
                     Counted::No => {}
                     Counted::Scan => self.worker.face().statistics.count_scan(took),
@@ -348,10 +371,13 @@ impl Executor {
 
     /// Tells the client's entry and the counters what has happened since the last time.
     pub(crate) fn report(&mut self, input_bytes: usize) {
-        let (commands, errors) = (std::mem::take(&mut self.commands), self.pipeline.take_errors());
+        let (commands, errors) = (std::mem::take(&mut self.commands), self.pipeline.errors().len() as u64);
+        let lookups = self.pipeline.take_lookups();
         if commands > 0 || errors > 0 {
             self.worker.face().counters.add_commands(commands, errors);
         }
+        self.worker.face().statistics.count_replies(lookups, self.pipeline.errors());
+        self.pipeline.drain_errors();
         if commands > 0 {
             self.client.note(&self.session, input_bytes, self.pipeline.bytes());
         }

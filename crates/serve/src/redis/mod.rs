@@ -29,6 +29,7 @@
 mod answers;
 mod blocking;
 mod client;
+mod command_counts;
 mod connection;
 mod directory;
 mod execute;
@@ -44,6 +45,7 @@ use api::peer::Access;
 use bytes::Bytes;
 use catalog::TableRoute;
 use env::Clock;
+use types::buckets::WriteCounts;
 use types::{Fault, GroupId};
 
 pub use worker::RedisFace;
@@ -120,6 +122,8 @@ pub struct NodeFacts {
     pub partitions_led: u64,
     /// Partitions that this node holds.
     pub partitions_held: u64,
+    /// Log entries that they have applied.
+    pub entries_applied: u64,
 }
 
 /// How a port finds the table of a key.
@@ -174,6 +178,17 @@ pub struct RedisCounters {
     pub bytes_out: u64,
     /// Commands that took longer than `slowlog-log-slower-than`.
     pub slow_commands: u64,
+}
+
+/// Writes of clients to one group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// By size, and by the time from the command to its reply.
+    pub counts: WriteCounts,
+    /// All sizes together.
+    pub bytes: u64,
+    /// All times together, in microseconds.
+    pub micros: u64,
 }
 
 /// A good number of worker threads: half of the processors, since the other half has a log, a store and

@@ -16,15 +16,15 @@ use std::collections::VecDeque;
 use api::kv::KvReply;
 use api::peer::Access;
 use bytes::{Bytes, BytesMut};
-use env::Moment;
 use prost::Message;
 use proto_redis::info::Sections;
+use proto_redis::lookups::{Lookup, Lookups};
 use proto_redis::transaction::{ExecReply, Watch};
-use proto_redis::{Form, Gather, Reply, ReplyMode, Target, Walk, fault_error};
+use proto_redis::{ErrorText, Form, Gather, Reply, ReplyMode, Target, Walk, fault_error};
 use types::limits::{self, CLIENT_OUTPUT_BYTES_MAX};
 use types::{ErrorCode, Fault, GroupId};
 
-use super::statistics::{Counted, Started};
+use super::statistics::{Counted, Start, Started};
 
 /// What became of a request.
 pub(crate) type Outcome = Result<Bytes, Fault>;
@@ -90,7 +90,7 @@ enum Slot {
     /// Encoded replies of one or several commands.
     Ready(BytesMut),
     /// A command without its reply. `None`: its work is with the caller for a moment.
-    Open { number: u64, mode: ReplyMode, work: Option<Work>, started: Option<Started> },
+    Open { number: u64, mode: ReplyMode, work: Option<Work>, started: Option<Started>, lookup: Lookup },
 }
 
 /// See the module.
@@ -104,7 +104,10 @@ pub(crate) struct Pipeline {
     open: OpenCalls,
     /// Bytes in ready slots.
     waiting_bytes: usize,
-    errors: u64,
+    /// What the reply to the newest command tells of keys.
+    lookup: Lookup,
+    lookups: Lookups,
+    errors: Vec<ErrorText>,
     /// Commands that were answered since they were last asked for.
     answered: Vec<Started>,
 }
@@ -153,9 +156,24 @@ impl Pipeline {
         &mut self.out
     }
 
-    /// Error replies since the last call.
-    pub(crate) fn take_errors(&mut self) -> u64 {
-        std::mem::take(&mut self.errors)
+    /// Error replies since the last call to [`Pipeline::drain_errors`].
+    pub(crate) fn errors(&self) -> &[ErrorText] {
+        &self.errors
+    }
+
+    /// Forgets the error replies.
+    pub(crate) fn drain_errors(&mut self) {
+        self.errors.clear();
+    }
+
+    /// Keys that were looked up since the last call.
+    pub(crate) fn take_lookups(&mut self) -> Lookups {
+        std::mem::take(&mut self.lookups)
+    }
+
+    /// What the reply to the next command will tell of keys.
+    pub(crate) fn expect(&mut self, lookup: Lookup) {
+        self.lookup = lookup;
     }
 
     /// How many slots have been opened so far.
@@ -165,7 +183,8 @@ impl Pipeline {
 
     /// Notes when the command that was opened last began, and its words. What kind of command it is follows from
     /// its work.
-    pub(crate) fn note_started(&mut self, at: Moment, bytes: usize, packed: Vec<u8>) {
+    pub(crate) fn note_started(&mut self, start: Start) {
+        let Start { at, bytes, packed, call, .. } = start;
         let newest = self.next.wrapping_sub(1);
         let Some(Slot::Open { work, started, .. }) = self.slot(newest) else { return };
         let counted = match work {
@@ -180,7 +199,7 @@ impl Pipeline {
             Some(Work::Walk { .. }) => Counted::Scan,
             _ => Counted::No,
         };
-        *started = Some(Started { at, packed, counted });
+        *started = Some(Started { at, packed, counted, call, failed: false });
     }
 
     /// Moves commands that were answered to where they are counted.
@@ -190,7 +209,7 @@ impl Pipeline {
 
     /// Adds the reply of the newest command.
     pub(crate) fn reply(&mut self, reply: &Reply, mode: ReplyMode) {
-        self.errors += u64::from(reply.is_error());
+        self.count(self.lookup, reply);
         if self.slots.is_empty() {
             encode(reply, mode, &mut self.out);
             return;
@@ -210,7 +229,8 @@ impl Pipeline {
         let number = self.next;
         self.next += 1;
         self.open.add(&work);
-        self.slots.push_back(Slot::Open { number, mode, work: Some(work), started: None });
+        let lookup = self.lookup;
+        self.slots.push_back(Slot::Open { number, mode, work: Some(work), started: None, lookup });
         number
     }
 
@@ -281,10 +301,11 @@ impl Pipeline {
     /// The reply of an open command; whatever it held up moves on.
     pub(crate) fn answer(&mut self, number: u64, reply: &Reply) {
         let Some(place) = self.place(number) else { return };
-        let Slot::Open { mode, started, .. } = &mut self.slots[place] else { return };
-        let mode = *mode;
-        self.answered.extend(started.take());
-        self.errors += u64::from(reply.is_error());
+        let Slot::Open { mode, started, lookup, .. } = &mut self.slots[place] else { return };
+        let (mode, lookup) = (*mode, *lookup);
+        let failed = reply.is_error();
+        self.answered.extend(started.take().map(|started| Started { failed, ..started }));
+        self.count(lookup, reply);
         if place == 0 {
             self.slots.pop_front();
             encode(reply, mode, &mut self.out);
@@ -294,6 +315,13 @@ impl Pipeline {
             encode(reply, mode, &mut bytes);
             self.waiting_bytes += bytes.len();
             self.slots[place] = Slot::Ready(bytes);
+        }
+    }
+
+    fn count(&mut self, lookup: Lookup, reply: &Reply) {
+        match reply {
+            Reply::Error(error) => self.errors.push(error.clone()),
+            reply => self.lookups.add(lookup, reply),
         }
     }
 
@@ -404,6 +432,7 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<KvReply, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use env::Moment;
     use proto_redis::Protocol;
     use proto_redis::form::Shape;
 
@@ -450,13 +479,17 @@ mod tests {
         assert!(pipeline.is_idle());
     }
 
+    fn start(at: Moment, bytes: usize, packed: &[u8]) -> Start {
+        Start { at, bytes, packed: packed.to_vec(), call: None, lookup: Lookup::None }
+    }
+
     #[test]
     fn what_is_answered_can_be_counted_once() {
         let mut pipeline = Pipeline::default();
         let write = pipeline.open(MODE, keyed(A, Access::Write));
-        pipeline.note_started(Moment(7), 30, b"words".to_vec());
+        pipeline.note_started(start(Moment(7), 30, b"words"));
         let read = pipeline.open(MODE, keyed(B, Access::Read));
-        pipeline.note_started(Moment(8), 20, Vec::new());
+        pipeline.note_started(start(Moment(8), 20, b""));
         let mut answered = Vec::new();
         pipeline.drain_answered(&mut answered);
         assert!(answered.is_empty());
@@ -481,7 +514,7 @@ mod tests {
         assert!(!pipeline.may_start(A, Access::Write), "the read would see it");
         pipeline.complete(name(read), Err(ErrorCode::NoLeader.into()));
         assert!(pipeline.may_start(A, Access::Write));
-        assert_eq!(pipeline.take_errors(), 1);
+        assert_eq!(pipeline.errors().len(), 1);
     }
 
     #[test]

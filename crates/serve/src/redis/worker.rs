@@ -16,15 +16,16 @@ use bytes::BytesMut;
 use proto_redis::slow_log::SlowCommand;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
-use types::buckets::{BucketCounts, WriteCounts};
+use types::buckets::BucketCounts;
 use types::{ErrorCode, Fault, GroupId};
 
 use super::client::{Client, Counters};
+use super::command_counts::CommandCounts;
 use super::connection::Connection;
 use super::directory::{Directories, Directory};
 use super::pipeline::{CallName, Outcome};
 use super::statistics::Statistics;
-use super::{Addressing, Backend, Call, Done, RedisConfig, RedisCounters, RedisListeners};
+use super::{Addressing, Backend, Call, Done, RedisConfig, RedisCounters, RedisListeners, Written};
 use crate::listen::tune_client;
 
 /// What a client is told that finds no place; Redis' text.
@@ -68,6 +69,8 @@ pub(crate) struct Worker {
     face: Arc<Face>,
     /// Where outcomes for this worker's clients go.
     pub(crate) completions: Arc<Completions>,
+    /// What its commands have done; only its own thread adds to them.
+    pub(crate) commands: Arc<CommandCounts>,
     /// Memory for reading, lent to one connection at a time.
     spare: Mutex<BytesMut>,
     /// Calls that were begun in this burst and have not been submitted.
@@ -142,8 +145,8 @@ impl RedisFace {
     }
 
     /// Writes of clients of this node since the start, by group.
-    pub fn write_counts(&self) -> BTreeMap<GroupId, WriteCounts> {
-        self.face.statistics.write_counts()
+    pub fn written(&self) -> BTreeMap<GroupId, Written> {
+        self.face.statistics.written()
     }
 
     /// Scans of clients of this node since the start, and how long they took; see [`types::buckets`].
@@ -356,6 +359,7 @@ impl Worker {
         let completions = Completions { waiting: Mutex::default(), filled: Notify::new() };
         let seed = face.started.elapsed().as_nanos() as u64 ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Self {
+            commands: face.statistics.new_command_counts(),
             face,
             completions: Arc::new(completions),
             spare: Mutex::default(),

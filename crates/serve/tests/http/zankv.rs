@@ -202,7 +202,14 @@ impl Zankv for Dummy {
         note(format!("slow log {count}"));
         let command = vec!["set".into(), "k".into(), "\\x00".into()];
         let client = "10.0.0.9:5000".into();
-        let entry = SlowLogEntry { id: 3, time: 1_700_000_000, micros: 60_000, command, client, client_name: "a".into() };
+        let entry = SlowLogEntry {
+            id: 3,
+            time: 1_700_000_000,
+            micros: 60_000,
+            command,
+            client,
+            client_name: "a".into(),
+        };
         SlowLog { slower_than_micros: 50_000, entries: vec![entry] }
     }
     fn set_slow_log(&self, slower_than_micros: i64) {

@@ -65,16 +65,18 @@ fn a_write_of_3_ms_is_in_the_third_bucket() {
     client.expect(&format!("{value}\r\n"));
     client.send(encoded(&["DEL", "a", "b", "c", "d", "e"]));
     client.expect(":1\r\n");
-    let counts = server.face.write_counts();
+    let counts = server.face.written();
     assert_eq!(counts.len(), 1, "{counts:?}");
     let (group, counted) = counts.into_iter().next().unwrap();
     assert!((100..108).contains(&group.get()), "a partition of the default table: {group}");
+    assert_eq!((counted.micros, counted.bytes), (4_023, 5 + 2_004));
+    let counted = counted.counts;
     let mut expected = [0; BUCKETS];
     (expected[0], expected[2]) = (1, 1);
     assert_eq!((counted.latencies, counted.sizes), (expected, expected), "SET a x…: 2,004 bytes");
     // With one key it is a write like any other.
     take(&server, &hands, &mut client, &["DEL", "a"], Duration::from_millis(3), ":0\r\n");
-    let counted = server.face.write_counts()[&group];
+    let counted = server.face.written()[&group].counts;
     assert_eq!((counted.latencies[2], counted.sizes[0]), (2, 2));
 }
 
@@ -83,14 +85,14 @@ fn writes_of_the_other_port_and_scans_are_counted() {
     let (server, hands) = start();
     let mut client = Raw::connect(server.zankv);
     take(&server, &hands, &mut client, &["SET", "cp:orders:1", "v"], Duration::from_millis(20), "+OK\r\n");
-    let counts = server.face.write_counts();
+    let counts = server.face.written();
     assert!(counts.keys().all(|group| (200..204).contains(&group.get())), "{counts:?}");
-    assert_eq!(counts.values().map(|counts| counts.latencies[5]).sum::<u64>(), 1, "16 to 32 ms");
+    assert_eq!(counts.values().map(|written| written.counts.latencies[5]).sum::<u64>(), 1, "16 to 32 ms");
     let mut client = server.client();
     let _: (String, Vec<String>) = run(&mut client, "SCAN 0").unwrap();
     let (scans, latencies) = server.face.scan_counts();
     assert_eq!((scans, latencies[0]), (1, 1));
-    assert!(!server.face.write_counts().contains_key(&GroupId(999)));
+    assert!(!server.face.written().contains_key(&GroupId(999)));
 }
 
 #[test]
@@ -148,4 +150,69 @@ fn the_slow_log_is_set_while_it_runs() {
     assert_eq!(run::<u64>(&mut client, "SLOWLOG LEN").unwrap(), 0);
     let error = run::<String>(&mut client, "CONFIG SET slowlog-max-len 10001").unwrap_err().to_string();
     assert!(error.contains("between 0 and 10000"), "{error}");
+}
+
+/// The value of a line of `INFO`.
+fn line(info: &str, name: &str) -> Option<String> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::to_owned))
+}
+
+#[test]
+fn commands_errors_and_lookups_are_told_and_reset() {
+    let (server, hands) = start();
+    let mut raw = server.raw();
+    take(&server, &hands, &mut raw, &["SET", "a", "1"], Duration::from_millis(3), "+OK\r\n");
+    let mut client = server.client();
+    let _: () = run(&mut client, "CONFIG RESETSTAT").unwrap();
+    take(&server, &hands, &mut raw, &["SET", "a", "2"], Duration::from_millis(2), "+OK\r\n");
+    let _: () = run(&mut client, "GET a").unwrap();
+    let _: () = run(&mut client, "GET nothing").unwrap();
+    let _: () = run(&mut client, "MGET a nothing a").unwrap();
+    for wrong in ["GET", "HELLO 9", "SET a 1 NOSUCH", "NOSUCH"] {
+        run::<()>(&mut client, wrong).unwrap_err();
+    }
+    let info: String = run(&mut client, "INFO everything").unwrap();
+    let is =
+        |name: &str, value: &str| assert_eq!(line(&info, name).as_deref(), Some(value), "{name}\n{info}");
+    let zero = ",usec=0,usec_per_call=0.00";
+    is("cmdstat_set", "calls=2,usec=2000,usec_per_call=1000.00,rejected_calls=0,failed_calls=1");
+    is("cmdstat_get", &format!("calls=2{zero},rejected_calls=1,failed_calls=0"));
+    is("cmdstat_mget", &format!("calls=1{zero},rejected_calls=0,failed_calls=0"));
+    is("cmdstat_hello", &format!("calls=1{zero},rejected_calls=0,failed_calls=1"));
+    is("cmdstat_config|resetstat", &format!("calls=1{zero},rejected_calls=0,failed_calls=0"));
+    is("errorstat_ERR", "count=3");
+    is("errorstat_NOPROTO", "count=1");
+    is("latency_percentiles_usec_get", "p50=1.024,p99=1.024,p99.9=1.024");
+    is("keyspace_hits", "3");
+    is("keyspace_misses", "2");
+    is("total_error_replies", "4");
+    let usual: String = run(&mut client, "INFO").unwrap();
+    assert!(line(&usual, "cmdstat_get").is_none() && line(&usual, "errorstat_ERR").is_some());
+    let _: () = run(&mut client, "CONFIG RESETSTAT").unwrap();
+    let info: String = run(&mut client, "INFO all").unwrap();
+    assert_eq!(line(&info, "cmdstat_set"), None);
+    assert_eq!(line(&info, "errorstat_ERR"), None);
+    assert_eq!(line(&info, "keyspace_hits").as_deref(), Some("0"));
+}
+
+#[test]
+fn commands_of_a_pipeline_and_of_a_transaction_are_counted_once_each() {
+    let (server, _) = start();
+    let mut client = server.raw();
+    let mut request = Vec::new();
+    // The second one waits for the first, and both are answered later.
+    for command in [&["SET", "{t}a", "1"][..], &["GET", "{t}a"], &["MULTI"], &["INCR", "{t}a"], &["DISCARD"]]
+    {
+        request.extend(encoded(command));
+    }
+    client.send(&request);
+    client.expect("+OK\r\n$1\r\n1\r\n+OK\r\n+QUEUED\r\n+OK\r\n");
+    let mut client = server.client();
+    let info: String = run(&mut client, "INFO commandstats").unwrap();
+    for name in ["set", "get", "multi", "incr", "discard"] {
+        let counted = line(&info, &format!("cmdstat_{name}")).unwrap_or_default();
+        assert!(counted.starts_with("calls=1,"), "{name}: {counted}\n{info}");
+    }
+    let info: String = run(&mut client, "INFO stats").unwrap();
+    assert_eq!(line(&info, "keyspace_hits").as_deref(), Some("1"), "of the GET");
 }

@@ -12,7 +12,7 @@ use api::catalog::{
     CatalogAnswer, CatalogOp, EngineKind, HashBy, Label, NewTable, NodeRecord, TableName, TableRecord,
 };
 use node::Node;
-use serve::http::{Admin, Answer, Jobs, LabelledValue, Schedules};
+use serve::http::{Admin, Answer, Histogram, Jobs, LabelledValue, Schedules};
 use serve::redis::RedisFace;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -108,6 +108,10 @@ impl Admin for NodeAdmin {
 
     fn labelled_metrics(&self) -> Vec<LabelledValue> {
         super::schedules::backup_values(&self.node.catalog())
+    }
+
+    fn histograms(&self) -> Vec<Histogram> {
+        self.write_histograms()
     }
 
     fn metrics(&self) -> Vec<(&'static Metric, f64)> {

@@ -1,11 +1,15 @@
 //! The values of a node's metrics.
 
+use std::collections::BTreeMap;
+
 use api::admin::{NodeStatus, PartitionStatus};
 use api::archive::ArchivedPartition;
 use api::operation::OperationState;
 use api::peer::ReplicaState;
-use serve::http::Admin;
-use types::buckets::{BUCKETS, BucketCounts, latency_bucket};
+use serve::http::{Admin, Histogram};
+use serve::redis::Written;
+use types::TableId;
+use types::buckets::{BUCKETS, BucketCounts, LATENCY_BORDERS, SIZE_BORDERS, latency_bucket};
 use types::metrics::{self, Metric};
 use wal::LogStore;
 
@@ -78,8 +82,8 @@ impl NodeAdmin {
 
     fn of_commands(&self) -> Vec<(&'static Metric, f64)> {
         let mut latencies: BucketCounts = [0; BUCKETS];
-        for counts in self.redis.write_counts().values() {
-            latencies.iter_mut().zip(counts.latencies).for_each(|(sum, more)| *sum += more);
+        for written in self.redis.written().values() {
+            latencies.iter_mut().zip(written.counts.latencies).for_each(|(sum, more)| *sum += more);
         }
         let slow = latency_bucket(SLOW_WRITE_MICROS);
         vec![
@@ -87,6 +91,33 @@ impl NodeAdmin {
             (&metrics::WRITES, latencies.iter().sum::<u64>() as f64),
             (&metrics::WRITES_SLOW, latencies[slow..].iter().sum::<u64>() as f64),
         ]
+    }
+
+    /// How long the writes to each namespace took, and how large they were.
+    pub(super) fn write_histograms(&self) -> Vec<Histogram> {
+        let catalog = self.node.catalog();
+        let mut namespaces: BTreeMap<String, Written> = BTreeMap::new();
+        for (group, more) in self.redis.written() {
+            let partition = catalog.partition(group);
+            let Some(table) = partition.and_then(|one| catalog.table(TableId(one.table))) else { continue };
+            add(namespaces.entry(table.namespace.clone()).or_default(), &more);
+        }
+        let seconds = |micros: u64| micros as f64 / 1e6;
+        let latencies = namespaces.iter().map(|(namespace, written)| Histogram {
+            metric: &metrics::WRITE_SECONDS,
+            of: namespace.clone(),
+            borders: LATENCY_BORDERS.iter().copied().map(seconds).collect(),
+            counts: written.counts.latencies.to_vec(),
+            sum: seconds(written.micros),
+        });
+        let sizes = namespaces.iter().map(|(namespace, written)| Histogram {
+            metric: &metrics::WRITE_BYTES,
+            of: namespace.clone(),
+            borders: SIZE_BORDERS.iter().map(|border| *border as f64).collect(),
+            counts: written.counts.sizes.to_vec(),
+            sum: written.bytes as f64,
+        });
+        latencies.chain(sizes).collect()
     }
 
     /// What this node knows of the cluster: nothing, unless nodes report to it.
@@ -123,6 +154,16 @@ impl NodeAdmin {
         ]);
         values
     }
+}
+
+fn add(sum: &mut Written, more: &Written) {
+    let add = |sums: &mut BucketCounts, more: BucketCounts| {
+        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+    };
+    add(&mut sum.counts.sizes, more.counts.sizes);
+    add(&mut sum.counts.latencies, more.counts.latencies);
+    sum.bytes += more.bytes;
+    sum.micros += more.micros;
 }
 
 /// Whether a partition has a leader with a majority of voters in sync.

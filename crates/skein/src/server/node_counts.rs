@@ -13,7 +13,7 @@ use api::peer::{ReplicaReport, ReplicaState};
 use api::zankv::{CompactStats, NodeCounts, PartitionCounts, ScanStats, Stats, WriteStats};
 use catalog::Catalog;
 use serve::http::{Answer, StatsWish};
-use types::buckets::WriteCounts;
+use serve::redis::Written;
 use types::{GroupId, TableId};
 
 use super::admin::NodeAdmin;
@@ -22,7 +22,7 @@ use super::zankv::{ENGINE, Hosted, partition_name, slowly, tables_of};
 /// The answer to `/stats`.
 pub(super) fn stats(admin: &NodeAdmin, wish: StatsWish) -> Answer<Stats> {
     let hosted = admin.hosted(wish.leader_only);
-    let mut taken = admin.redis.write_counts();
+    let mut taken = admin.redis.written();
     let (scan_count, scan_latency_stats) = admin.redis.scan_counts();
     let catalog = admin.node.catalog();
     let up_time = admin.uptime().as_secs();
@@ -34,7 +34,7 @@ pub(super) fn stats(admin: &NodeAdmin, wish: StatsWish) -> Answer<Stats> {
             ns_stats.push(PartitionCounts {
                 table_stats: tables,
                 db_write_stats: shared.write_statistics().counts().into(),
-                cluster_write_stats: taken.remove(&group).unwrap_or_default().into(),
+                cluster_write_stats: taken.remove(&group).unwrap_or_default().counts.into(),
                 internal_stats: internal_stats(report),
                 is_leader: report.state() == ReplicaState::Leader,
                 ..counts(table, partition)
@@ -48,10 +48,13 @@ pub(super) fn stats(admin: &NodeAdmin, wish: StatsWish) -> Answer<Stats> {
 }
 
 /// What clients of this node have written to a partition that is not told of otherwise.
-fn of_others(catalog: &Catalog, (group, written): (GroupId, WriteCounts)) -> Option<PartitionCounts> {
+fn of_others(catalog: &Catalog, (group, written): (GroupId, Written)) -> Option<PartitionCounts> {
     let partition = catalog.partition(group)?;
     let table = catalog.table(TableId(partition.table))?;
-    Some(PartitionCounts { cluster_write_stats: WriteStats::from(written), ..counts(table, partition) })
+    Some(PartitionCounts {
+        cluster_write_stats: WriteStats::from(written.counts),
+        ..counts(table, partition)
+    })
 }
 
 /// A partition of which nothing was counted.

@@ -117,6 +117,7 @@ impl Backend for NodeBackend {
             waits: node.waits() as u64,
             partitions_led: reports.iter().filter(data).filter(leads).count() as u64,
             partitions_held: reports.iter().filter(data).count() as u64,
+            entries_applied: reports.iter().filter(data).map(|report| report.applied).sum(),
         }
     }
 }

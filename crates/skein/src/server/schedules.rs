@@ -157,12 +157,7 @@ pub(super) fn backup_values(catalog: &Catalog) -> Vec<LabelledValue> {
     ];
     let told = values.into_iter().flat_map(|(metric, values, in_one)| {
         let known = values.into_iter().filter(|(_, value)| *value > 0);
-        known.map(move |(schedule, value)| LabelledValue {
-            metric,
-            label: "schedule",
-            of: schedule,
-            value: value as f64 / in_one,
-        })
+        known.map(move |(of, value)| LabelledValue { metric, of, value: value as f64 / in_one })
     });
     told.collect()
 }

@@ -2,7 +2,6 @@
 //!
 //! Nodes report to those that replicate the catalog. Any other node asks one of them, and tells it not to ask on.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,8 +9,8 @@ use api::admin::{OperationRequest, StartOperation, address_elsewhere};
 use api::catalog::{EngineKind, NodeRecord, PartitionRecord, TableRecord};
 use api::peer::{Member, Membership, ReplicaReport, ReplicaState};
 use api::zankv::{
-    ClusterStats, DataNode, DataNodes, GroupMember, Info, Partition, PlacementDriver, PlacementDrivers, Query,
-    RaftProgress, RaftStat, RaftStats, SlowLog, SlowLogEntry, Stats, TableStats, TableStatsOfAll,
+    ClusterStats, DataNode, DataNodes, GroupMember, Info, Partition, PlacementDriver, PlacementDrivers,
+    Query, RaftProgress, RaftStat, RaftStats, SlowLog, SlowLogEntry, Stats, TableStats, TableStatsOfAll,
     TableStatsReply, TablesByNamespace,
 };
 use catalog::{Catalog, NAMESPACE_TABLE, Role};
@@ -276,7 +275,9 @@ impl NodeAdmin {
 }
 
 /// Work that takes long, or waits for others, on a thread for such.
-pub(super) fn slowly<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Answer<T> {
+pub(super) fn slowly<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Answer<T> {
     Box::pin(async move {
         let done = tokio::task::spawn_blocking(work).await;
         done.unwrap_or_else(|error| Err(Fault::new(ErrorCode::Internal, error.to_string())))

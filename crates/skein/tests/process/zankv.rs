@@ -184,6 +184,15 @@ fn statistics_are_told_by_every_node_and_a_dead_one_is_noticed() {
     });
 }
 
+/// Whether every thread of a process is stopped: the signal is seen by one of them first.
+fn stands_still(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process that lives");
+    threads.filter_map(Result::ok).all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    })
+}
+
 /// So long the node that takes the write is alone. Elections take longer.
 const PAUSE: Duration = Duration::from_millis(150);
 
@@ -205,7 +214,10 @@ fn a_write_is_in_the_bucket_of_the_time_that_it_took() {
     };
     let before = counted();
     let commands = metric(&cluster, 2, "skein_commands_total");
-    [1, 3].into_iter().for_each(|node| cluster.signal(node, Signal::STOP));
+    for node in [1, 3] {
+        cluster.signal(node, Signal::STOP);
+        until("a node that stands still", || stands_still(cluster.pid(node)).then_some(()));
+    }
     let begun = Instant::now();
     let writing = std::thread::spawn(move || {
         set(&mut connection, "shop:t:a", "w");
