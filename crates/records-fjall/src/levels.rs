@@ -22,6 +22,9 @@
 //! would wait until everything is over, and so would every writer of the node whose memtables are full. Pieces
 //! keep nobody out, see [`crate::pieces`] for their pace. What they merged stays merged, whatever happens to the next one.
 //!
+//! That strategy has a gap: it merges a table only together with tables below that reach at least as far, and one that
+//! holds the first or the last of all keys may find none. Then its whole level is merged into the last one.
+//!
 //! What is left behind: records that a view held fast while they arrived, and graves that came to lie in level 6 with
 //! nothing below them. Both go when something with the same keys arrives.
 
@@ -32,6 +35,7 @@ use std::time::Duration;
 use engine::{Compaction, EngineError};
 use fjall::compaction::Leveled;
 use fjall::{AbstractTree, Database, Keyspace};
+use lsm_tree::compaction::{CompactionStrategy, PullDown};
 
 use crate::pieces::{self, GivenUp};
 
@@ -48,6 +52,8 @@ const MERGED_TIMES_MAX: u64 = 3;
 /// While fjall itself merges what the next piece needs, it is waited for: this long at a time, and so often.
 const WAIT: Duration = Duration::from_millis(200);
 const WAITS_MAX: u32 = 150;
+/// After so many there is no piece: a whole level is merged.
+const STUCK_AFTER: u32 = 5;
 
 /// What a compaction reports after each piece.
 pub(crate) trait Site {
@@ -80,7 +86,11 @@ pub(crate) fn compact(
         if let Err(why) = site.has_room(now.bytes().min(now.piece_max())) {
             return Ok(left(&why));
         }
-        let merged = match merge_a_piece(database, keyspace, &now)? {
+        let piece = match waits < STUCK_AFTER {
+            true => merge_a_piece(database, keyspace, &now)?,
+            false => merge_a_level(database, keyspace, &now, site)?,
+        };
+        let merged = match piece {
             Ok(merged) => merged,
             Err(GivenUp::Over) => return Ok(left("its node stops")),
             Err(GivenUp::Overtaken) => return Ok(left("it is written to faster than it can be compacted")),
@@ -110,19 +120,41 @@ fn merge_a_piece(
 ) -> Result<Result<u64, GivenUp>, EngineError> {
     for table_bytes in now.table_sizes() {
         let strategy = Leveled::default().with_l0_threshold(0).with_table_target_size(table_bytes);
-        let strategy = Arc::new(strategy);
-        // What views still need stays.
-        let watermark = database.supervisor.snapshot_tracker.get_seqno_safe_to_gc();
-        let given_up = pieces::run(keyspace, || Ok(keyspace.tree.compact(strategy, watermark)?))?;
-        if let Some(why) = given_up {
-            return Ok(Err(why));
-        }
-        let merged = now.bytes_moved(&Levels::of(keyspace));
-        if merged > 0 {
-            return Ok(Ok(merged));
+        match merge(database, keyspace, now, Arc::new(strategy))? {
+            Ok(0) => {}
+            merged => return Ok(merged),
         }
     }
     Ok(Ok(0))
+}
+
+/// Merges a whole level into the last one. fjall finds no piece for a table that reaches beyond all tables below it.
+fn merge_a_level(
+    database: &Database,
+    keyspace: &Keyspace,
+    now: &Levels,
+    site: &dyn Site,
+) -> Result<Result<u64, GivenUp>, EngineError> {
+    let Some(level) = now.deepest_between() else { return merge_a_piece(database, keyspace, now) };
+    if site.has_room(now.bytes_in(level) + now.bytes_in(now.last)).is_err() {
+        return Ok(Ok(0));
+    }
+    // There are seven levels.
+    let strategy = PullDown(level as u8, now.last as u8);
+    merge(database, keyspace, now, Arc::new(strategy))
+}
+
+/// Merges what a strategy chooses, as a piece. Returns how many bytes of tables were taken in.
+fn merge(
+    database: &Database,
+    keyspace: &Keyspace,
+    now: &Levels,
+    strategy: Arc<dyn CompactionStrategy>,
+) -> Result<Result<u64, GivenUp>, EngineError> {
+    // What views still need stays.
+    let watermark = database.supervisor.snapshot_tracker.get_seqno_safe_to_gc();
+    let given_up = pieces::run(keyspace, || Ok(keyspace.tree.compact(strategy, watermark)?))?;
+    Ok(given_up.map_or_else(|| Ok(now.bytes_moved(&Levels::of(keyspace))), Err))
 }
 
 /// The tables of a state at a moment: of each its level and its bytes.
@@ -154,6 +186,11 @@ impl Levels {
 
     fn is_between(&self, level: usize) -> bool {
         level > 0 && level < self.last
+    }
+
+    /// The level next above the last one that has tables, but for level 0.
+    fn deepest_between(&self) -> Option<usize> {
+        self.tables.values().map(|(level, _)| *level).filter(|level| self.is_between(*level)).max()
     }
 
     /// Whether everything that was above the last level then has arrived there. What was flushed since may be above.
@@ -209,6 +246,7 @@ mod tests {
     #[test]
     fn moved_is_what_was_merged_or_sank() {
         let before = levels(&[(1, 6), (2, 5), (3, 0), (4, 0)]);
+        assert_eq!(before.deepest_between(), Some(5));
         assert_eq!(before.bytes_moved(&before), 0);
         assert_eq!(before.bytes_moved(&levels(&[(1, 6), (2, 6), (3, 0), (4, 0), (5, 0)])), 10 * MIB);
         assert_eq!(before.bytes_moved(&levels(&[(6, 6), (3, 0), (4, 0)])), 20 * MIB);
