@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
 
-use super::support::{Cluster, Shape, alone, words};
-use super::{SKEIN, get};
+use super::support::{Cluster, Shape, alone, within, words};
+use super::{SKEIN, get, three};
 
 /// A file as Redis writes it, without a checksum: a string that expires late, a list, a hash in one string, and a
 /// stream, which is not stored here; in the second database another string.
@@ -115,4 +117,62 @@ fn a_stream_of_commands_is_carried_out() {
     let path = file(&cluster, "cut", b"SET x 1\r\n*2\r\n$3\r\nGET\r\n");
     let cut = cluster.run(["import", "resp", path.to_str().expect("a path")]);
     assert!(words(&cut).contains("in the middle of a command"), "{}", words(&cut));
+}
+
+/// Strings of a file that takes a while.
+const STRINGS: u32 = 30_000;
+/// Elements of a list in it that is too large for one command.
+const ELEMENTS: u32 = 12_000;
+
+/// A file of Redis with many strings, and a large list among them.
+fn large_file() -> Vec<u8> {
+    fn put(bytes: &mut Vec<u8>, text: &str) {
+        bytes.push(0x80);
+        bytes.extend_from_slice(&(text.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    let mut bytes = b"REDIS0010\xfe\x00".to_vec();
+    for number in 0..STRINGS {
+        if number == STRINGS / 2 {
+            bytes.push(1);
+            put(&mut bytes, "large");
+            bytes.push(0x80);
+            bytes.extend_from_slice(&ELEMENTS.to_be_bytes());
+            (0..ELEMENTS).for_each(|element| put(&mut bytes, &format!("{element:0>1000}")));
+        }
+        bytes.push(0);
+        put(&mut bytes, &format!("k{number}"));
+        put(&mut bytes, &format!("{number:0>300}"));
+    }
+    bytes.push(0xff);
+    bytes.extend_from_slice(&[0; 8]);
+    bytes
+}
+
+#[test]
+fn an_import_goes_on_when_its_node_dies() {
+    let _alone = alone();
+    let cluster = three();
+    let path = file(&cluster, "large.rdb", &large_file());
+    let mut importing = cluster
+        .command(["import", "redis-rdb", path.to_str().expect("a path")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary");
+    // It goes to the first node.
+    within(Duration::from_secs(60), "some keys", || get(&cluster, 2, "k500"));
+    assert!(importing.try_wait().expect("a process").is_none(), "it is still at it");
+    cluster.kill(1);
+    let output = importing.wait_with_output().expect("ended");
+    let said = words(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains(&format!("{} keys imported", STRINGS + 1)), "{said}");
+    assert!(!said.contains("existed"), "what it had written itself is no key that existed: {said}");
+    let mut connection = cluster.redis(2);
+    let (keys, elements) = within(Duration::from_secs(20), "replies", || {
+        let keys = redis::cmd("DBSIZE").query::<u32>(&mut connection).ok()?;
+        Some((keys, redis::cmd("LLEN").arg("large").query::<u32>(&mut connection).ok()?))
+    });
+    assert_eq!((keys, elements), (STRINGS + 1, ELEMENTS));
 }
