@@ -50,7 +50,7 @@ fn the_mode_is_shown_set_and_kept() {
         until("another leader", || guide.cluster.client().status().ok()?.leader);
         assert_eq!(guide.said("confget"), shown("false"));
     });
-    guide.is_at_rest_after(&load);
+    guide.comes_to_rest_after(&load);
 
     let refused = "failed to set auto_failover. error msg: invalid parameter";
     assert_eq!(guide.refused("confset auto_failover sometimes"), refused);
@@ -151,7 +151,7 @@ fn in_automatic_mode_a_loss_and_a_return_need_no_command() {
         0,
         "nothing was typed"
     );
-    guide.is_at_rest_after(&load);
+    guide.comes_to_rest_after(&load);
     guide.digests_are_equal();
 }
 
@@ -165,7 +165,7 @@ fn in_manual_mode_a_loss_and_a_return_go_as_the_guide_says() {
         let leader = a_loss_in_manual_mode(&guide, &load);
         a_return_in_manual_mode(&guide, leader);
     });
-    guide.is_at_rest_after(&load);
+    guide.comes_to_rest_after(&load);
     guide.digests_are_equal();
 }
 
@@ -254,7 +254,7 @@ fn in_manual_mode_a_lost_disk_is_replaced_by_command_only() {
         guide.ops_are_done();
         guide.becomes(QUICKLY, &WHOLE);
     });
-    guide.is_at_rest_after(&load);
+    guide.comes_to_rest_after(&load);
     guide.digests_are_equal();
 }
 
@@ -287,7 +287,7 @@ fn a_node_that_lives_is_taken_out_and_brought_back() {
         within(QUICKLY, "the first leader", || (guide.shown()[0] == WHOLE[0]).then_some(()));
     });
     load.had_no_failure();
-    guide.is_at_rest_after(&load);
+    guide.comes_to_rest_after(&load);
     guide.digests_are_equal();
 }
 
@@ -317,7 +317,7 @@ fn single_partitions_are_mended_in_any_order() {
         guide.ops_are_done();
         within(QUICKLY, "six times yes", all_yes);
     });
-    guide.is_at_rest_after(&load);
+    guide.comes_to_rest_after(&load);
     guide.digests_are_equal();
 }
 
@@ -363,6 +363,10 @@ fn the_whole_cluster_is_killed_and_serves_again_by_itself() {
     load.around(|| {
         for (mode, order) in [("true", [1, 2, 3]), ("false", [3, 1, 2])] {
             guide.said(&format!("confset auto_failover {mode}"));
+            let paused = (mode == "false").then(|| {
+                others_lead_of_record(&guide);
+                load.pause()
+            });
             guide.cluster.kill_all();
             let began = Instant::now();
             order.into_iter().for_each(|node| guide.cluster.start_node(node));
@@ -371,12 +375,25 @@ fn the_whole_cluster_is_killed_and_serves_again_by_itself() {
                 guide.shown().iter().all(|row| row.ends_with("yes")).then_some(())
             });
             assert!(guide.said("confget").contains(mode));
+            drop(paused);
             load.goes_on();
         }
     });
     assert!(guide.ops().iter().all(|op| op.ends_with("kDone")), "{:?}", guide.ops());
-    guide.is_at_rest_after(&load);
+    guide.comes_to_rest_after(&load);
     guide.digests_are_equal();
+}
+
+/// In manual mode only the leader of record comes back by itself. One that was elected a moment ago may not be on record
+/// yet, and one that dies with entries on their way may lack what its followers have: such a partition waits for
+/// `changeleader`. Here the record is set by command, and the load pauses while everything is killed.
+fn others_lead_of_record(guide: &Guide) {
+    for pid in ["0", "1"] {
+        let rows = guide.rows();
+        let follower = rows.iter().find(|row| row["pid"] == pid && row["role"] == "follower");
+        let endpoint = &follower.expect("a follower")["endpoint"];
+        assert_eq!(guide.said(&format!("changeleader flow {pid} {endpoint}")), "change leader ok\n");
+    }
 }
 
 #[test]
@@ -404,7 +421,7 @@ fn a_node_is_added_and_takes_over_a_replica() {
         assert_eq!(moved.as_deref(), Some("flow 1 .37 leader yes"));
     });
     load.had_no_failure();
-    guide.is_at_rest_after(&load);
+    guide.comes_to_rest_after(&load);
     guide.digests_are_equal();
 
     let new = guide.endpoint(".37");
@@ -482,7 +499,7 @@ fn replicas_come_and_go_and_ops_are_forgotten() {
     load.had_no_failure();
     let there = guide.refused(&format!("addreplica flow 1 {endpoint}"));
     assert_eq!(there, format!("Fail to addreplica. error msg:pid 1 is exist in {endpoint}"));
-    guide.is_at_rest_after(&load);
+    guide.comes_to_rest_after(&load);
     guide.digests_are_equal();
 
     assert_eq!(guide.said("makesnapshot flow 0"), "MakeSnapshot ok\n");
