@@ -109,18 +109,22 @@ impl Outside {
     /// The leader of the catalog is about to make a step of an operation: now and then it dies right before it
     /// is committed, or right after.
     pub fn step_begins(&mut self, place: Place, change: &OperationChange) {
-        let Some(record) = change.update.first().or(change.start.first()) else { return };
+        if change.update.is_empty() && change.start.is_empty() {
+            return;
+        }
         if matches!(self.pulses[place], Pulse::Awake(since) if self.now - since >= KNOWN_AFTER) {
             self.checks.step(change, &self.known_down(), self.now);
         }
         if !self.random.permille(self.crashes_at_steps) {
             return;
         }
+        // A step of a part may be the end of the whole: both are at a boundary.
+        let records = || change.start.iter().chain(&change.update);
         if self.random.permille(500) {
-            self.coverage.steps.note(record, At::DiedBefore);
+            records().for_each(|record| self.coverage.steps.note(record, At::DiedBefore));
             self.end_leader(place);
         } else {
-            self.doomed.insert((record.id, record.revision), place);
+            self.doomed.extend(records().map(|record| ((record.id, record.revision), place)));
         }
     }
 
@@ -156,6 +160,7 @@ impl Outside {
             for edit in change.edits.iter().filter_map(|edit| edit.edit.as_ref()) {
                 self.trace.note(self.now, &[75], |f| write!(f, "──── edit {edit:?}"));
             }
+            let mut dies = None;
             for record in change.start.iter().chain(&change.update) {
                 self.trace.note(self.now, &[70, record.id, record.revision], |f| {
                     let step = record.steps.get(record.step as usize).map_or("", |step| &step.name);
@@ -165,8 +170,11 @@ impl Outside {
                 self.coverage.steps.note(record, At::Passed);
                 if let Some(place) = self.doomed.remove(&(record.id, record.revision)) {
                     self.coverage.steps.note(record, At::DiedAfter);
-                    self.end_leader(place);
+                    dies = Some(place);
                 }
+            }
+            if let Some(place) = dies {
+                self.end_leader(place);
             }
         }
         let laws = self.checks.laws();
