@@ -17,8 +17,9 @@ pub enum Event {
     Work(Place, u64, Work),
     /// A packet arrives over a connection. Void when the connection is another one by then.
     Arrive(usize, u32, Packet),
-    /// The same once it is at its receiver, which may be paused: from a node to a run of a node.
-    Received(Place, u64, Place, Packet),
+    /// The same once it is at its receiver, which may be paused: to a run of a node, from a run of a node, which may be
+    /// another one when the receiver goes on.
+    Received(Place, u64, (Place, u64), Packet),
     /// A run of a node notices that a connection to another node is gone.
     Disconnected(Place, u64, Place, Channel),
     /// A call reaches a run of a node.

@@ -329,8 +329,8 @@ impl Process {
         }
     }
 
-    /// A packet came from another node.
-    pub fn packet(&mut self, from: Place, packet: Packet, out: &mut Outside) {
+    /// A packet came from a run of another node: what is answered goes to that run, as over a connection.
+    pub fn packet(&mut self, (from, run): (Place, u64), packet: Packet, out: &mut Outside) {
         let node = NodeId(from as u64 + 1);
         match packet {
             Packet::Raft(message) => self.input(Input::Message(node, message), out),
@@ -342,12 +342,12 @@ impl Process {
             Packet::Cut(cut) => self.cut_now(cut, out),
             Packet::Compact(compact) => self.compact_now(compact),
             Packet::Request(request) => {
-                let caller = Caller::There(from, out.runs[from]);
+                let caller = Caller::There(from, run);
                 if let Some(reply) = self.receive(caller, request, out) {
                     self.reply(caller, reply, out);
                 }
             }
-            Packet::Reply(run, reply) if run == self.run => self.on_reply(node, reply, out),
+            Packet::Reply(to, reply) if to == self.run => self.on_reply(node, reply, out),
             Packet::Reply(..) => {}
             Packet::Chunk(chunk) => self.chunk(node, chunk, out),
             Packet::Ack(ack) => self.ack(node, ack, out),

@@ -237,6 +237,7 @@ impl World {
             Event::Arrive(link, epoch, packet) => {
                 let Some((from, to)) = self.out.network.ends(link, epoch) else { return };
                 let run = self.out.runs[to];
+                let from = (from, self.out.runs[from]);
                 self.handle(Event::Received(to, run, from, packet));
             }
             Event::Received(place, run, from, packet) => {

@@ -74,7 +74,7 @@ fn a_node_without_a_replica_of_the_catalog_is_sent_one() {
 /// where it was mended; here they are run as they are now.
 #[test]
 fn seeds_that_failed_once_are_clean() {
-    const SEEDS: [(u64, &str); 5] = [
+    const SEEDS: [(u64, &str); 6] = [
         (
             2939,
             "the word that a replica shall go came late, after its node had replaced it: the step passed for done, and \
@@ -84,6 +84,11 @@ fn seeds_that_failed_once_are_clean() {
             10563,
             "a disk forgot an entry that it had called durable: the replica refused the heartbeats that named it, and was \
              never replaced",
+        ),
+        (
+            15101,
+            "a paused node answered a request of a run of another node that was gone, and the next run took the answer for \
+             one to its own request of that number: the simulator's own",
         ),
         (32783, "recovering the cluster put a node online again while it was being taken offline"),
         (

@@ -150,7 +150,7 @@ impl Executor {
         let (at, opened, errors) = (self.now, self.pipeline.opened(), self.pipeline.errors().len());
         let lookup = self.start_command(args);
         self.now = self.worker.face().config.clock.now();
-        self.count_unchanged(args.iter().map(Bytes::len).sum(), self.now.since(at));
+        self.count_unchanged(|| args.iter().map(Bytes::len).sum(), self.now.since(at));
         let statistics = &self.worker.face().statistics;
         let is_over = self.pipeline.opened() == opened && self.stalled.is_none();
         let (call, took) = (self.session.counted(), self.now.since(at));
@@ -231,7 +231,7 @@ impl Executor {
             self.pipeline.note_started(start);
         } else {
             let took = self.now.since(start.at);
-            self.count_unchanged(start.bytes, took);
+            self.count_unchanged(|| start.bytes, took);
             self.count_call(start.call, took, self.pipeline.errors().len() > errors);
             self.note_if_slow(start.packed, took);
         }
@@ -278,11 +278,11 @@ impl Executor {
     }
 
     /// Counts a write that was answered on the spot, if the last command was one.
-    fn count_unchanged(&mut self, bytes: usize, took: Duration) {
+    fn count_unchanged(&mut self, bytes: impl FnOnce() -> usize, took: Duration) {
         if let Some(group) = self.unchanged.take()
             && let Some(writes) = self.directory.writes(group)
         {
-            writes.add(bytes, took);
+            writes.add(bytes(), took);
         }
     }
 
