@@ -271,8 +271,8 @@ fn is_of_later_era(catalog: &Catalog, report: &ReplicaReport) -> bool {
 
 /// When a replica that hears of no leader begins an election.
 ///
-/// While no other replica may take over by itself, only the leader of record does; the catalog's own group
-/// always elects. A group that the catalog does not know waits until it does, one that was just born until the catalog
+/// While no other replica may take over by itself, only the leader of record does, and another one in its place where
+/// it cannot win; the catalog's own group always elects. A group that the catalog does not know waits until it does, one that was just born until the catalog
 /// knows that it may begin, and one that was given up for good.
 pub fn campaign(catalog: &Catalog, me: NodeId, group: GroupId, replica: ReplicaId) -> Campaign {
     let partition = catalog.partition(group);
@@ -286,11 +286,12 @@ pub fn campaign(catalog: &Catalog, me: NodeId, group: GroupId, replica: ReplicaI
     let Some(partition) = partition.filter(|partition| partition.may_begin || mutant!(BegunTooEarly)) else {
         return Campaign::OnlyIfAsked;
     };
-    if leader_of_record(partition) == Some(replica) {
+    let leader = leader_of_record(partition);
+    if leader == Some(replica) {
         return Campaign::AsUsual;
     }
     if catalog.setting(&AUTO_FAILOVER) == 0 {
-        return Campaign::OnlyIfAsked;
+        return leader.map_or(Campaign::OnlyIfAsked, Campaign::InPlaceOf);
     }
     let flags = catalog.flags(me);
     let is_wished = partition.replicas.iter().any(|wish| wish.id == replica.get());

@@ -162,15 +162,17 @@ fn everybody_campaigns_unless_only_the_leader_of_record_may() {
     world.establish();
     assert_eq!(all(&world), [Campaign::AsUsual; 3]);
     world.set("auto_failover", "false");
-    use Campaign::{AsUsual, Late, OnlyIfAsked};
-    assert_eq!(all(&world), [AsUsual, OnlyIfAsked, OnlyIfAsked], "nobody led yet: the first one begins");
+    use Campaign::{AsUsual, InPlaceOf, Late, OnlyIfAsked};
+    let first = InPlaceOf(world.replica(0).0);
+    assert_eq!(all(&world), [AsUsual, first, first], "nobody led yet: the first one begins");
     let second = world.replica(1).0.get();
     world.leads(second, 6);
-    assert_eq!(all(&world), [OnlyIfAsked, AsUsual, OnlyIfAsked]);
+    assert_eq!(all(&world), [InPlaceOf(ReplicaId(second)), AsUsual, InPlaceOf(ReplicaId(second))]);
     let group = GROUP.get();
     let third = world.replica(2).0.get();
     world.edit(Edit::SetLeader(GroupReplica { group, replica: third }));
-    assert_eq!(all(&world), [OnlyIfAsked, OnlyIfAsked, AsUsual], "a command named another");
+    let named = InPlaceOf(ReplicaId(third));
+    assert_eq!(all(&world), [named, named, AsUsual], "a command named another");
     world.set("auto_failover", "true");
     let node = world.replica(0).1.get();
     world.edit(Edit::SetNode(NodeFlags { node, drained: true, ..Default::default() }));
@@ -198,9 +200,10 @@ fn replicas_are_told_when_it_changes_and_now_and_then() {
     assert_eq!(told(world.step(&mut control, node, follower.clone(), at(0))), [Campaign::AsUsual]);
     assert_eq!(told(world.step(&mut control, node, follower.clone(), at(200))), []);
     world.set("auto_failover", "false");
-    assert_eq!(told(world.step(&mut control, node, follower.clone(), at(400))), [Campaign::OnlyIfAsked]);
+    let first = Campaign::InPlaceOf(world.replica(0).0);
+    assert_eq!(told(world.step(&mut control, node, follower.clone(), at(400))), [first]);
     assert_eq!(told(world.step(&mut control, node, follower.clone(), at(600))), []);
-    assert_eq!(told(world.step(&mut control, node, follower, at(9000))), [Campaign::OnlyIfAsked]);
+    assert_eq!(told(world.step(&mut control, node, follower, at(9000))), [first]);
 }
 
 #[test]

@@ -79,11 +79,20 @@ pub struct GroupStart {
 pub enum Campaign {
     /// Never of its own accord; it votes, and its time goes on.
     OnlyIfAsked,
+    /// Only if this replica, which is to lead, asks for votes that it cannot get: it lacks entries that are here.
+    InPlaceOf(ReplicaId),
     /// After the others had their chance: its node shall lead nothing if that can be helped.
     Late,
     /// After an election timeout.
     #[default]
     AsUsual,
+}
+
+impl Campaign {
+    /// Whether it begins elections without a reason that others give.
+    pub fn is_free(self) -> bool {
+        matches!(self, Campaign::Late | Campaign::AsUsual)
+    }
 }
 
 /// Something that happened outside.

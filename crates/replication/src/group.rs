@@ -74,6 +74,8 @@ pub struct Group {
     quiet_until: u64,
     /// When it begins an election.
     campaign: Campaign,
+    /// It stands in for the leader of record, which cannot win.
+    stands_in: bool,
     /// Which node a replica was last heard from; fills in for members that the membership does not
     /// know yet.
     heard_from: BTreeMap<u64, NodeId>,
@@ -142,6 +144,7 @@ impl Group {
             now: env::Moment::default(),
             fresh: start.is_new && !start.membership.members.is_empty(),
             quiet_until: if quiet { limits::ELECTION_TICKS as u64 } else { 0 },
+            stands_in: false,
             campaign: if id == GroupId::CATALOG { Campaign::AsUsual } else { options.campaign },
             heard_from: BTreeMap::new(),
             round_heard: (0, 0),
@@ -283,6 +286,7 @@ impl Group {
         if self.is_too_early(&message) {
             return Ok(());
         }
+        self.stands_in |= self.refuses_leader_of_record(&message);
         let kind = message.get_msg_type();
         let term = message.term;
         // Errors are words like "peer not found": a late answer from a member that has left.

@@ -26,7 +26,7 @@
 //! > wish 1@1 (2)@2 4@4      the catalog wishes for these replicas; those in brackets without a vote
 //! > remove n1 1             a node removes a replica
 //! > transfer n1 2           a leader hands over to a replica
-//! > campaign n1 asked|late|usual    when a replica begins an election
+//! > campaign n1 asked|late|usual|2    when a replica begins an election; the number is whom it stands in for
 //! > takeover n1 1 4 2       replica 1 goes on alone as replica 4, in the second era of terms and epochs
 //! > shrink n1               the log is to be cut as far as it can be
 //! > status                  what every replica is

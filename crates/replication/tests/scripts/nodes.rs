@@ -163,6 +163,7 @@ impl Nodes {
                 let when = match when {
                     "asked" => Campaign::OnlyIfAsked,
                     "late" => Campaign::Late,
+                    of if of.parse::<u64>().is_ok() => Campaign::InPlaceOf(ReplicaId(number(of))),
                     _ => Campaign::AsUsual,
                 };
                 self.input(node_number(node), Input::Campaign { group: GROUP, when });

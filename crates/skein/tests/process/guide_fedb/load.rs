@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue};
@@ -35,8 +35,6 @@ pub struct Load {
     /// Where clients connect: writers at the first, readers at the second, and at the other when one is gone.
     doors: [String; 2],
     over: AtomicBool,
-    /// Held by every client from a write to the answer of its read.
-    turns: RwLock<()>,
     tallies: [Tally; PARTITIONS as usize],
     words: Mutex<Vec<String>>,
 }
@@ -68,8 +66,7 @@ impl Load {
     /// A load that goes through two nodes, by their hosts in the guide.
     pub fn through(guide: &Guide, hosts: [&str; 2]) -> Self {
         let doors = hosts.map(|host| guide.cluster.addresses(guide.node(host)).zankv);
-        let (turns, tallies, words) = Default::default();
-        Self { doors, over: AtomicBool::new(false), turns, tallies, words }
+        Self { doors, over: AtomicBool::new(false), tallies: Default::default(), words: Mutex::default() }
     }
 
     /// Runs `work` while clients read and write; every partition is served before it and after it. Then whatever was
@@ -96,11 +93,6 @@ impl Load {
             assert!(found >= Some(*value), "{key} is {found:?}, and {value} was acknowledged");
         }
         eprintln!("{} keys, none lost; {self}", written.len());
-    }
-
-    /// Waits for the answers that clients wait for; they ask for nothing more until the guard goes.
-    pub fn pause(&self) -> RwLockWriteGuard<'_, ()> {
-        self.turns.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until every partition acknowledges a write and answers a read, both asked for from now on.
@@ -170,9 +162,7 @@ impl<'a> Client<'a> {
             if self.load.over.load(Ordering::Relaxed) {
                 break;
             }
-            let turn = self.load.turns.read().unwrap_or_else(PoisonError::into_inner);
             self.write_and_read(number);
-            drop(turn);
             std::thread::sleep(PACE);
         }
         self.written
