@@ -23,8 +23,8 @@ use crate::target::{NewFile, Target, put, read_whole};
 
 /// Contents per block: enough for the compression, little enough to hold several in memory.
 pub(crate) const PAGE_BYTES: usize = 512 * 1024;
-/// Contents per block at the lowest rates.
-const PAGE_BYTES_MIN: usize = 256;
+/// The same under a limit.
+const LIMITED_PAGE_BYTES: usize = 64 * 1024;
 /// A file is ended at the next key after so many bytes: several files restore in parallel.
 const FILE_BYTES: u64 = 256 * 1024 * 1024;
 /// zstd's level: the disk is faster than a higher one.
@@ -136,19 +136,11 @@ impl<'a> Pacer<'a> {
     }
 }
 
-/// Bytes of a page: small enough that a low rate is kept evenly, and that clients beside it wait for a short stretch
-/// of work only.
+/// Bytes of a page. With a limit it is a short stretch of work, so that a rate is kept evenly and clients beside it wait
+/// for little. It does not follow from the rate: that is shared out anew while a backup is taken, and two nodes may save
+/// the same partition for a while. Their files have one name, and must be the same to the byte.
 pub fn page_bytes(limits: Limits) -> usize {
-    let by_bytes = match limits.bytes_per_second {
-        0 => PAGE_BYTES,
-        rate => (rate / 100) as usize,
-    };
-    // Small keys have some hundred bytes.
-    let by_keys = match limits.keys_per_second {
-        0 => PAGE_BYTES,
-        rate => (rate * 10) as usize,
-    };
-    by_bytes.min(by_keys).clamp(PAGE_BYTES_MIN, PAGE_BYTES)
+    if limits == Limits::default() { PAGE_BYTES } else { LIMITED_PAGE_BYTES }
 }
 
 /// Saves a partition of a backup that was begun. One that is complete already is left as it is.
@@ -321,5 +313,19 @@ impl Files<'_> {
         file.finish()?;
         self.done.push(FileRecord::new(path, &sum));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two nodes that save one partition at the same time, each at its share, write the same files.
+    #[test]
+    fn pages_do_not_follow_the_share_of_a_rate() {
+        let at = |bytes_per_second, keys_per_second| page_bytes(Limits { bytes_per_second, keys_per_second });
+        assert_eq!(at(1, 0), at(1 << 30, 0));
+        assert_eq!(at(0, 1), at(1 << 20, 1 << 20));
+        assert!(at(0, 0) > at(1, 0));
     }
 }
