@@ -23,8 +23,10 @@ use crate::target::{NewFile, Target, put, read_whole};
 
 /// Contents per block: enough for the compression, little enough to hold several in memory.
 pub(crate) const PAGE_BYTES: usize = 512 * 1024;
-/// The same under a limit.
+/// The same in a backup that has a limit.
 const LIMITED_PAGE_BYTES: usize = 64 * 1024;
+/// The smallest page that is handed out at a low rate.
+const PAGE_BYTES_MIN: usize = 256;
 /// A file is ended at the next key after so many bytes: several files restore in parallel.
 const FILE_BYTES: u64 = 256 * 1024 * 1024;
 /// zstd's level: the disk is faster than a higher one.
@@ -136,10 +138,24 @@ impl<'a> Pacer<'a> {
     }
 }
 
-/// Bytes of a page. With a limit it is a short stretch of work, so that a rate is kept evenly and clients beside it wait
-/// for little. It does not follow from the rate: that is shared out anew while a backup is taken, and two nodes may save
-/// the same partition for a while. Their files have one name, and must be the same to the byte.
+/// Bytes of a page that is handed out or summed up: small enough that a low rate is kept evenly, and that clients beside
+/// it wait for a short stretch of work only.
 pub fn page_bytes(limits: Limits) -> usize {
+    let by_bytes = match limits.bytes_per_second {
+        0 => PAGE_BYTES,
+        rate => (rate / 100) as usize,
+    };
+    // Small keys have some hundred bytes.
+    let by_keys = match limits.keys_per_second {
+        0 => PAGE_BYTES,
+        rate => (rate * 10) as usize,
+    };
+    by_bytes.min(by_keys).clamp(PAGE_BYTES_MIN, PAGE_BYTES)
+}
+
+/// Bytes of a page that is saved. It does not follow from the rate: that is shared out anew while a backup is taken, and
+/// two nodes may save the same partition for a while. Their files have one name, and must be the same to the byte.
+fn saved_page_bytes(limits: Limits) -> usize {
     if limits == Limits::default() { PAGE_BYTES } else { LIMITED_PAGE_BYTES }
 }
 
@@ -167,9 +183,11 @@ pub fn partition(
     let mut gathered = Gathered::default();
     let mut pacer = Pacer::new(progress);
     let mut sum = ContentSum::default();
-    while let Some(page) = source.next_page_without(page_bytes(progress.limits()), &mut |key, stamp| {
-        differences.is_known(key, stamp)
-    })? {
+    while let Some(page) = source
+        .next_page_without(saved_page_bytes(progress.limits()), &mut |key, stamp| {
+            differences.is_known(key, stamp)
+        })?
+    {
         differences.check()?;
         progress.check()?;
         let written = match &parent {
@@ -323,7 +341,9 @@ mod tests {
     /// Two nodes that save one partition at the same time, each at its share, write the same files.
     #[test]
     fn pages_do_not_follow_the_share_of_a_rate() {
-        let at = |bytes_per_second, keys_per_second| page_bytes(Limits { bytes_per_second, keys_per_second });
+        let at = |bytes_per_second, keys_per_second| {
+            saved_page_bytes(Limits { bytes_per_second, keys_per_second })
+        };
         assert_eq!(at(1, 0), at(1 << 30, 0));
         assert_eq!(at(0, 1), at(1 << 20, 1 << 20));
         assert!(at(0, 0) > at(1, 0));

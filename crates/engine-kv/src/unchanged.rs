@@ -13,6 +13,7 @@
 
 use std::sync::Arc;
 
+use api::entry::APPLY_VERSION;
 use api::kv::KvOp;
 use bytes::Bytes;
 use engine::records::{Batch, Record, Records, View};
@@ -41,8 +42,8 @@ pub(crate) fn answer(
     let facts = Facts { epoch, ..Facts::default() };
     let mut staging = Staging::new(Arc::new(Frozen(view)), facts, Recorder::default());
     // There is no entry, and nobody wants changes that are not.
-    let context =
-        ApplyContext { hlc: now, seed: 0, apply_version: 0, index: LogIndex(0), wants_changes: false };
+    let (hlc, apply_version, index) = (now, APPLY_VERSION, LogIndex(0));
+    let context = ApplyContext { hlc, seed: 0, apply_version, index, wants_changes: false };
     let outcome = state::checked_write(&mut staging, &context, op);
     if staging.has_changed(&facts) {
         return Ok(None);

@@ -272,8 +272,8 @@ fn is_of_later_era(catalog: &Catalog, report: &ReplicaReport) -> bool {
 /// When a replica that hears of no leader begins an election.
 ///
 /// While no other replica may take over by itself, only the leader of record does, and another one in its place where
-/// it cannot win; the catalog's own group always elects. A group that the catalog does not know waits until it does, one that was just born until the catalog
-/// knows that it may begin, and one that was given up for good.
+/// it cannot win; the catalog's own group always elects. A group that the catalog does not know waits until it does,
+/// one that was just born until the catalog knows that it may begin, and one that was given up for good.
 pub fn campaign(catalog: &Catalog, me: NodeId, group: GroupId, replica: ReplicaId) -> Campaign {
     let partition = catalog.partition(group);
     if partition.is_some_and(|partition| partition.has_given_up(replica.get())) {
