@@ -17,7 +17,6 @@ pub fn run(arguments: &Server) -> Result<Exit, Fault> {
     if arguments.own_session {
         leave_session();
     }
-    crate::memory::give_back_large_pieces();
     let config = match (&arguments.config, &arguments.dir) {
         (Some(config), _) => config.clone(),
         (None, Some(directory)) => alone::configuration(arguments, directory)?,
