@@ -3,6 +3,7 @@
 //!
 //! It shows how a listener uses the protocol, and that plans, engine and forms together give Redis' replies.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use api::kv::{Keys, KvAnswer, KvOp, KvReply, KvRequest, Scan};
@@ -18,7 +19,7 @@ use proto_redis::info::InfoFacts;
 use proto_redis::slow_log::SlowLog;
 use proto_redis::{
     Decoder, ErrorText, Place, Plan, Protocol, Question, Reply, ReplyDecoder, Session, Step, Target, config,
-    info, parse,
+    corpus, info, parse,
 };
 use types::hash::HashRule;
 use types::{Fault, Hlc, LogIndex, StateId, Term};
@@ -50,6 +51,18 @@ impl Direct {
     pub fn zankv(mut self) -> Self {
         self.session.set_zankv();
         self
+    }
+
+    /// Runs a script in the notation of the corpus, in which nothing may differ; how many exchanges it has.
+    #[allow(dead_code, reason = "the corpus compares by itself")]
+    pub fn run(&mut self, script: &Path) -> usize {
+        let exchanges = corpus::read(&std::fs::read_to_string(script).unwrap()).unwrap();
+        for exchange in &exchanges {
+            let found = self.command(&exchange.args);
+            let place = format!("{}:{}", script.display(), exchange.line_number);
+            assert!(exchange.accepts(&found), "{place}: {}\n{}", exchange.line, corpus::render(&found));
+        }
+        exchanges.len()
     }
 
     /// One command.
