@@ -2,23 +2,30 @@
 //!
 //! Whoever led has everything that was acknowledged, so in these stories nothing may be lost, and all checkers hold.
 
+use sim::coverage::steps::Steps;
 use sim::faults::Fault;
 use sim::operator::{Command, Wish};
 use sim::plan::{MILLI, Plan, SECOND};
 use sim::world::World;
 
+const KIND: &str = "recover-quorum";
 /// Seeds of each story.
 const SEEDS: u64 = 5;
 
 /// Tells a story with each seed; returns how often the survivor went on alone.
 fn tell(name: &str, story: impl Fn(&mut Plan)) -> u64 {
-    let mut alone = 0;
-    for seed in 0..SEEDS {
+    tell_often(name, SEEDS, story).passed(KIND, "take-over")
+}
+
+/// Tells a story with so many seeds; returns what operations went through.
+fn tell_often(name: &str, seeds: u64, story: impl Fn(&mut Plan)) -> Steps {
+    let mut steps = Steps::default();
+    for seed in 0..seeds {
         let mut plan = Plan::calm(seed);
         (plan.nodes, plan.metas) = (5, 5);
         plan.clocks = vec![(1_000_000, 0); plan.nodes];
         (plan.partitions, plan.replicas) = (1, 3);
-        let wish = Wish { kind: "recover-quorum", table: "default", from: 0, to: 0 };
+        let wish = Wish { kind: KIND, table: "default", from: 0, to: 0 };
         // Refused until the lost count as down.
         plan.commands = (11..20).map(|second| (second * SECOND, Command::Ask(wish))).collect();
         story(&mut plan);
@@ -26,11 +33,11 @@ fn tell(name: &str, story: impl Fn(&mut Plan)) -> u64 {
         if let Some(violation) = outcome.violation {
             panic!("{name}, seed {seed}: {violation}");
         }
-        let taken_over = outcome.coverage.steps.passed("recover-quorum", "take-over");
+        let taken_over = outcome.coverage.steps.passed(KIND, "take-over");
         assert!(taken_over <= 1, "{name}, seed {seed}");
-        alone += taken_over;
+        steps.add(&outcome.coverage.steps);
     }
-    alone
+    steps
 }
 
 #[test]
@@ -66,4 +73,19 @@ fn the_lost_come_back_in_the_very_moment() {
         });
     }
     assert!(alone > 0);
+}
+
+#[test]
+fn the_leader_of_the_catalog_dies_next_to_every_step() {
+    // In random runs it does so next to the steps of all other operations.
+    let steps = tell_often("the catalog's leader", 8 * SEEDS, |plan| {
+        plan.faults =
+            vec![(10 * SECOND, Fault::Kill(1, 30 * SECOND)), (10 * SECOND, Fault::Kill(2, 30 * SECOND))];
+        plan.crashes_at_steps = 300;
+    });
+    // For one partition it has no parts.
+    let boundaries = steps.boundaries_of(KIND).into_iter().filter(|(step, _)| *step != "parts");
+    for (step, [passed, before, after]) in boundaries {
+        assert!(passed > 0 && before > 0 && after > 0, "{step}: {passed}, {before}, {after}");
+    }
 }

@@ -61,16 +61,18 @@ impl Steps {
 
     /// Every boundary that random runs must reach, with its counts by [`At`].
     pub fn boundaries(&self) -> Vec<(Boundary, [u64; 3])> {
-        let of_kinds = ops::courses().into_iter().filter(|(kind, _)| !NOT_AT_RANDOM.contains(kind));
-        let of_kinds = of_kinds.flat_map(|(kind, steps)| {
-            steps.into_iter().chain(["done"]).map(move |step| (kind, step)).collect::<Vec<_>>()
-        });
-        let of_kinds = of_kinds.filter(|boundary| !NEVER.contains(boundary));
+        let at_random = of_kinds(|kind| !NOT_AT_RANDOM.contains(&kind));
         let any = ANY.iter().map(|label| ("any operation", *label));
-        of_kinds
-            .chain(any)
-            .map(|boundary| (boundary, self.0.get(&boundary).copied().unwrap_or_default()))
-            .collect()
+        at_random.chain(any).map(|boundary| (boundary, self.counts(&boundary))).collect()
+    }
+
+    /// Every boundary of one kind, with its counts by [`At`].
+    pub fn boundaries_of(&self, kind: &str) -> Vec<(&'static str, [u64; 3])> {
+        of_kinds(|known| known == kind).map(|boundary| (boundary.1, self.counts(&boundary))).collect()
+    }
+
+    fn counts(&self, boundary: &Boundary) -> [u64; 3] {
+        self.0.get(boundary).copied().unwrap_or_default()
     }
 
     /// The boundaries as a table with a line for each.
@@ -97,6 +99,14 @@ impl Steps {
         };
         self.boundaries().into_iter().flat_map(holes).collect()
     }
+}
+
+/// The boundaries that kinds can come to.
+fn of_kinds(is_wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = Boundary> {
+    let wanted = ops::courses().into_iter().filter(move |(kind, _)| is_wanted(kind));
+    let boundaries =
+        wanted.flat_map(|(kind, steps)| steps.into_iter().chain(["done"]).map(move |step| (kind, step)));
+    boundaries.filter(|boundary| !NEVER.contains(boundary))
 }
 
 /// What a record has come to with its last change.
