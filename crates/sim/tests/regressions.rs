@@ -74,7 +74,7 @@ fn a_node_without_a_replica_of_the_catalog_is_sent_one() {
 /// where it was mended; here they are run as they are now.
 #[test]
 fn seeds_that_failed_once_are_clean() {
-    const SEEDS: [(u64, &str); 6] = [
+    const SEEDS: [(u64, &str); 7] = [
         (
             2939,
             "the word that a replica shall go came late, after its node had replaced it: the step passed for done, and \
@@ -98,6 +98,10 @@ fn seeds_that_failed_once_are_clean() {
         (
             43718,
             "an answer to one of two equal commands was taken for the answer to the other: the simulator's own",
+        ),
+        (
+            49733,
+            "a committed entry that waited for room in apply was looked for in the log, which began after a received              state already, while that was not in force yet",
         ),
     ];
     for (seed, cause) in SEEDS {
@@ -213,6 +217,27 @@ fn a_dead_learner_gets_no_vote() {
             (15 * SECOND + 200 * MILLI, ask("recover-node", "", 2, 0)),
         ];
         plan.faults = vec![(15 * SECOND, Fault::Harm(1, 2 * SECOND))];
+    });
+}
+
+/// A replica whose engine stalls has committed entries that wait in the log for room. When it came back behind a log that
+/// was cut, it received a state, and the log began after that; the next room, before the state was in force, was for an
+/// entry that was not there any more, and the replica stopped.
+#[test]
+fn what_waits_for_a_stalled_engine_is_not_looked_for_behind_a_received_state() {
+    tell_often("stalled", 3 * SEEDS, |plan| {
+        (plan.apply_bytes_max, plan.log_keep_entries, plan.flush_interval) = (1, 5, 200 * MILLI);
+        plan.clients = 7;
+        let at = |round: u64, more: u64| (10 + 6 * round) * SECOND + more * MILLI;
+        plan.faults = (0..5)
+            .flat_map(|round| {
+                let node = round as usize % 3;
+                [
+                    (at(round, 0), Fault::SlowApply(node, 80 * MILLI, 5 * SECOND)),
+                    (at(round, 500), Fault::Kill(node, 2 * SECOND)),
+                ]
+            })
+            .collect();
     });
 }
 

@@ -72,9 +72,15 @@ impl Group {
     }
 
     /// Hands over what waited, as far as there is room.
+    ///
+    /// What a received state has is not in the log any more, from the moment when that begins after the state. Until the
+    /// state is in force, and this goes on behind it, nothing is handed over.
     pub(super) fn hand_waiting(&mut self, out: &mut Vec<Effect>, counters: &mut Counters) {
         while self.handover.handed < self.handover.committed && !self.handover.is_full() {
             let (from, to) = (self.handover.handed + 1, self.handover.committed + 1);
+            if self.adopting.is_some() && self.raft.store().start().index.get() >= from {
+                return;
+            }
             let context = GetEntriesContext::empty(false);
             match self.raft.store().entries(from, to, COMMITTED_BYTES_PER_READY_MAX, context) {
                 Ok(entries) if !entries.is_empty() => {
