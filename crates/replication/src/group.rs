@@ -53,6 +53,8 @@ struct Unwritten {
     number: u64,
     /// The last index that it writes, if it writes any.
     last: Option<u64>,
+    /// The term of the record as of it.
+    term: u64,
     /// The log says when it is over; otherwise it is when those before it are.
     is_logged: bool,
 }
@@ -90,6 +92,8 @@ pub struct Group {
     /// `Ready`s that wait for the log, or for those before them.
     writes: VecDeque<Unwritten>,
     written: u64,
+    /// The term in which this replica would start after a power cut.
+    term_written: u64,
     /// A received state whose snapshot `raft` has not taken up yet, and where it stands.
     received: Option<(StateId, u64)>,
     /// A state that the log is about to name, with the number of the write that does.
@@ -134,6 +138,7 @@ impl Group {
         let lone =
             membership::voters(&start.membership).count() == 1 && start.applied.index == log_last.index;
         let quiet = !start.is_new && !lone && !mutant!(VoteRightAfterRestart);
+        let term_written = start.record.term;
         let mut group = Self {
             id,
             seed: options.seed,
@@ -154,6 +159,7 @@ impl Group {
             membership_at: start.applied.index,
             writes: VecDeque::new(),
             written: log_last.index.get(),
+            term_written,
             received: None,
             adopting: None,
             was: (StateRole::Follower, 0),
@@ -324,6 +330,7 @@ impl Group {
         while let Some(write) = self.writes.pop_front_if(|write| write.number <= number || !write.is_logged) {
             done = done.max(write.number);
             self.written = write.last.unwrap_or(self.written);
+            self.term_written = write.term;
         }
         self.raft.on_persist_ready(done);
         if let Some((write, state, index)) = self.adopting

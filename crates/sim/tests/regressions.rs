@@ -74,7 +74,7 @@ fn a_node_without_a_replica_of_the_catalog_is_sent_one() {
 /// where it was mended; here they are run as they are now.
 #[test]
 fn seeds_that_failed_once_are_clean() {
-    const SEEDS: [(u64, &str); 7] = [
+    const SEEDS: [(u64, &str); 8] = [
         (
             2939,
             "the word that a replica shall go came late, after its node had replaced it: the step passed for done, and \
@@ -102,6 +102,11 @@ fn seeds_that_failed_once_are_clean() {
         (
             49733,
             "a committed entry that waited for room in apply was looked for in the log, which began after a received              state already, while that was not in force yet",
+        ),
+        (
+            64280,
+            "the only voter of a group led a term before that was on its disk: a learner had entries of it, and after a \
+             power cut the same term began anew with others",
         ),
     ];
     for (seed, cause) in SEEDS {

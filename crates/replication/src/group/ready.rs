@@ -100,7 +100,13 @@ impl Group {
             write.entries = entries.iter().map(message::to_log).collect();
         }
 
-        self.send(now, immediate, out);
+        if self.term_written == self.record.term {
+            self.send(now, immediate, out);
+        } else {
+            // Whoever is the only voter leads in the turn in which it begins the term. Before that is written, nobody else
+            // may have an entry of it: after a power cut the same term would begin anew, with others.
+            then.splice(0..0, self.hold_back(now, immediate));
+        }
         if must_write {
             write.record = Some(self.record.to_bytes());
         }
@@ -114,7 +120,8 @@ impl Group {
             }
             let then: Vec<_> = then.into_iter().filter_map(|message| self.address(message)).collect();
             let is_logged = must_write || !then.is_empty();
-            self.writes.push_back(Unwritten { number, last: last_written, is_logged });
+            let term = self.record.term;
+            self.writes.push_back(Unwritten { number, last: last_written, term, is_logged });
             if is_logged {
                 let write = must_write.then_some(write);
                 out.push(Effect::Write(LogWrite { number, write, group: self.id, then }));
@@ -155,6 +162,20 @@ impl Group {
                 _ => out.extend(self.address(message).map(|(node, wire)| Effect::Send(node, wire))),
             }
         }
+    }
+
+    /// Messages of a leader that leave after a write. A snapshot is asked for again when it is time.
+    fn hold_back(&mut self, now: Now, mut messages: Vec<Message>) -> Vec<Message> {
+        drop_overtaken(&mut messages);
+        if messages.iter().any(|message| message.get_msg_type() == MessageType::MsgHeartbeat) {
+            self.begin_round(now);
+        }
+        let is_snapshot = |message: &Message| message.get_msg_type() == MessageType::MsgSnapshot;
+        let (snapshots, messages): (Vec<_>, Vec<_>) = messages.into_iter().partition(is_snapshot);
+        for message in snapshots {
+            self.raft.report_snapshot(message.to, SnapshotStatus::Failure);
+        }
+        messages
     }
 
     fn address(&mut self, message: Message) -> Option<(types::NodeId, api::peer::RaftMessage)> {
