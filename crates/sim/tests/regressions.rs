@@ -101,7 +101,8 @@ fn seeds_that_failed_once_are_clean() {
         ),
         (
             49733,
-            "a committed entry that waited for room in apply was looked for in the log, which began after a received              state already, while that was not in force yet",
+            "a committed entry that waited for room in apply was looked for in the log, which began after a received \
+             state already, while that was not in force yet",
         ),
         (
             64280,

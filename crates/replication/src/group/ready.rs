@@ -7,8 +7,9 @@
 //! ```
 //!
 //! A `Ready` without anything to write still queues behind the writes before it, because its messages
-//! may promise what those write. One without messages as well, as a leader has for each advance of its commit, is over
-//! when what is before it is: the log hears nothing of it.
+//! may promise what those write; and so do the messages of a leader until its term is on its disk. One without
+//! messages as well, as a leader has for each advance of its commit, is over when what is before it is: the log hears
+//! nothing of it.
 
 use std::collections::BTreeSet;
 
@@ -142,12 +143,17 @@ impl Group {
         }
     }
 
-    /// Messages that may leave now. Heartbeats of one `Ready` are one round.
-    fn send(&mut self, now: Now, mut messages: Vec<Message>, out: &mut Vec<Effect>) {
-        drop_overtaken(&mut messages);
+    /// What messages of one `Ready` have in common: its heartbeats are one round, and none is said over again.
+    fn begin_sending(&mut self, now: Now, messages: &mut Vec<Message>) {
+        drop_overtaken(messages);
         if messages.iter().any(|message| message.get_msg_type() == MessageType::MsgHeartbeat) {
             self.begin_round(now);
         }
+    }
+
+    /// Messages that may leave now.
+    fn send(&mut self, now: Now, mut messages: Vec<Message>, out: &mut Vec<Effect>) {
+        self.begin_sending(now, &mut messages);
         for message in messages {
             let to = message.to;
             match message.get_msg_type() {
@@ -166,10 +172,7 @@ impl Group {
 
     /// Messages of a leader that leave after a write. A snapshot is asked for again when it is time.
     fn hold_back(&mut self, now: Now, mut messages: Vec<Message>) -> Vec<Message> {
-        drop_overtaken(&mut messages);
-        if messages.iter().any(|message| message.get_msg_type() == MessageType::MsgHeartbeat) {
-            self.begin_round(now);
-        }
+        self.begin_sending(now, &mut messages);
         let is_snapshot = |message: &Message| message.get_msg_type() == MessageType::MsgSnapshot;
         let (snapshots, messages): (Vec<_>, Vec<_>) = messages.into_iter().partition(is_snapshot);
         for message in snapshots {
