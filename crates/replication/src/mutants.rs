@@ -51,6 +51,8 @@ types::mutants! {
     ApplyNotDetermined,
     /// A write is answered when it is proposed.
     AckBeforeQuorum,
+    /// The only voter of a group speaks to its learners before its term is written.
+    TermSpokenBeforeFsync,
 }
 
 /// Whether a planted bug is on: always `false` without the `mutants` feature.

@@ -13,10 +13,10 @@
 
 use std::collections::BTreeSet;
 
-use raft::eraftpb::{Message, MessageType};
+use raft::eraftpb::{Entry, Message, MessageType, Snapshot};
 use raft::{SnapshotStatus, StateRole};
 use types::{ErrorCode, LogIndex, StateId};
-use wal::GroupWrite;
+use wal::{GroupWrite, LogEntry, LogPosition};
 
 use super::{CUT_TICKS, Group, Unwritten};
 use crate::effects::{Answer, Effect, LogWrite, Now};
@@ -57,6 +57,7 @@ impl Group {
         self.shared.set_leader(self.leader_node());
     }
 
+    /// One `Ready`: what it says leaves or waits, what it has is written and applied.
     fn handle_ready(&mut self, now: Now, out: &mut Vec<Effect>, counters: &mut Counters) {
         let mut ready = self.raft.ready();
         let number = ready.number();
@@ -69,39 +70,17 @@ impl Group {
         let mut then = ready.take_persisted_messages();
 
         if let Some(hard_state) = ready.hs() {
-            let mut record = self.record.clone();
-            record.set_hard_state(hard_state);
             if mutant!(VoteNotPersisted) && entries.is_empty() && ready.snapshot().is_empty() {
                 must_write = false;
             }
-            self.record = record;
+            self.record.set_hard_state(hard_state);
         }
-        let snapshot = ready.snapshot();
-        if !snapshot.is_empty() {
-            let position = message::snapshot_position(snapshot);
-            let membership =
-                crate::membership::snapshot_meta(position.index.get(), position.term.get(), snapshot)
-                    .and_then(|meta| meta.membership)
-                    .unwrap_or_default();
-            self.raft.mut_store().reset(position, membership);
-            self.unwrite_after(position.index.get());
-            self.adopt_later(number, position.index.get());
-            if let (true, Some((_, state, _))) = (mutant!(AdoptBeforeLog), self.adopting) {
-                out.push(Effect::Adopt { group: self.id, state });
-            }
-            write.reset = Some(position);
-            counters.snapshots_installed += 1;
+        if !ready.snapshot().is_empty() {
+            write.reset = Some(self.reset_log(number, ready.snapshot(), out, counters));
         }
-        if let Some(first) = entries.first() {
-            if first.index <= self.raft.store().last().index.get() {
-                counters.truncations += 1;
-                self.unwrite_after(first.index - 1);
-            }
-            self.raft.mut_store().append(&entries);
-            write.entries = entries.iter().map(message::to_log).collect();
-        }
+        write.entries = self.append_to_log(&entries, counters);
 
-        if self.term_written == self.record.term {
+        if self.term_written == self.record.term || mutant!(TermSpokenBeforeFsync) {
             self.send(now, immediate, out);
         } else {
             // Whoever is the only voter leads in the turn in which it begins the term. Before that is written, nobody else
@@ -111,27 +90,71 @@ impl Group {
         if must_write {
             write.record = Some(self.record.to_bytes());
         }
-        let last_written = entries.last().map(|entry| entry.index).or(write.reset.map(|p| p.index.get()));
-        let nothing_before = self.writes.is_empty();
+        let last = entries.last().map(|entry| entry.index).or(write.reset.map(|p| p.index.get()));
         self.raft.advance_append_async(ready);
-        if must_write || !nothing_before {
+        if must_write || !self.writes.is_empty() {
             if mutant!(AckBeforeFsync) {
                 self.send(now, std::mem::take(&mut then), out);
                 self.raft.on_persist_ready(number);
             }
-            let then: Vec<_> = then.into_iter().filter_map(|message| self.address(message)).collect();
-            let is_logged = must_write || !then.is_empty();
-            let term = self.record.term;
-            self.writes.push_back(Unwritten { number, last: last_written, term, is_logged });
-            if is_logged {
-                let write = must_write.then_some(write);
-                out.push(Effect::Write(LogWrite { number, write, group: self.id, then }));
-            }
+            self.write(number, last, must_write.then_some(write), then, out);
         } else {
             self.send(now, then, out);
             self.raft.on_persist_ready(number);
         }
         self.hand_to_apply(committed, out);
+    }
+
+    /// A received state takes the place of the log. Returns the position that the log begins after from now on.
+    fn reset_log(
+        &mut self,
+        number: u64,
+        snapshot: &Snapshot,
+        out: &mut Vec<Effect>,
+        counters: &mut Counters,
+    ) -> LogPosition {
+        let position = message::snapshot_position(snapshot);
+        let index = position.index.get();
+        let membership = crate::membership::snapshot_meta(index, position.term.get(), snapshot)
+            .and_then(|meta| meta.membership)
+            .unwrap_or_default();
+        self.raft.mut_store().reset(position, membership);
+        self.unwrite_after(index);
+        self.adopt_later(number, index);
+        if let (true, Some((_, state, _))) = (mutant!(AdoptBeforeLog), self.adopting) {
+            out.push(Effect::Adopt { group: self.id, state });
+        }
+        counters.snapshots_installed += 1;
+        position
+    }
+
+    /// Entries go to the end of the log in memory, or take the place of what is there. Returns them as they are written.
+    fn append_to_log(&mut self, entries: &[Entry], counters: &mut Counters) -> Vec<LogEntry> {
+        let Some(first) = entries.first() else { return Vec::new() };
+        if first.index <= self.raft.store().last().index.get() {
+            counters.truncations += 1;
+            self.unwrite_after(first.index - 1);
+        }
+        self.raft.mut_store().append(entries);
+        entries.iter().map(message::to_log).collect()
+    }
+
+    /// Queues a write, or what must wait for the writes before it, and the messages that leave after it. `last` is the
+    /// index that the log ends with then, if that changes.
+    fn write(
+        &mut self,
+        number: u64,
+        last: Option<u64>,
+        write: Option<GroupWrite>,
+        then: Vec<Message>,
+        out: &mut Vec<Effect>,
+    ) {
+        let then: Vec<_> = then.into_iter().filter_map(|message| self.address(message)).collect();
+        let is_logged = write.is_some() || !then.is_empty();
+        self.writes.push_back(Unwritten { number, last, term: self.record.term, is_logged });
+        if is_logged {
+            out.push(Effect::Write(LogWrite { number, write, group: self.id, then }));
+        }
     }
 
     /// Entries after this index are replaced: what was written there counts no longer as written, so that
@@ -170,7 +193,8 @@ impl Group {
         }
     }
 
-    /// Messages of a leader that leave after a write. A snapshot is asked for again when it is time.
+    /// Messages of a leader that leave after a write. A snapshot does not wait with them: it is asked for again when
+    /// its follower has answered in this term.
     fn hold_back(&mut self, now: Now, mut messages: Vec<Message>) -> Vec<Message> {
         self.begin_sending(now, &mut messages);
         let is_snapshot = |message: &Message| message.get_msg_type() == MessageType::MsgSnapshot;
@@ -275,7 +299,7 @@ impl Group {
         };
         let Some(index) = self.holds.cut(&extent).map(LogIndex::get) else { return };
         let Ok(term) = raft::Storage::term(self.raft.store(), index) else { return };
-        let position = wal::LogPosition { index: LogIndex(index), term: term.into() };
+        let position = LogPosition { index: LogIndex(index), term: term.into() };
         self.raft.mut_store().cut(position);
         counters.log_cuts += 1;
         out.push(Effect::Cut { group: self.id, index: LogIndex(index) });
