@@ -1,5 +1,6 @@
 //! Commands that change: each looks first, refuses in the words of the original, and then asks for an
-//! operation, which refuses for reasons of its own.
+//! operation, which refuses for reasons of its own. The code of a refusal is the one that the operation would refuse
+//! with; only wrong words are wrong usage.
 //!
 //! `offlineendpoint` and `changeleader` wait a moment for their end, because whoever types them looks at
 //! `showtable` next. The others return as soon as the operation is persisted, as in the original.
@@ -97,9 +98,8 @@ pub fn offline_endpoint(session: &mut Session<'_>, arguments: &[&str]) -> Result
 
 /// Brings a node back into service.
 pub fn recover_endpoint(session: &mut Session<'_>, arguments: &[&str]) -> Result<Reply, Failure> {
-    let mut options = arguments[1..].iter().peekable();
-    let restores = options.next_if(|word| matches!(**word, "true" | "false")) == Some(&"true");
-    options.next().map(|word| words::concurrency(word)).transpose()?;
+    let restores = arguments.get(1).map(|word| words::need_restore(word)).transpose()?.unwrap_or(false);
+    arguments.get(2).map(|word| words::concurrency(word)).transpose()?;
     let failed = |reason: Reason| reason.after("failed to recover endpoint. error msg: ");
     let seen = session.look().map_err(failed)?;
     let node = seen.node_at(arguments[0]).ok_or_else(|| failed(unknown_endpoint(&seen, arguments[0])))?;
@@ -142,9 +142,11 @@ pub fn change_leader(session: &mut Session<'_>, arguments: &[&str]) -> Result<Re
             if leads.is_some_and(|leader| leader.node == node.id) {
                 return Ok(Reply::line("change leader ok").note(format!("{endpoint} leads already")));
             }
-            if !replica_on(partition, node.id).is_some_and(|replica| seen.is_alive(partition, replica)) {
+            let replica = replica_on(partition, node.id);
+            if !replica.is_some_and(|replica| seen.is_alive(partition, replica)) {
+                let code = if replica.is_some() { ErrorCode::NodeUnfit } else { ErrorCode::NotThere };
                 let words = format!("{endpoint} has no replica of it that is alive");
-                return Err(failed(Reason::new(ErrorCode::NoLeader, "no alive follower").note(words)));
+                return Err(failed(Reason::new(code, "no alive follower").note(words)));
             }
             Some(node.id)
         }
@@ -167,10 +169,10 @@ pub fn recover_table(session: &mut Session<'_>, arguments: &[&str]) -> Result<Re
     }
     let Some(replica) = replica_on(partition, node.id) else {
         let words = format!("{endpoint} has no replica of partition {pid}; 'addreplica' makes one");
-        return Err(failed(Reason::new(ErrorCode::BadArgument, "pid does not exist").note(words)));
+        return Err(failed(Reason::new(ErrorCode::NotThere, "pid does not exist").note(words)));
     };
     if seen.is_alive(partition, replica) {
-        return Err(failed(Reason::new(ErrorCode::BadArgument, "table is alive, need not recover")));
+        return Err(failed(Reason::new(ErrorCode::AlreadyThere, "table is alive, need not recover")));
     }
     let request = OperationRequest { node: Some(node.id), ..about("recover-partition", table, &[pid]) };
     let operation = session.ask_for(request).map_err(failed)?;
@@ -199,11 +201,11 @@ pub fn migrate(session: &mut Session<'_>, arguments: &[&str]) -> Result<Reply, F
         let partition = seen.partition(table, pid).map_err(failed)?;
         if replica_on(partition, to.id).is_some() {
             let text = format!("partition[{pid}] is already in des_endpoint[{destination}]. name[{name}]");
-            return Err(reason(ErrorCode::BadArgument, text));
+            return Err(reason(ErrorCode::AlreadyThere, text));
         }
         if replica_on(partition, from.id).is_none() {
             let text = format!("src_endpoint[{source}] has not partition[{pid}]. name[{name}]");
-            return Err(reason(ErrorCode::BadArgument, text));
+            return Err(reason(ErrorCode::NotThere, text));
         }
         if partition.leader.is_none() {
             let led = partition.replicas.iter().find(|replica| replica.led);
@@ -234,7 +236,7 @@ pub fn add_replica(session: &mut Session<'_>, arguments: &[&str]) -> Result<Repl
             .map_err(|reason| failed(Reason { text: "invalid parameter".into(), ..reason }))?;
         if replica_on(partition, node.id).is_some() {
             let text = format!("pid {pid} is exist in {endpoint}");
-            return Err(failed(Reason::new(ErrorCode::BadArgument, text)));
+            return Err(failed(Reason::new(ErrorCode::AlreadyThere, text)));
         }
     }
     let request = OperationRequest { to: Some(node.id), ..about("add-replica", table, &pids) };
@@ -256,7 +258,7 @@ pub fn del_replica(session: &mut Session<'_>, arguments: &[&str]) -> Result<Repl
         })?;
         if replica_on(partition, node.id).is_none() {
             let text = format!("pid {pid} is not in {endpoint}");
-            return Err(failed(Reason::new(ErrorCode::BadArgument, text)));
+            return Err(failed(Reason::new(ErrorCode::NotThere, text)));
         }
     }
     let request = OperationRequest { from: Some(node.id), ..about("remove-replica", table, &pids) };
@@ -315,7 +317,7 @@ pub fn update_table_alive(session: &mut Session<'_>, arguments: &[&str]) -> Resu
     let partitions = seen.partitions(table);
     let mut named = partitions.iter().filter(|one| pid.is_none_or(|pid| one.partition == u64::from(pid)));
     if !named.any(|partition| replica_on(partition, node.id).is_some()) {
-        return Err(failed(Reason::new(ErrorCode::BadArgument, "no pid has update")));
+        return Err(failed(Reason::new(ErrorCode::NotThere, "no pid has update")));
     }
     Ok(Reply::line("update ok").note(
         "nothing was changed: is_alive is what was observed; 'offlineendpoint' and 'recoverendpoint' change it",
@@ -347,7 +349,7 @@ pub fn cancel_op(session: &mut Session<'_>, arguments: &[&str]) -> Result<Reply,
         return Err(failed(Reason::new(ErrorCode::UnknownOperation, "op id does not exist")));
     };
     if has_ended(&operation) {
-        return Err(failed(Reason::new(ErrorCode::BadArgument, "op status is not kDoing or kInited")));
+        return Err(failed(Reason::new(ErrorCode::TooLate, "op status is not kDoing or kInited")));
     }
     let operation = session.cluster.cancel(id).map_err(|fault| failed(fault.into()))?;
     let reply = Reply::line("Cancel op ok");

@@ -1,7 +1,5 @@
 //! Words of a command line as numbers, partitions and addresses; refusals in the words of the original.
 
-use types::ErrorCode;
-
 use crate::failure::Failure;
 
 /// A partition's number.
@@ -34,11 +32,17 @@ pub fn pid_group(word: &str) -> Result<Vec<u32>, Failure> {
 
 /// How many ops the original would run at once. Ours run as many as the settings allow.
 pub fn concurrency(word: &str) -> Result<u32, Failure> {
-    let refused = "Invalid args. concurrency should be greater than 0";
-    match word.parse::<i64>() {
-        Ok(number) if number > 0 => Ok(number.min(i64::from(u32::MAX)) as u32),
-        _ => Err(Failure { code: ErrorCode::BadArgument, ..Failure::usage(refused) }),
+    match word.parse::<i32>() {
+        Ok(number) if number > 0 => Ok(number.unsigned_abs()),
+        Ok(_) => Err(Failure::usage("Invalid args. concurrency should be greater than 0")),
+        Err(_) => Err(Failure::usage("Invalid args. concurrency should be uint32_t")),
     }
+}
+
+/// Whether a node that comes back is to lead what it led before.
+pub fn need_restore(word: &str) -> Result<bool, Failure> {
+    let refused = || Failure::usage("Invalid args. need_restore should be true or false");
+    word.to_ascii_lowercase().parse().map_err(|_| refused())
 }
 
 #[cfg(test)]
