@@ -155,8 +155,8 @@ pub enum Command {
     Server(Server),
     /// Run an agent, which keeps the nodes of a directory running; 'skein up --detach' does this for you
     ///
-    /// SIGTERM stops the nodes and the agent. SIGUSR1 starts nodes that were stopped. If the agent is
-    /// killed, its nodes go on; the next agent finds them.
+    /// SIGTERM stops the nodes and the agent. SIGUSR1 starts nodes that were stopped; SIGUSR2 only those that
+    /// were added, or rebuilt. If the agent is killed, its nodes go on; the next agent finds them.
     Agent(Agent),
     /// Print the token that changes over HTTP must carry
     ///

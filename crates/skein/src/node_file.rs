@@ -142,6 +142,20 @@ impl NodePlace {
     pub fn log_file(&self) -> PathBuf {
         self.path.join("server.log")
     }
+
+    /// Leaves a wish that the agent starts this node, which it heeds when it is asked to. Whether it could be left.
+    pub fn wish_start(&self) -> bool {
+        std::fs::write(self.wish_file(), "").is_ok()
+    }
+
+    /// Takes the wish away; returns whether there was one.
+    pub fn take_wish(&self) -> bool {
+        std::fs::remove_file(self.wish_file()).is_ok()
+    }
+
+    fn wish_file(&self) -> PathBuf {
+        self.path.join("start")
+    }
 }
 
 impl NodeFile {

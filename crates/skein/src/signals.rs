@@ -1,4 +1,4 @@
-//! Signals as calls: stop, and start what is stopped.
+//! Signals as calls: stop, start what is stopped, and start what is wished.
 
 use tokio::signal::unix::{SignalKind, signal};
 use types::{ErrorCode, Fault};
@@ -10,6 +10,8 @@ pub enum Asked {
     Stop,
     /// SIGUSR1: start what is stopped.
     Start,
+    /// SIGUSR2: start what somebody has left a wish for, and nothing else.
+    StartWished,
 }
 
 /// Calls `heed` for every such signal from now on, on a thread of its own.
@@ -20,7 +22,7 @@ pub fn listen(heed: impl Fn(Asked) + Send + 'static) -> Result<(), Fault> {
     let fault = |error: std::io::Error| Fault::new(ErrorCode::Internal, format!("signals: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
     // Registered here and not on the thread: a signal right after this call must not be missed.
-    let (mut interrupt, mut terminate, mut hangup, mut start) = {
+    let (mut interrupt, mut terminate, mut hangup, mut start, mut wished) = {
         let _inside = runtime.enter();
         let listen = |kind| signal(kind).map_err(fault);
         (
@@ -28,6 +30,7 @@ pub fn listen(heed: impl Fn(Asked) + Send + 'static) -> Result<(), Fault> {
             listen(SignalKind::terminate())?,
             listen(SignalKind::hangup())?,
             listen(SignalKind::user_defined1())?,
+            listen(SignalKind::user_defined2())?,
         )
     };
     let heed_all = async move {
@@ -37,6 +40,7 @@ pub fn listen(heed: impl Fn(Asked) + Send + 'static) -> Result<(), Fault> {
                 _ = terminate.recv() => Asked::Stop,
                 _ = hangup.recv() => Asked::Stop,
                 _ = start.recv() => Asked::Start,
+                _ = wished.recv() => Asked::StartWished,
             };
             heed(asked);
         }

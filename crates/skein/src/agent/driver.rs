@@ -143,6 +143,8 @@ impl Agent {
                 Action::Terminate { pid } => self.signal(pid, Signal::TERM),
                 Action::Kill { pid } => self.signal(pid, Signal::KILL),
                 Action::Tell(event) => (self.tell)(&event),
+                Action::HeedWishes if self.heed_wishes() => return true,
+                Action::HeedWishes => {}
                 Action::Forget { node } => self.forget(node),
                 Action::Finish => return true,
             }
@@ -168,6 +170,16 @@ impl Agent {
             let observed = self.first_sight(node.id, process);
             self.observe(observed)
         })
+    }
+
+    /// Takes on what is new, and starts what somebody has left a wish for. Returns whether that was the last turn.
+    fn heed_wishes(&mut self) -> bool {
+        if self.welcome() {
+            return true;
+        }
+        let ids = self.topology.nodes.iter().map(|node| node.id);
+        let wished: Vec<u64> = ids.filter(|&id| self.place(id).take_wish()).collect();
+        wished.into_iter().any(|node| self.observe(Observed::Wished { node }))
     }
 
     /// Takes a node that has left out of the cluster's shape.
@@ -220,6 +232,8 @@ impl Agent {
 
     fn spawn(&self, node: u64) -> Result<std::process::Child, Fault> {
         let place = self.place(node);
+        // This start fulfils it; it must not bring the node back once somebody has stopped it.
+        place.take_wish();
         let log = open_log(&place.log_file())?;
         let also = log.try_clone().map_err(|error| crate::files::fault(&error, &place.log_file()))?;
         let mut command = Command::new(&self.program);
@@ -256,6 +270,11 @@ impl Control {
     /// Asks it to start the nodes that are stopped.
     pub fn start(&self) {
         let _ = self.0.send(Observed::StartAll);
+    }
+
+    /// Asks it to start nodes that are new, and those that [`NodePlace::wish_start`] names.
+    pub fn start_wished(&self) {
+        let _ = self.0.send(Observed::Wishes);
     }
 }
 

@@ -82,6 +82,13 @@ pub enum Observed {
     StopAll,
     /// The agent is asked to start what is stopped.
     StartAll,
+    /// The agent is asked to start what somebody has left a wish for, and what is new.
+    Wishes,
+    /// Somebody has left a wish that this node be started.
+    Wished {
+        /// The node.
+        node: u64,
+    },
     /// Time passed.
     Time,
 }
@@ -106,6 +113,8 @@ pub enum Action {
     },
     /// Tell people.
     Tell(Event),
+    /// Look which nodes are new, and which are wished to be started; each is an observation.
+    HeedWishes,
     /// Take the node out of the cluster's shape: it has left, and is not started any more.
     Forget {
         /// The node.
@@ -164,7 +173,9 @@ impl Supervisor {
             }
             Observed::Ended { .. } => {}
             Observed::StopAll => self.stop_all(now, &mut actions),
-            Observed::StartAll => self.start_all(now, &mut actions),
+            Observed::StartAll => self.start_where(|_| true, now, &mut actions),
+            Observed::Wishes => actions.extend((!self.stopping).then_some(Action::HeedWishes)),
+            Observed::Wished { node } => self.start_where(|id| id == node, now, &mut actions),
             Observed::Time => {}
         }
         self.pass_time(now, &mut actions);
@@ -267,12 +278,12 @@ impl Supervisor {
         }
     }
 
-    fn start_all(&mut self, now: Duration, actions: &mut Vec<Action>) {
+    fn start_where(&mut self, is_meant: impl Fn(u64) -> bool, now: Duration, actions: &mut Vec<Action>) {
         if self.stopping {
             return;
         }
         for (&id, node) in &mut self.nodes {
-            if matches!(node.state, State::Stopped | State::Waiting { .. }) {
+            if is_meant(id) && matches!(node.state, State::Stopped | State::Waiting { .. }) {
                 *node = Node::new(State::Ordered { since: now });
                 actions.push(Action::Start { node: id });
             }
@@ -339,6 +350,7 @@ impl fmt::Display for Action {
             Action::Terminate { pid } => write!(f, "terminate process {pid}"),
             Action::Kill { pid } => write!(f, "kill process {pid}"),
             Action::Tell(event) => write!(f, "tell \"{event}\""),
+            Action::HeedWishes => f.write_str("heed wishes"),
             Action::Forget { node } => write!(f, "forget node {node}"),
             Action::Finish => f.write_str("finish"),
         }

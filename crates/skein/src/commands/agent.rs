@@ -33,6 +33,7 @@ pub fn run(arguments: &Agent) -> Result<Exit, Fault> {
     signals::listen(move |asked| match asked {
         Asked::Stop => control.stop(),
         Asked::Start => control.start(),
+        Asked::StartWished => control.start_wished(),
     })?;
     agent.run()?;
     Ok(exit::OK)

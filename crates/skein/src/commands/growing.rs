@@ -43,7 +43,8 @@ pub fn add(arguments: &NodeAdd) -> Result<Exit, Fault> {
     let _alone = PidFile::take(&directory.joining_file().with_extension("pid"))?;
     let id = take_in(&directory, &topology, Label::map(&arguments.label))?;
     let topology = directory.topology()?;
-    agent.signal(Signal::USR1);
+    // Only what is new starts: whoever stopped another node wants it to stay so.
+    agent.signal(Signal::USR2);
     let node = until_it_serves(&directory, &topology, id, agent)?;
     match arguments.output.form() {
         Form::Json => say::json(&Added { node }),

@@ -118,9 +118,10 @@ pub fn rebuild(arguments: &NodeRebuild) -> Result<Exit, Fault> {
     let mends = others_serve(&directory, node)?;
     let kept = set_aside(&place)?;
     drop(held);
-    let agent = PidFile::holder(&directory.agent_pid_file())?;
+    // This node alone: whoever stopped another one wants it to stay so.
+    let agent = PidFile::holder(&directory.agent_pid_file())?.filter(|_| place.wish_start());
     if let Some(agent) = agent {
-        agent.signal(Signal::USR1);
+        agent.signal(Signal::USR2);
     }
     match arguments.output.form() {
         Form::Json => say::json(&Rebuilt { node, kept, started: agent.is_some() }),

@@ -117,6 +117,7 @@ fn attend(
             heed.stop();
         }
         Asked::Start => heed.start(),
+        Asked::StartWished => heed.start_wished(),
     })?;
     let running = std::thread::spawn(move || agent.run());
     let mut progress = Progress::new(&topology);

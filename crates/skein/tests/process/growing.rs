@@ -62,6 +62,30 @@ fn a_node_is_added_and_stays() {
 }
 
 #[test]
+fn a_node_that_somebody_stopped_stays_so_while_others_are_added_and_rebuilt() {
+    let _alone = alone();
+    let cluster = three();
+    let stop = |node: u64| {
+        cluster.signal(node, Signal::TERM);
+        let told = format!("node {node}: was stopped by somebody else");
+        let log = || std::fs::read_to_string(cluster.directory().agent_log_file()).ok();
+        until("an agent that says so", || log()?.contains(&told).then_some(()));
+    };
+    stop(3);
+    assert_eq!(add(&cluster).id, 4);
+    assert!(!cluster.is_running(3), "nobody asked for it");
+
+    stop(4);
+    let rebuilt = cluster.run(["node", "rebuild", "4"]);
+    assert!(rebuilt.status.success(), "{}", words(&rebuilt));
+    cluster.node_is_ready(4);
+    assert!(!cluster.is_running(3), "nobody asked for it");
+
+    cluster.up();
+    cluster.node_is_ready(3);
+}
+
+#[test]
 fn a_cluster_of_one_grows_and_another_number_of_nodes_says_how() {
     let _alone = alone();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });

@@ -195,6 +195,22 @@ fn a_node_stopped_from_outside_stays_stopped_until_asked() {
 }
 
 #[test]
+fn a_wish_starts_a_node_once() {
+    let fixture = Fixture::new();
+    assert!(fixture.place().wish_start(), "left by somebody before the agent began");
+    let agent = fixture.agent();
+    agent.is_ready();
+    assert!(!fixture.place().take_wish(), "its start fulfils it");
+    fixture.process().signal(Signal::TERM);
+    assert_eq!(agent.next(), Event::Stopped { node: 1, asked: false });
+    assert!(fixture.place().wish_start());
+    agent.control.start_wished();
+    agent.is_ready();
+    assert!(!fixture.place().take_wish());
+    agent.stop();
+}
+
+#[test]
 fn a_refusal_is_told_with_its_cause() {
     let fixture = Fixture::new();
     std::fs::write(fixture.place().path().join("refuse"), "").expect("written");

@@ -47,6 +47,8 @@ fn parse(observed: &str) -> Observed {
         "ended" => Observed::Ended { node: node(), pid: number(2), ending: ending(&words[3..]) },
         "stop" => Observed::StopAll,
         "start" => Observed::StartAll,
+        "wishes" => Observed::Wishes,
+        "wished" => Observed::Wished { node: node() },
         "time" => Observed::Time,
         other => panic!("no such observation: {other}"),
     }
