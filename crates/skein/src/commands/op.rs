@@ -215,6 +215,10 @@ fn details(operation: &Operation, parts: &[Operation], now_ms: u64) -> String {
         text.push_str("\n\n");
         text.push_str(&as_table(parts, now_ms));
     }
+    if operation.kind == "recover-quorum" && !parts.is_empty() {
+        text.push_str("\n\n");
+        text.push_str(&events_of_parts(operation, parts));
+    }
     if !operation.events.is_empty() {
         let rows =
             operation.events.iter().map(|event| vec![after(operation, event.at_ms), event.text.clone()]);
@@ -234,6 +238,17 @@ fn details(operation: &Operation, parts: &[Operation], now_ms: u64) -> String {
         text.push_str(&say::table(&["NODE", "REPLICA", "RECORDS", "HASH"], rows));
     }
     text
+}
+
+/// What the parts have told: of a lost majority, what is given up with each partition.
+fn events_of_parts(operation: &Operation, parts: &[Operation]) -> String {
+    let rows = parts.iter().flat_map(|part| {
+        let id = part.id.to_string();
+        part.events
+            .iter()
+            .map(move |event| vec![id.clone(), after(operation, event.at_ms), event.text.clone()])
+    });
+    say::table(&["PART", "AFTER", "EVENT"], rows)
 }
 
 fn steps(operation: &Operation) -> String {
@@ -323,6 +338,32 @@ settle    -      -
 AFTER  EVENT
 0.4 s  replica 4 was made on node 4";
         assert_eq!(details(&operation, &[], 3_000), shown);
+    }
+
+    #[test]
+    fn what_a_lost_majority_gives_up_is_shown_with_the_operation_that_was_asked_for() {
+        let bound = "lost is at most what was acknowledged after 2026-12-01T10:00:00.000Z";
+        let event = OperationEvent { at_ms: 1_300, text: bound.into() };
+        let part = |id| Operation {
+            id,
+            parent: Some(12),
+            kind: "recover-quorum".into(),
+            events: vec![event.clone()],
+            ..migration()
+        };
+        let whole = Operation {
+            kind: "recover-quorum".into(),
+            steps: Vec::new(),
+            events: Vec::new(),
+            parts: 2,
+            ..migration()
+        };
+        let told = format!("PART  AFTER  EVENT\n13    0.3 s  {bound}\n14    0.3 s  {bound}");
+        let shown = details(&whole, &[part(13), part(14)], 3_000);
+        assert!(shown.ends_with(&told), "{shown}");
+        let other = Operation { kind: "decommission".into(), ..whole };
+        let shown = details(&other, &[part(13)], 3_000);
+        assert!(!shown.contains(bound), "many parts have much to tell: {shown}");
     }
 
     #[test]
