@@ -26,12 +26,14 @@ pub const fn prefix(code: ErrorCode) -> &'static str {
         DiskFull | DataUnreadable | DataDamaged => "MISCONF",
         RequestTooLarge | UnknownTable | UnknownNamespace | TableExists | BadName | BadArgument
         | NotEnoughNodes | WrongCluster | VersionUnsupported | DuplicateNode | DataNewer | DataInUse
-        | PortInUse | TopologyDiffers | BadFile | NoCluster | WireCorrupt | Internal | PlanOutdated
-        | PartitionBusy | UnknownOperation | OperationActive | UnknownPartition | AlreadyThere | NotThere
-        | NodeUnfit | NoRoom | TooLate | GaveUp | Unsafe | NoPermit | NeedsConsent | NodeRemoved
-        | UnknownNode | NotMeta | UnknownBackup | BackupDamaged | BackupTarget | BackupTargetFull
-        | BackupLost | BackupParent | BackupNeeded | ContentsDiffer | ArchiveRuns | NotCovered
-        | ClusterNotEmpty | TableNotEmpty | KeyExists | Cancelled => "ERR",
+        | NodeRuns | PortInUse | TopologyDiffers | BadFile | NoCluster | WireCorrupt | Internal
+        | PlanOutdated | PartitionBusy | UnknownOperation | OperationActive | UnknownPartition
+        | AlreadyThere | NotThere | NodeUnfit | NoRoom | TooLate | GaveUp | Unsafe | NoPermit
+        | NeedsConsent | NodeRemoved | UnknownNode | NotMeta | UnknownBackup | BackupDamaged
+        | BackupTarget | BackupTargetFull | BackupLost | BackupParent | BackupNeeded | ContentsDiffer
+        | ArchiveRuns | NoArchive | NotCovered | ClusterNotEmpty | TableNotEmpty | KeyExists | Cancelled => {
+            "ERR"
+        }
     }
 }
 

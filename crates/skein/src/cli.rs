@@ -354,8 +354,8 @@ pub enum NodeCommand {
     /// Let a node whose data is damaged begin anew with copies from the others
     ///
     /// Its data directory is kept as 'data.damaged-N'; the node starts with none, and the other nodes bring
-    /// it up to date. Refused while the node runs, while the others do not serve everything without it, and
-    /// in a cluster of one node.
+    /// it up to date. Refused while the node runs ('kill PID' stops it alone), while the others do not serve
+    /// everything without it, and in a cluster of one node.
     Rebuild(NodeRebuild),
 }
 

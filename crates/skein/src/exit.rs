@@ -86,9 +86,11 @@ pub const fn of(code: ErrorCode) -> Exit {
         | E::BadFile
         | E::DataUnreadable
         | E::DataInUse
+        | E::NodeRuns
         | E::PortInUse
         | E::TopologyDiffers
         | E::UnknownBackup
+        | E::NoArchive
         | E::BackupDamaged
         | E::BackupParent
         | E::BackupNeeded

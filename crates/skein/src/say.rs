@@ -173,7 +173,7 @@ mod tests {
             explained(&fault),
             "error: an address that the node must listen at is in use [port-in-use]\n       \
              127.0.0.1:7000 (redis-server, process 9)\n \
-             next: stop the program that uses it, or choose other ports with --base-port"
+             next: stop the program that uses it, or choose other ports: --base-port of 'skein up', --port-base of 'skein server'"
         );
     }
 

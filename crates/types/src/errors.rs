@@ -70,7 +70,7 @@ codes! {
     PartitionBusy "partition-busy" Never "another operation works on the partition" => "'skein op list' shows it; wait for it, or cancel it with 'skein op cancel ID'";
     UnknownOperation "unknown-operation" Never "there is no such operation" => "'skein op list' shows the operations";
     OperationActive "operation-active" Never "the operation has not ended" => "cancel it first with 'skein op cancel ID'";
-    TooLate "too-late" Never "the operation cannot be cancelled any more" => "'skein op watch ID' waits for its end";
+    TooLate "too-late" Never "the operation cannot be cancelled any more" => "'skein op show ID' says how far it is, or how it ended";
     GaveUp "gave-up" Never "the operation waited too long for what was in its way" => "'skein op explain ID' says what it was; mend that, and start the operation again";
     Unsafe "unsafe" Never "it would put data or service at risk" => "'skein explain partition TABLE N' and 'skein status' say what is missing";
     NoPermit "no-permit" Never "the node must not be stopped now" => "wait until the partitions that the message names are whole again; 'skein status --watch' shows it";
@@ -87,8 +87,9 @@ codes! {
     BadFile "bad-file" Never "a file that people write is not what it should be" => "correct the file that the message names, or name the right one";
     DataUnreadable "data-unreadable" Never "the data directory cannot be read or written" => "check that it exists, that its owner is the user running skein, and the disk's health";
     DataInUse "data-in-use" Never "another process uses this data directory" => "stop it with 'skein down --dir DIR', or choose another directory";
+    NodeRuns "node-runs" Never "the node runs" => "stop this node alone with 'kill PID', with the PID of 'skein node list', and give the same command again; its agent does not start it meanwhile";
     DiskFull "disk-full" Again "the disk is full" => "free some space; the node goes on by itself, nothing acknowledged is lost";
-    PortInUse "port-in-use" Never "an address that the node must listen at is in use" => "stop the program that uses it, or choose other ports with --base-port";
+    PortInUse "port-in-use" Never "an address that the node must listen at is in use" => "stop the program that uses it, or choose other ports: --base-port of 'skein up', --port-base of 'skein server'";
     TopologyDiffers "topology-differs" Never "the directory holds a cluster of another shape than asked for" => "leave the option out to start the cluster as it is";
     NoCluster "no-cluster" Never "no cluster was found" => "start one with 'skein up', or name it with --dir DIR or --addr HOST:PORT";
     Unreachable "unreachable" Again "no node of the cluster answered" => "check the address; a cluster that is stopped is started with 'skein up --dir DIR'";
@@ -102,6 +103,7 @@ codes! {
     BackupParent "backup-parent" Never "a backup cannot stand on the other one that it names" => "the message says why; take a full backup, without '--incremental-from', and later ones from that";
     BackupNeeded "backup-needed" Never "other backups stand on this one, and would be lost with it" => "remove those first, or all of them with '--with-dependants'; 'skein backup list' shows which stand on which";
     ArchiveRuns "archive-runs" Never "there is an archive already" => "'skein backup archive status' shows it; end it with 'skein backup archive stop' first";
+    NoArchive "no-archive" Never "there is no archive" => "'skein backup archive start --to URL' begins one";
     NotCovered "not-covered" Never "no backup and archive together tell that time" => "the message says which times can be restored; 'skein backup archive status' shows what the archive tells";
     ContentsDiffer "contents-differ" Never "what was restored is not what was saved" => "keep the backup and report the message; take another backup, and compare replicas with 'skein digest'";
     TableNotEmpty "table-not-empty" Never "the table that shall be restored into holds keys" => "say what happens to keys that exist with --on-conflict fail, skip or overwrite; or choose another table with --to-table";

@@ -110,8 +110,8 @@ pub fn rebuild(arguments: &NodeRebuild) -> Result<Exit, Fault> {
     // Held until the data is aside: whoever starts the node meanwhile is refused.
     let held = PidFile::take(&place.pid_file()).map_err(|fault| match fault.code {
         ErrorCode::DataInUse => {
-            let detail = format!("node {node} runs, and mends its replicas by itself\n{}", fault.detail);
-            Fault::new(fault.code, detail)
+            let detail = format!("node {node} mends its replicas by itself\n{}", fault.detail);
+            Fault::new(ErrorCode::NodeRuns, detail)
         }
         _ => fault,
     })?;

@@ -25,7 +25,7 @@ pub fn run(request: &OperationRequest, change: &Change) -> Result<Exit, Fault> {
     let form = change.output.form();
     let client = change.find.lookup().client()?;
     if change.plan {
-        show_plan(&client.plan(request)?, true, form);
+        show_plan(&client.plan(request)?, form);
         return Ok(exit::OK);
     }
     let planned = match agreement(&client, request, change)? {
@@ -71,7 +71,7 @@ pub fn recover_quorum(arguments: &RecoverQuorum) -> Result<Exit, Fault> {
         planned => planned?,
     };
     if arguments.plan || plan.parts.is_empty() {
-        show_plan(&plan, !plan.parts.is_empty(), form);
+        show_plan(&plan, form);
         return Ok(exit::OK);
     }
     if form == Form::Text {
@@ -151,16 +151,21 @@ fn ask(question: &str) -> String {
 }
 
 /// A plan, and how it is carried out.
-pub(super) fn show_plan(plan: &Plan, does_something: bool, form: Form) {
+pub(super) fn show_plan(plan: &Plan, form: Form) {
     match form {
         Form::Json => say::json(plan),
         Form::Text => {
             say::data(plan_text(plan));
-            if does_something {
-                say::note(" next: the same command without --plan does it");
+            if let Some(words) = next(plan) {
+                say::note(format_args!(" next: {words}"));
             }
         }
     }
+}
+
+/// How a plan is carried out, if there is something to do.
+fn next(plan: &Plan) -> Option<&'static str> {
+    (!plan.idle).then_some("the same command without --plan does it")
 }
 
 /// A plan for people.
@@ -263,6 +268,12 @@ moves 12.3 MiB in about 2 s; at every moment any 1 node may be lost";
         assert_eq!(plan_text(&many), expected);
         let nothing = Plan { parts: Vec::new(), notes: Vec::new(), ..plan };
         assert_eq!(plan_text(&nothing), nothing.summary);
+        assert_eq!(
+            next(&nothing),
+            Some("the same command without --plan does it"),
+            "flags of a node, for one"
+        );
+        assert_eq!(next(&Plan { idle: true, ..nothing.clone() }), None);
         let bare = Plan { bytes: 0, lowest_fault_tolerance: 0, ..nothing };
         assert_eq!(cost(&bare), "moves no data; at its worst moment no node may be lost");
     }

@@ -157,7 +157,7 @@ fn any_time_is_restored_as_it_was_although_a_leader_died() {
     let url = place.url();
     let mut client = Client::new(&cluster);
     client.change(60);
-    refused(&cluster, &["backup", "archive", "status"], "unknown-backup");
+    refused(&cluster, &["backup", "archive", "status"], "no-archive");
     succeed(&cluster, &["backup", "archive", "start", "--to", &url, "--every", "300ms"]);
     refused(&cluster, &["backup", "archive", "start", "--to", &url], "archive-runs");
     client.change(40);

@@ -30,7 +30,7 @@ fn a_node_that_refuses_to_run_is_named_with_its_cause_and_can_be_rebuilt() {
     set(&cluster, 2, "a", "1");
     let running = cluster.run(["node", "rebuild", "1"]);
     assert_eq!(running.status.code(), Some(3), "{}", words(&running));
-    assert!(words(&running).contains("data-in-use"), "{}", words(&running));
+    assert!(words(&running).contains("node-runs"), "{}", words(&running));
     cluster.down();
     damage_log(&cluster, 1);
 

@@ -75,6 +75,10 @@ fn a_node_that_somebody_stopped_stays_so_while_others_are_added_and_rebuilt() {
     assert_eq!(add(&cluster).id, 4);
     assert!(!cluster.is_running(3), "nobody asked for it");
 
+    let runs = cluster.run(["node", "rebuild", "4"]);
+    assert_eq!(runs.status.code(), Some(3), "{}", words(&runs));
+    assert!(words(&runs).contains("[node-runs]"), "{}", words(&runs));
+    // What that says to do: this node alone is stopped, and the same command given again.
     stop(4);
     let rebuilt = cluster.run(["node", "rebuild", "4"]);
     assert!(rebuilt.status.success(), "{}", words(&rebuilt));

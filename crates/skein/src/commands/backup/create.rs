@@ -18,7 +18,7 @@ pub fn run(arguments: &BackupCreate) -> Result<Exit, Fault> {
     let client = arguments.find.lookup().client()?;
     let request = request(arguments)?;
     if arguments.plan {
-        operate::show_plan(&client.plan(&request)?, true, form);
+        operate::show_plan(&client.plan(&request)?, form);
         return Ok(exit::OK);
     }
     let exit = start(&client, request, arguments.waiting.wait, &arguments.find, form)?;

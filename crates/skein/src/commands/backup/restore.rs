@@ -18,7 +18,7 @@ pub fn run(arguments: &Restore) -> Result<Exit, Fault> {
     let client = arguments.find.lookup().client()?;
     let request = request(arguments)?;
     if arguments.plan {
-        operate::show_plan(&client.plan(&request)?, true, form);
+        operate::show_plan(&client.plan(&request)?, form);
         return Ok(exit::OK);
     }
     let planned = match arguments.yes || form == Form::Json {

@@ -66,8 +66,7 @@ pub(super) fn run(arguments: &ArchiveStatus) -> Result<Exit, Fault> {
 pub(super) fn of(client: &Client, crew: &Crew, form: Form) -> Result<Exit, Fault> {
     let report = client.archive()?;
     if report.id.is_empty() {
-        let detail = "there never was an archive; 'skein backup archive start --to URL' begins one";
-        return Err(Fault::new(ErrorCode::UnknownBackup, detail));
+        return Err(Fault::new(ErrorCode::NoArchive, "this cluster never had one"));
     }
     // Neither a target nor a node that does not answer is a reason not to tell the rest.
     let target = backup::open(&report.url).map_err(|error| error.to_fault());

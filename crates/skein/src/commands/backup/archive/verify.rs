@@ -38,8 +38,7 @@ pub(super) fn run(arguments: &ArchiveVerify) -> Result<Exit, Fault> {
         None => archive::list(&*target).map_err(fault)?,
     };
     if ids.is_empty() {
-        let detail = format!("there is no archive in {}", target.url());
-        return Err(Fault::new(ErrorCode::UnknownBackup, detail));
+        return Err(Fault::new(ErrorCode::NoArchive, format!("in {}", target.url())));
     }
     let limits = Limits { bytes_per_second: arguments.rate.unwrap_or(0), keys_per_second: 0 };
     let (mut archives, mut known) = (Vec::new(), Known::default());
