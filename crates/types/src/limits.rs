@@ -309,8 +309,8 @@ pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HTTP_CONNECTIONS_MAX: usize = 256;
 /// On a disk that is small for its reserve, the reserve is the n-th part of the disk.
 pub const DISK_RESERVE_PART: u64 = 8;
-/// A log batch with up to this many bytes of entries may use half the disk's reserve: elections, the
-/// catalog, expired keys.
+/// A log batch with up to this many bytes of entries may use three quarters of the disk's reserve: elections, the
+/// catalog, expired keys. Larger ones, which were accepted before the disk was full, may use half of it.
 pub const SMALL_BATCH_BYTES: usize = 64 * KIB;
 /// Most bytes of one HTTP request body.
 pub const HTTP_BODY_BYTES_MAX: usize = 4 * MIB;

@@ -1,10 +1,11 @@
 //! The log thread: everything that waits becomes one write and one fsync.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use api::peer::RaftMessage;
-use types::{Fault, GroupId, NodeId, ReplicaId};
+use types::limits::SMALL_BATCH_BYTES;
+use types::{GroupId, NodeId, ReplicaId};
 use wal::{GroupWrite, LogError};
 
 use super::apply::ApplyCommand;
@@ -28,12 +29,21 @@ pub(super) enum LogCommand {
 }
 
 pub(super) fn run_log(core: &Core) {
-    let mut waiting: Vec<LogCommand> = Vec::new();
+    let (mut waiting, mut arrived): (Vec<LogCommand>, Vec<LogCommand>) = (Vec::new(), Vec::new());
     let mut reclaimed = Instant::now();
-    while core.writes.take(&mut waiting, RECLAIM_EVERY) {
+    while core.writes.take(&mut arrived, RECLAIM_EVERY) {
+        waiting.append(&mut arrived);
         while !waiting.is_empty() {
-            if !write(core, &mut waiting) {
-                return;
+            match write(core, &mut waiting) {
+                Ok(()) => {}
+                Err(LogError::DiskFull) => {
+                    wait_for_room(core);
+                    if !core.writes.take(&mut arrived, Duration::ZERO) {
+                        return;
+                    }
+                    waiting.append(&mut arrived);
+                }
+                Err(error) => return core.outbox.fatal(log_fault(&error)),
             }
         }
         cut(core);
@@ -47,30 +57,81 @@ pub(super) fn run_log(core: &Core) {
     }
 }
 
-/// Writes a batch of what waits, then lets the promises leave. `false` when the process must end.
-fn write(core: &Core, waiting: &mut Vec<LogCommand>) -> bool {
-    let mut batch: Vec<GroupWrite> = Vec::new();
-    let (mut count, mut bytes) = (0, 0);
-    for command in waiting.iter_mut() {
-        if bytes > BATCH_BYTES {
-            break;
+/// Writes what waits, as much as one batch takes. On a full disk whatever is small goes first: a vote, or a word of
+/// the catalog, does not wait behind the data of another group.
+///
+/// # Errors
+/// `DiskFull`: there is no room even for what is small, or nothing small is left; all of it waits on, in its order.
+fn write(core: &Core, waiting: &mut Vec<LogCommand>) -> Result<(), LogError> {
+    let mut is_full = false;
+    let until_full = |_, bytes| !std::mem::replace(&mut is_full, bytes > BATCH_BYTES);
+    match write_some(core, waiting, until_full) {
+        Err(LogError::DiskFull) => {}
+        outcome => return outcome,
+    }
+    // The writes of a group keep their order: those behind a large one wait with it.
+    let mut held: BTreeSet<GroupId> = BTreeSet::new();
+    let small = |group: GroupId, bytes: usize| {
+        let is_small = !held.contains(&group) && bytes <= SMALL_BATCH_BYTES;
+        if !is_small {
+            held.insert(group);
         }
-        count += 1;
+        is_small
+    };
+    write_some(core, waiting, small)
+}
+
+/// Writes some of what waits in one batch, then lets its promises leave. `fits` is asked for each in turn, with the bytes
+/// of the entries that would be in the batch before it and with it.
+///
+/// # Errors
+/// `DiskFull` also if nothing fits. Whatever was not written waits on.
+fn write_some(
+    core: &Core,
+    waiting: &mut Vec<LogCommand>,
+    mut fits: impl FnMut(GroupId, usize) -> bool,
+) -> Result<(), LogError> {
+    let mut chosen = vec![false; waiting.len()];
+    // Where each write of the batch comes from.
+    let (mut batch, mut places): (Vec<GroupWrite>, Vec<usize>) = (Vec::new(), Vec::new());
+    let mut bytes = 0;
+    for (place, command) in waiting.iter_mut().enumerate() {
+        let more = command.bytes();
+        if !fits(command.group(), bytes + more) {
+            continue;
+        }
+        chosen[place] = true;
+        bytes += more;
         if let Some(write) = command.take_write(core) {
-            bytes += write.entries.iter().map(|entry| entry.payload.len()).sum::<usize>();
             batch.push(write);
+            places.push(place);
         }
     }
-    if !batch.is_empty()
-        && let Err(fault) = write_until_room(core, &batch)
-    {
-        core.outbox.fatal(fault);
-        return false;
+    let written = match (batch.is_empty(), chosen.contains(&true)) {
+        (false, _) => core.log.write(&batch, true),
+        (true, true) => Ok(()),
+        (true, false) => Err(LogError::DiskFull),
+    };
+    if let Err(error) = written {
+        for (place, write) in places.into_iter().zip(batch) {
+            if let LogCommand::Write(command) = &mut waiting[place] {
+                command.write = Some(write);
+            }
+        }
+        return Err(error);
     }
-    let mut reports = Vec::with_capacity(count);
+    let mut chosen = chosen.into_iter();
+    let written = waiting.extract_if(.., |_| chosen.next().unwrap_or(false));
+    settle(core, written.collect());
+    Ok(())
+}
+
+/// What was written is reported, and what was promised for then leaves.
+fn settle(core: &Core, written: Vec<LogCommand>) {
+    let mut reports = Vec::with_capacity(written.len());
     let mut sends: BTreeMap<NodeId, Vec<RaftMessage>> = BTreeMap::new();
-    for written in waiting.drain(..count) {
-        match written {
+    for command in written {
+        match command {
             LogCommand::Write(LogWrite { group, number, then, .. }) => {
                 for (node, message) in then {
                     sends.entry(node).or_default().push(message);
@@ -84,10 +145,26 @@ fn write(core: &Core, waiting: &mut Vec<LogCommand>) -> bool {
     }
     core.send_all(sends);
     core.report_all(reports);
-    true
 }
 
 impl LogCommand {
+    fn group(&self) -> GroupId {
+        match self {
+            LogCommand::Write(write) => write.group,
+            LogCommand::Delete { group, .. } => *group,
+        }
+    }
+
+    /// Bytes of entries that it writes.
+    fn bytes(&self) -> usize {
+        match self {
+            LogCommand::Write(LogWrite { write: Some(write), .. }) => {
+                write.entries.iter().map(|entry| entry.payload.len()).sum()
+            }
+            _ => 0,
+        }
+    }
+
     fn take_write(&mut self, core: &Core) -> Option<GroupWrite> {
         match self {
             LogCommand::Write(write) => write.write.take(),
@@ -112,25 +189,12 @@ fn cut(core: &Core) {
     }
 }
 
-/// A full disk is waited out: nothing was acknowledged, and nothing is lost.
-fn write_until_room(core: &Core, batch: &[GroupWrite]) -> Result<(), Fault> {
-    let mut told = false;
-    loop {
-        match core.log.write(batch, true) {
-            Ok(()) => return Ok(()),
-            Err(LogError::DiskFull) => {
-                if !told {
-                    tracing::error!("the disk is full: writes wait until there is room");
-                    told = true;
-                }
-                // What the log itself no longer needs may be all the room that there is.
-                cut(core);
-                match core.log.reclaim() {
-                    Ok(()) | Err(LogError::DiskFull) => std::thread::sleep(DISK_FULL_PAUSE),
-                    Err(error) => return Err(log_fault(&error)),
-                }
-            }
-            Err(error) => return Err(log_fault(&error)),
-        }
+/// A full disk is waited out: nothing was acknowledged, and nothing is lost. What the log itself no longer needs may be all
+/// the room that there is.
+fn wait_for_room(core: &Core) {
+    cut(core);
+    if let Err(error) = core.log.reclaim() {
+        tracing::debug!(%error, "no room was made");
     }
+    std::thread::sleep(DISK_FULL_PAUSE);
 }

@@ -2,14 +2,17 @@
 //!
 //! The log can wait for room, because nothing in it is acknowledged before it is durable. The store of
 //! records cannot: a flush or a compaction that meets a full disk ends the process, and a node that starts
-//! needs room as well. So the log stops a *reserve* before the end, and the rest of the node lives on that.
+//! needs room as well. So clients' writes stop a *reserve* before the end, and the rest of the node lives on that.
 //!
 //! ```text
-//!   0 ───────────────────────── used ─────────────────────────┬── reserve / 2 ──┬── reserve / 2 ──┤ end
-//!     everything is written                                    │ elections, the  │ flushes and
-//!                                                              │ catalog, expiry │ compactions only
-//!                                  writes of clients: disk-full ▲
+//!   0 ──────────── used ────────────┬── reserve / 2 ──┬── reserve / 4 ──┬── reserve / 4 ──┤ end
+//!     everything is written         │ whatever is     │ small batches:  │ flushes and
+//!                                   │ under way       │ elections, the  │ compactions only
+//!     writes of clients: disk-full ▲│                 │ catalog, expiry │
 //! ```
+//!
+//! What was accepted before the leaders heard of the full disk is written first: a replica that waits with an entry can
+//! neither acknowledge it nor vote in its group, and where all nodes share a disk that would be all of them.
 //!
 //! A write that a leader here would have to log is refused with `disk-full`, which is the truth: it had no
 //! effect. Reads go on. When somebody frees space the node notices within [`LOOK_EVERY`] and takes writes
@@ -101,8 +104,9 @@ impl Room {
             return true;
         }
         let Some((free, total)) = (self.measure)() else { return true };
-        // What keeps the cluster alive is small, and clients' writes do not come here any more.
-        bytes <= limits::SMALL_BATCH_BYTES && free >= self.reserve(total) / 2
+        let reserve = self.reserve(total);
+        // Clients' writes do not come here any more, and what keeps the cluster alive is small.
+        free >= reserve / 2 || (bytes <= limits::SMALL_BATCH_BYTES && free >= reserve / 4)
     }
 
     /// Bytes that clients' writes may still take, and bytes of the disk; nothing if the system does not say.
@@ -266,11 +270,13 @@ mod tests {
         };
         write(1, 1 << 20).expect("room");
         free.store(100 * MIB, Ordering::Relaxed);
-        assert!(matches!(write(2, 1 << 20), Err(LogError::DiskFull)));
-        write(2, 100).expect("small");
+        write(2, 1 << 20).expect("under way already");
         free.store(60 * MIB, Ordering::Relaxed);
-        assert!(matches!(write(3, 100), Err(LogError::DiskFull)), "the rest is the store's");
+        assert!(matches!(write(3, 1 << 20), Err(LogError::DiskFull)));
+        write(3, 100).expect("small");
+        free.store(30 * MIB, Ordering::Relaxed);
+        assert!(matches!(write(4, 100), Err(LogError::DiskFull)), "the rest is the store's");
         free.store(200 * MIB, Ordering::Relaxed);
-        write(3, 1 << 20).expect("room again");
+        write(4, 1 << 20).expect("room again");
     }
 }
