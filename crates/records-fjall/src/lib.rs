@@ -45,5 +45,6 @@ mod pieces;
 mod records;
 mod store;
 mod tidy;
+mod writeback;
 
 pub use store::{FjallStore, StoreOptions};
