@@ -607,7 +607,7 @@ pub struct Explanation {
     pub facts: Vec<String>,
     /// What stands in the way, the worst first.
     pub blockers: Vec<Blocker>,
-    /// What to do next: commands that can be typed.
+    /// What to do next, the most useful first: commands that can be typed, or a word like `start node 3`.
     pub next: Vec<String>,
 }
 
@@ -641,6 +641,22 @@ pub struct PermitRequest {
     pub seconds: Option<u64>,
     /// Ask, but take nothing.
     pub only_ask: bool,
+}
+
+/// Gives the right to stop a node back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PermitRelease {
+    /// Who holds it; `admin` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+}
+
+/// What came of giving the right to stop a node back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PermitReleased {
+    /// Whether somebody had it.
+    pub was_held: bool,
 }
 
 /// The right to stop a node.

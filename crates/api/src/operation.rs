@@ -76,6 +76,9 @@ pub struct OperationRecord {
     /// What it has saved or proved.
     #[prost(message, optional, tag = "52")]
     pub saved: Option<SavedRecord>,
+    /// How many replicas its table wished before the operation changed that, or 0.
+    #[prost(uint32, tag = "35")]
+    pub replicas_before: u32,
 }
 
 /// How an operation is.
@@ -90,7 +93,7 @@ pub enum OperationState {
     Done = 2,
     /// Ended: it could not be done; what it had begun was undone as far as it could be.
     Failed = 3,
-    /// Ended: cancelled, and undone.
+    /// Ended: cancelled, and undone; what its parts had done stays.
     Cancelled = 4,
 }
 
@@ -473,4 +476,10 @@ pub struct PermitChange {
     /// Partitions that the answer looked at, as it saw them: if one has changed, nothing is granted.
     #[prost(message, repeated, tag = "4")]
     pub expect: Vec<ExpectedPartition>,
+    /// Who holds the permit that is replaced or ends; empty: nobody, or it ends whoever does.
+    #[prost(string, tag = "5")]
+    pub holder: String,
+    /// A permit that lasts longer than this does not end, milliseconds since 1970; 0: it does.
+    #[prost(uint64, tag = "6")]
+    pub until_ms: u64,
 }

@@ -18,7 +18,7 @@ use types::{CatalogVersion, ClusterId, Fault, GroupId, NodeId, OperationId, Tabl
 
 use crate::check::check;
 use crate::record::{Record, RecordChange, RecordName, with_format, without_format};
-use crate::{CatalogError, commands};
+use crate::{CatalogError, Role, commands};
 
 /// The metadata of one cluster: a plain value that only [`Catalog::apply`] changes.
 ///
@@ -57,6 +57,22 @@ impl Catalog {
         let (reply, changes) = self.decide(command, context);
         self.absorb(&changes);
         (reply, changes)
+    }
+
+    /// How many replicas a partition lacks of those that its table wishes. One of a table that is only there for a while,
+    /// or that is still being restored, gets what it needs from whoever made it; the catalog has at most one on each node
+    /// that may have it and is not to leave.
+    pub fn lacks(&self, partition: &PartitionRecord) -> usize {
+        let stays = |table: &&TableRecord| table.scratch_of == 0 && table.restoring.is_empty();
+        let Some(table) = self.table(TableId(partition.table)).filter(stays) else { return 0 };
+        let wished = match partition.table {
+            0 => {
+                let may = |node: &&NodeRecord| Role::Meta.of(node) && !self.flags(NodeId(node.id)).leaving;
+                (table.replicas as usize).min(self.nodes().filter(may).count())
+            }
+            _ => table.replicas as usize,
+        };
+        wished.saturating_sub(partition.replicas.len())
     }
 
     /// What [`Catalog::apply`] would answer and change.

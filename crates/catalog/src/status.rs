@@ -9,8 +9,8 @@
 //! - A replica is **in sync** if it is the leader or the leader says so.
 //! - A partition is **served** if it has a leader and a majority of its voters is in sync. The voters
 //!   are those that the leader names; without a leader, those that the catalog knows.
-//! - A partition is **whole** if it is served, its members are the replicas wished for, all of them
-//!   vote, and all are in sync.
+//! - A partition is **whole** if it is served, its members are the replicas wished for, as many as its
+//!   table wishes, all of them vote, and all are in sync.
 //! - **Fault tolerance** is the largest number of nodes such that, whichever nodes of that number are
 //!   lost, every partition, the catalog's included, keeps a majority of its voters in sync and on nodes
 //!   that are up. It is 0 as soon as one partition is not served.

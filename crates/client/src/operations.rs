@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use api::admin::{
-    Explanation, JoinNode, Joined, Operation, OperationRequest, Permit, PermitRequest, Plan, SetSetting,
-    SettingValue, StartOperation,
+    Explanation, JoinNode, Joined, Operation, OperationRequest, Permit, PermitRelease, PermitReleased,
+    PermitRequest, Plan, SetSetting, SettingValue, StartOperation,
 };
 use api::recovery::{CatalogSurvivor, GiveUpCatalogMajority};
 use types::Fault;
@@ -130,10 +130,10 @@ impl Client {
     /// Gives the right to stop a node back.
     ///
     /// # Errors
-    /// `UnknownNode`, and as [`Self::start_operation`].
-    pub fn release_permit(&self, node: u64) -> Result<(), Fault> {
+    /// `NoPermit` if another holds it, `UnknownNode`, and as [`Self::start_operation`].
+    pub fn release_permit(&self, node: u64, wish: &PermitRelease) -> Result<PermitReleased, Fault> {
         let path = format!("/v1/nodes/{node}/permit");
-        done(self.change(&Method::DELETE, &path, CHANGE_TIMEOUT, None::<&()>)?)
+        parsed(self.change(&Method::DELETE, &path, CHANGE_TIMEOUT, Some(wish))?)
     }
 
     /// All settings.

@@ -4,8 +4,8 @@
 //! says where it is.
 
 use api::admin::{
-    Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SettingValue, StartOperation,
-    Status,
+    Explanation, Operation, OperationRequest, Permit, PermitRelease, PermitRequest, Plan, SettingValue,
+    StartOperation, Status,
 };
 use api::catalog::CatalogOp;
 use api::frame::Frame;
@@ -156,6 +156,15 @@ impl Node {
         require_node(&catalog, node)?;
         let (change, permit) = ops::may_stop(&catalog, &self.observed(&catalog), node, wish)?;
         Ok(((!wish.only_ask).then_some(change), permit))
+    }
+
+    /// The command that gives back the right to stop a node; nothing if nobody has it.
+    ///
+    /// # Errors
+    /// `NoPermit` if another has it, `UnknownNode`, `NotLeader`.
+    pub fn release_command(&self, node: NodeId, wish: &PermitRelease) -> Result<Option<PermitChange>, Fault> {
+        self.require_leadership()?;
+        ops::give_back(&self.watch.latest(), node, wish)
     }
 
     /// Every setting, and its value.

@@ -69,7 +69,8 @@ pub(crate) fn step(sight: &Sight<'_>, memory: &mut Memory, work: &mut Work) {
 /// A permit whose time has passed ends when its node is healthy again.
 fn end_permits(sight: &Sight<'_>, work: &mut Work) {
     for permit in sight.catalog.permits().filter(|permit| permits::is_over(sight, permit)) {
-        let change = PermitChange { release: permit.node, ..Default::default() };
+        let (holder, until_ms) = (permit.holder.clone(), permit.until_ms);
+        let change = PermitChange { release: permit.node, holder, until_ms, ..Default::default() };
         work.commands.push(CatalogOp::Permit(change));
     }
 }

@@ -9,7 +9,6 @@ use catalog::Catalog;
 use types::{GroupId, NodeId};
 
 use crate::Observed;
-use crate::safety::may_be_stopped;
 use crate::sight::Sight;
 pub(crate) use operation::explain as operation;
 
@@ -32,18 +31,18 @@ fn unblock_node(sight: &Sight<'_>, node: u64) -> String {
         format!("start node {node}")
     } else if flags.offline {
         format!("skein node recover {node}")
-    } else if may_be_stopped(sight, node) {
-        format!("skein node may-stop {node} --give-back")
+    } else if let Some(permit) = sight.catalog.permit(NodeId(node)) {
+        format!("skein node may-stop {node} --give-back --holder {}", permit.holder)
     } else {
         String::new()
     }
 }
 
-/// What to type next, each once.
+/// What to do next, each once.
 fn next_commands(blockers: &[Blocker], rest: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut next: Vec<String> = Vec::new();
     let typed = blockers.iter().map(|blocker| blocker.unblock.clone());
-    for command in typed.chain(rest).filter(|command| command.starts_with("skein ")) {
+    for command in typed.chain(rest).filter(|command| !command.is_empty()) {
         if !next.contains(&command) {
             next.push(command);
         }

@@ -284,7 +284,7 @@ pub(crate) fn what(sight: &Sight<'_>, kind: &OperationKind, single: bool) -> Str
         OperationKind::RecoverNode(on) => format!("node {} is recovered", on.node),
         OperationKind::RecoverCluster(_) => "whatever is wrong with any replica is mended".into(),
         OperationKind::Balance(_) => "replicas and leaders are evened out".into(),
-        OperationKind::Drain(on) => format!("node {} leads nothing any more", on.node),
+        OperationKind::Drain(on) => format!("node {} leads nothing that another node can lead", on.node),
         OperationKind::Undrain(on) => format!("node {} may lead again", on.node),
         OperationKind::Decommission(on) => {
             format!("everything on node {} moves away, then it leaves", on.node)

@@ -74,7 +74,7 @@ pub use executor::{Directive, Executor, Work, cancel, forget};
 pub use explain::{explain_node, explain_partition};
 pub use kind::{courses, name as kind_name};
 pub use observed::Observed;
-pub use permits::may_stop;
+pub use permits::{give_back, may_stop};
 pub use plan::{Planned, plan};
 pub use stable::is_stable;
 pub use steps::task::UNDO;

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeSet;
 
-use api::admin::{Permit, PermitRequest};
+use api::admin::{Permit, PermitRelease, PermitRequest};
 use api::catalog::PartitionRecord;
 use api::operation::{ExpectedPartition, PermitChange, PermitRecord};
 use catalog::status::NodeState;
@@ -29,6 +29,8 @@ use crate::sight::{Sight, count};
 
 /// How long a permit holds when nothing is said, in seconds.
 const SECONDS_DEFAULT: u64 = 60;
+/// Who holds a permit when nobody says who.
+const HOLDER_DEFAULT: &str = "admin";
 /// So many partitions are named in a refusal.
 const NAMED_MAX: usize = 4;
 
@@ -62,8 +64,15 @@ pub fn may_stop(
         let detail = format!("without node {node} {named}{more}");
         return Err(Fault::new(ErrorCode::NoPermit, detail));
     }
-    let until_ms = observed.wall_ms.saturating_add(seconds * 1000);
-    let holder = wish.holder.clone().unwrap_or_else(|| "admin".into());
+    let holder = wish.holder.clone().unwrap_or_else(|| HOLDER_DEFAULT.into());
+    let held = catalog.permit(node);
+    let is_held = |permit: &&PermitRecord| observed.wall_ms < permit.until_ms;
+    if let Some(permit) = held.filter(is_held).filter(|permit| permit.holder != holder) {
+        return Err(Fault::new(ErrorCode::NoPermit, held_by(permit, observed.wall_ms)));
+    }
+    // Whoever asks again may still do what was asked for before.
+    let before = held.filter(is_held).map_or(0, |permit| permit.until_ms);
+    let until_ms = observed.wall_ms.saturating_add(seconds * 1000).max(before);
     let grant =
         PermitRecord { node: node.get(), holder: holder.clone(), granted_ms: observed.wall_ms, until_ms };
     let seen = catalog.permits().map(|permit| permit.node).filter(|other| *other != node.get()).collect();
@@ -72,9 +81,43 @@ pub fn may_stop(
         route_epoch: partition.route_epoch,
     };
     let expect = catalog.partitions().map(expected).collect();
-    let change = PermitChange { grant: (!wish.only_ask).then_some(grant), seen, expect, release: 0 };
+    let change = PermitChange {
+        grant: (!wish.only_ask).then_some(grant),
+        seen,
+        expect,
+        holder: held.map(|permit| permit.holder.clone()).unwrap_or_default(),
+        ..Default::default()
+    };
     let until_ms = if wish.only_ask { 0 } else { until_ms };
     Ok((change, Permit { node: node.get(), holder, until_ms, notes: notes(&sight, node) }))
+}
+
+/// `bob holds the right to stop node 2 for 40 s more`.
+fn held_by(permit: &PermitRecord, wall_ms: u64) -> String {
+    let left = permit.until_ms.saturating_sub(wall_ms).div_ceil(1000);
+    format!("{} holds the right to stop node {} for {left} s more", permit.holder, permit.node)
+}
+
+/// The command that gives back the right to stop a node.
+///
+/// # Errors
+/// `no-permit` if another holds it.
+pub fn give_back(
+    catalog: &Catalog,
+    node: NodeId,
+    wish: &PermitRelease,
+) -> Result<Option<PermitChange>, Fault> {
+    if catalog.node(node).is_none() {
+        return Err(Fault::new(ErrorCode::UnknownNode, format!("node {node}")));
+    }
+    let Some(permit) = catalog.permit(node) else { return Ok(None) };
+    let holder = wish.holder.as_deref().unwrap_or(HOLDER_DEFAULT);
+    if permit.holder != holder {
+        let detail = format!("{} holds the right to stop node {node}, not {holder}", permit.holder);
+        return Err(Fault::new(ErrorCode::NoPermit, detail));
+    }
+    let change = PermitChange { release: node.get(), holder: holder.into(), ..Default::default() };
+    Ok(Some(change))
 }
 
 /// What partitions would lose if the node stopped now; nothing if it is down already.

@@ -72,6 +72,8 @@ pub(crate) struct Draft {
     pub(crate) shown: Vec<PlannedPart>,
     /// The operation that does all of it already, if one goes on.
     pub(crate) joins: Option<u64>,
+    /// How many replicas a table wishes that is to wish another number; 0: none is.
+    pub(crate) replicas_before: u32,
 }
 
 impl Draft {
@@ -133,8 +135,11 @@ impl Draft {
         let mut start = Vec::with_capacity(self.parts.len() + 1);
         if let Some(parent) = &self.parent {
             let mut record = new_record(parent.clone(), self.idle_on, kind::parent_steps(parent), by, now);
+            record.replicas_before = self.replicas_before;
             // One that has tasks waits for its turn, as one on a partition does.
             if !kind::has_tasks(parent) {
+                let told = |text: &String| EventRecord { at_ms: now, text: text.clone() };
+                record.events.extend(self.notes.iter().map(told));
                 begin(&mut record, now, self.parts.is_empty());
             }
             start.push(record);

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use api::catalog::{NodeRecord, PartitionRecord, ReplicaRecord};
 use api::operation::OperationRecord;
 use api::peer::{Member, Membership, ReplicaState};
-use catalog::status::NodeState;
+use catalog::status::{NodeState, majority};
 use catalog::{Catalog, Role, display_name};
 use types::{GroupId, NodeId, ReplicaId, TableId};
 
 use crate::observed::{GroupSeen, ReplicaSeen};
-use crate::{Observed, kind};
+use crate::{Observed, kind, safety};
 
 /// What is wished, and what was seen.
 #[derive(Clone, Copy)]
@@ -126,7 +126,7 @@ impl<'a> Sight<'a> {
     }
 
     /// Who of a partition should lead if one of its replicas shall not: in sync, with a vote, on a node that
-    /// is up, best on one that was not told to lead nothing, then by rank. Without a leader nobody says who
+    /// is up, best on one that was not told to lead nothing and that nobody may stop, then by rank. Without a leader nobody says who
     /// is in sync, and whoever knows of the latest commit comes first.
     pub(crate) fn heirs(&self, partition: &'a PartitionRecord, not: u64) -> Vec<&'a ReplicaRecord> {
         let group = partition.group;
@@ -143,12 +143,20 @@ impl<'a> Sight<'a> {
                 fits && able && (!led || self.in_sync(group, replica.id))
             })
             .collect();
+        let leaves_soon =
+            |replica: &ReplicaRecord| self.flaps(replica.node) || safety::may_be_stopped(self, replica.node);
         let commit = |id: u64| self.replica_seen(group, id).map_or(0, |seen| seen.commit.max(seen.applied));
         heirs.sort_by_key(|(rank, replica)| {
             let behind = if led { 0 } else { u64::MAX - commit(replica.id) };
-            (self.shall_not_lead(replica.node), self.flaps(replica.node), behind, *rank)
+            (self.shall_not_lead(replica.node), leaves_soon(replica), behind, *rank)
         });
         heirs.into_iter().map(|(_, replica)| replica).collect()
+    }
+
+    /// Nobody leads, and too few of its voters are there to elect anybody.
+    pub(crate) fn has_lost_majority(&self, partition: &'a PartitionRecord) -> bool {
+        let able = self.heirs(partition, 0).len();
+        self.leader(partition.group).is_none() && able < majority(self.voters(partition).len())
     }
 
     /// Nodes of the voters that are in sync.

@@ -5,7 +5,7 @@
 //! so that whoever is at work can finish, and it goes one replica at a time. A table that is to have fewer replicas is
 //! told so by `set-replicas`.
 
-use api::catalog::{CatalogOp, PartitionRecord, TableRecord};
+use api::catalog::{CatalogOp, PartitionRecord};
 use api::operation::{OnPartition, OperationKind, OperationRecord, OperationState};
 use catalog::mutant;
 use types::TableId;
@@ -15,9 +15,10 @@ use crate::automation::BACK_OFF_MS;
 use crate::executor::Work;
 use crate::executor::memory::Memory;
 use crate::hints;
+use crate::kind;
 use crate::plan::Draft;
 use crate::plan::target::Ledger;
-use crate::sight::{Sight, count, replica_of};
+use crate::sight::{Sight, count, replica_of, replica_on};
 
 /// Who asked for them.
 pub(crate) const TOPS_UP: &str = "automation: top up";
@@ -36,7 +37,7 @@ pub(crate) struct Short {
 /// Notes since when each partition is short.
 pub(crate) fn notice(sight: &Sight<'_>, memory: &mut Memory) {
     let now = sight.observed.wall_ms;
-    let short = sight.catalog.partitions().filter(|partition| lacks(sight, partition) > 0);
+    let short = sight.catalog.partitions().filter(|partition| sight.catalog.lacks(partition) > 0);
     let since = |group: u64| memory.short_since.get(&group).map_or(now, |since| now.min(*since));
     memory.short_since = short.map(|partition| (partition.group, since(partition.group))).collect();
 }
@@ -74,13 +75,23 @@ pub(crate) fn is_needless(sight: &Sight<'_>, operation: &OperationRecord) -> boo
     let partition = operation.group.and_then(|group| sight.partition(group));
     partition.is_some_and(|partition| {
         let is_made = replica_of(partition, operation.made_replica).is_some();
-        lacks(sight, partition) == 0 && (!is_made || has_too_many(sight, partition))
+        sight.catalog.lacks(partition) == 0 && (!is_made || has_too_many(sight, partition))
     })
 }
 
-fn has_too_many(sight: &Sight<'_>, partition: &PartitionRecord) -> bool {
+/// Whether a partition has more replicas than its table wishes, those aside that an operation takes away already.
+pub(crate) fn has_too_many(sight: &Sight<'_>, partition: &PartitionRecord) -> bool {
     let table = sight.catalog.table(TableId(partition.table));
-    table.is_some_and(|table| partition.replicas.len() > table.replicas as usize)
+    let leaves = |known: &&OperationRecord| {
+        let node = known.kind.as_ref().and_then(|kind| kind::source_node(kind, None));
+        let takes = matches!(known.kind, Some(OperationKind::Migrate(_) | OperationKind::RemoveReplica(_)));
+        takes
+            && known.group == Some(partition.group)
+            && !known.state().has_ended()
+            && node.is_some_and(|node| replica_on(partition, node).is_some())
+    };
+    let leaving = sight.catalog.operations().filter(leaves).count();
+    table.is_some_and(|table| partition.replicas.len().saturating_sub(leaving) > table.replicas as usize)
 }
 
 /// Whether it came to nothing a short while ago. Somebody who cancels it has a reason as well.
@@ -93,17 +104,9 @@ fn given_up_lately(sight: &Sight<'_>, group: u64) -> bool {
     })
 }
 
-/// How many replicas a partition lacks of those that its table wishes. One of a table that is only there for a while,
-/// or that is still being restored, gets what it needs from whoever made it.
-pub(crate) fn lacks(sight: &Sight<'_>, partition: &PartitionRecord) -> usize {
-    let stays = |table: &&TableRecord| table.scratch_of == 0 && table.restoring.is_empty();
-    let table = sight.catalog.table(TableId(partition.table)).filter(stays);
-    table.map_or(0, |table| (table.replicas as usize).saturating_sub(partition.replicas.len()))
-}
-
 /// Why a partition that is short is not topped up yet.
 pub(crate) fn explain(sight: &Sight<'_>, partition: &PartitionRecord) -> Option<Short> {
-    let lacks = lacks(sight, partition);
+    let lacks = sight.catalog.lacks(partition);
     if lacks == 0 {
         return None;
     }

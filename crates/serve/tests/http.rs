@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use api::admin::{
     CreateTable, DigestReport, ErrorBody, Explanation, Identity, JoinNode, Joined, MoveLeader, Operation,
-    OperationRequest, Permit, PermitRequest, Plan, SetSetting, SettingValue, StartOperation, Status, Table,
-    TablePartition, Verdict,
+    OperationRequest, Permit, PermitRelease, PermitReleased, PermitRequest, Plan, SetSetting, SettingValue,
+    StartOperation, Status, Table, TablePartition, Verdict,
 };
 use api::auth::Secret;
 use api::recovery::{CatalogSurvivor, GiveUpCatalogMajority};
@@ -83,8 +83,8 @@ impl Operations for Dummy {
         let holder = wish.holder.unwrap_or_default();
         Box::pin(async move { Ok(Permit { node, holder, until_ms: 7, notes: Vec::new() }) })
     }
-    fn release_permit(&self, _: u64) -> Answer<()> {
-        Box::pin(async { Ok(()) })
+    fn release_permit(&self, _: u64, wish: PermitRelease) -> Answer<PermitReleased> {
+        Box::pin(async move { Ok(PermitReleased { was_held: wish.holder.is_some() }) })
     }
     fn catalog_survivor(&self) -> Result<CatalogSurvivor, Fault> {
         Err(ErrorCode::NotMeta.into())

@@ -73,7 +73,7 @@ codes! {
     TooLate "too-late" Never "the operation cannot be cancelled any more" => "'skein op show ID' says how far it is, or how it ended";
     GaveUp "gave-up" Never "the operation waited too long for what was in its way" => "'skein op explain ID' says what it was; mend that, and start the operation again";
     Unsafe "unsafe" Never "it would put data or service at risk" => "'skein explain partition TABLE N' and 'skein status' say what is missing";
-    NoPermit "no-permit" Never "the node must not be stopped now" => "wait until the partitions that the message names are whole again; 'skein status --watch' shows it";
+    NoPermit "no-permit" Never "the node must not be stopped now" => "wait until what the message names is over: 'skein explain node' says what would help, and --wait waits";
     NeedsConsent "needs-consent" Never "the command changes the cluster, and nobody has agreed to that" => "add --yes to agree to whatever the plan is ('recover-quorum': --name NAME), or --plan to only see it";
     UnknownNode "unknown-node" Never "there is no such node" => "'skein node list' shows the nodes";
     NodeRemoved "node-removed" Never "the node was removed from the cluster, and its id is not given out again" => "delete its directory; 'skein node add' and 'skein server --join' make a new node";

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::catalog::ClusterRecord;
-use api::operation::PermitChange;
+use api::operation::{PermitChange, PermitRecord};
 use types::{ErrorCode, Fault, NodeId};
 
 use super::{Decision, bad_argument};
@@ -17,8 +17,15 @@ pub(super) fn permit(
     change: &PermitChange,
 ) -> Result<Decision, Fault> {
     let mut changes = Vec::new();
-    if change.release != 0 && catalog.permit(NodeId(change.release)).is_some() {
-        changes.push(RecordChange::Remove(RecordName::Permit(NodeId(change.release))));
+    let held = |node: u64| catalog.permit(NodeId(node));
+    if let Some(permit) = held(change.release) {
+        if !change.holder.is_empty() && permit.holder != change.holder {
+            return Err(held_by(permit));
+        }
+        // One that was renewed since it was looked at stays.
+        if change.until_ms == 0 || permit.until_ms <= change.until_ms {
+            changes.push(RecordChange::Remove(RecordName::Permit(NodeId(change.release))));
+        }
     }
     if let Some(grant) = &change.grant {
         if let Some(group) = first_unseen(catalog, change) {
@@ -35,11 +42,20 @@ pub(super) fn permit(
             let detail = format!("another permit was granted while node {} was asked for", grant.node);
             return Err(Fault::new(ErrorCode::PlanOutdated, detail));
         }
-        if catalog.permit(NodeId(grant.node)) != Some(grant) {
+        // Two that ask at the same time do not both get it.
+        if let Some(permit) = held(grant.node).filter(|permit| permit.holder != change.holder) {
+            return Err(held_by(permit));
+        }
+        if held(grant.node) != Some(grant) {
             changes.push(RecordChange::Put(Record::Permit(grant.clone())));
         }
     }
     Ok(Decision::ok(cluster, changes))
+}
+
+fn held_by(permit: &PermitRecord) -> Fault {
+    let detail = format!("{} holds the right to stop node {}", permit.holder, permit.node);
+    Fault::new(ErrorCode::NoPermit, detail)
 }
 
 /// A partition that is not as the answer saw it: changed, dropped, or made since and not asked about at all.

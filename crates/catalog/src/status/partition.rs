@@ -211,7 +211,10 @@ pub(crate) fn assess(catalog: &Catalog, heard: &Heard<'_>, partition: &Partition
             let needed = majority(voters);
             format!("only {} of {voters} voters in sync, {needed} needed", in_sync().count())
         }
-        (Some(_), Some(_)) => replicas.iter().filter_map(Known::flaw).collect::<Vec<_>>().join(", "),
+        (Some(_), Some(_)) => {
+            let flaws = replicas.iter().filter_map(Known::flaw).chain(too_few(catalog, partition));
+            flaws.collect::<Vec<_>>().join(", ")
+        }
     };
     let replica_status = |replica: &Known<'_>| ReplicaStatus {
         replica: replica.id,
@@ -242,6 +245,14 @@ pub(crate) fn assess(catalog: &Catalog, heard: &Heard<'_>, partition: &Partition
             bytes: leader.map_or(0, |(_, report)| report.bytes),
         },
     }
+}
+
+/// Whether it has fewer replicas than its table wishes. One of a table that is only there for a while, or that is still
+/// being restored, gets what it needs from whoever made it; and the catalog has one on each node that may have it at most.
+fn too_few(catalog: &Catalog, partition: &PartitionRecord) -> Option<String> {
+    let lacks = catalog.lacks(partition);
+    let has = partition.replicas.len();
+    (lacks > 0).then(|| format!("it has {has} of the {} replicas that its table wishes", has + lacks))
 }
 
 /// The replicas wished for in order of rank, then members that are no longer wished for.

@@ -52,7 +52,7 @@ pub fn change(words: &Words<'_>, catalog: &Catalog) -> OperationChange {
     }
 }
 
-/// `permit 2 seen=1,3 until=5000 release=4`; `unseen=1` for groups that the answer did not know of.
+/// `permit 2 seen=1,3 until=5000 by=agent release=4 holder=agent ends=4000`; `unseen=1` for groups that the answer did not know of.
 pub fn permit(words: &Words<'_>, catalog: &Catalog) -> PermitChange {
     let unseen: Vec<u64> = words.list("unseen").into_iter().map(parse).collect();
     let seen = catalog.partitions().filter(|partition| !unseen.contains(&partition.group));
@@ -60,15 +60,21 @@ pub fn permit(words: &Words<'_>, catalog: &Catalog) -> PermitChange {
         .map(|partition| ExpectedPartition { group: partition.group, route_epoch: partition.route_epoch });
     let grant = words.arguments().first().map(|node| PermitRecord {
         node: parse(node),
-        holder: "agent".into(),
+        holder: words.text("by").unwrap_or("agent").into(),
         granted_ms: 0,
         until_ms: words.value("until").unwrap_or(1000),
     });
+    let held = || {
+        let node = grant.as_ref().map_or(0, |grant| grant.node);
+        catalog.permit(types::NodeId(node)).map(|permit| permit.holder.clone()).unwrap_or_default()
+    };
     PermitChange {
+        holder: words.text("holder").map_or_else(held, str::to_owned),
         grant,
         seen: words.list("seen").into_iter().map(parse).collect(),
         release: words.value("release").unwrap_or(0),
         expect: expect.collect(),
+        until_ms: words.value("ends").unwrap_or(0),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Directive, Executor, Family, Work, cancel, change};
 use crate::kind::{self, Step};
 use crate::operations::recover_quorum::bound;
 use crate::show;
-use crate::sight::{Sight, replica_of};
+use crate::sight::{Sight, count, replica_of};
 use crate::steps::{self, Outcome, Stop, Wait};
 
 /// Where an operation has come to in one look.
@@ -228,8 +228,8 @@ impl Executor {
             (Ok(edits), None) => {
                 record.set_state(OperationState::Cancelled);
                 record.ended_ms = now;
-                let text = if edits.is_empty() { "cancelled" } else { "cancelled, and undone" };
-                note(&mut record, now, text);
+                let done = parts.iter().filter(|part| part.state() == OperationState::Done).count();
+                note(&mut record, now, &how_cancelled(edits.is_empty(), done, parts.len()));
                 edits
             }
             (Err(wait), known) => {
@@ -283,6 +283,15 @@ impl Executor {
             InVain::NotYet => Ok(edits),
             _ => Err(Wait::blocked("the catalog does not take what undoes it", None)),
         }
+    }
+}
+
+/// What is left of an operation that was cancelled.
+fn how_cancelled(nothing_to_undo: bool, done: usize, parts: usize) -> String {
+    match (done, nothing_to_undo) {
+        (0, true) => "cancelled".into(),
+        (0, false) => "cancelled, and undone".into(),
+        _ => format!("cancelled; {done} of its {} were done, and stay so", count(parts, "part")),
     }
 }
 

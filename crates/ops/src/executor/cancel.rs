@@ -2,10 +2,11 @@
 
 use api::catalog::{GroupReplica, PartitionRecord};
 use api::operation::{
-    Edit, NodeFlags, OperationChange, OperationKind, OperationRecord, OperationState, ReplaceRank, SetOffline,
+    Edit, NodeFlags, OperationChange, OperationKind, OperationRecord, OperationState, ReplaceRank,
+    ReplicasWish, SetOffline,
 };
 use catalog::{Catalog, mutant};
-use types::{ErrorCode, Fault, NodeId, OperationId};
+use types::{ErrorCode, Fault, NodeId, OperationId, TableId};
 
 use super::Family;
 use super::advance::note;
@@ -79,12 +80,12 @@ fn known(catalog: &Catalog, id: OperationId) -> Result<&OperationRecord, Fault> 
 }
 
 /// What takes back what an operation has done so far: the replica that it made goes, a vote comes back, a
-/// node's flag is lowered, and the leader of record is who leads. A leader that was moved stays. The error says what
+/// node's flag is lowered, a table wishes what it did, and the leader of record is who leads. A leader that was moved stays. The error says what
 /// stands in the way for now.
 pub(super) fn undo(sight: &Sight<'_>, operation: &OperationRecord) -> Result<Vec<Edit>, String> {
     let Some(kind) = &operation.kind else { return Ok(Vec::new()) };
     let Some(partition) = operation.group.and_then(|group| sight.partition(group)) else {
-        return Ok(undo_flags(sight, kind));
+        return Ok(undo_wish(sight, operation).or_else(|| undo_flags(sight, kind)).into_iter().collect());
     };
     let began = |step: Step| {
         let names = operation.steps.iter().take(operation.step as usize + 1);
@@ -162,10 +163,17 @@ pub(super) fn undo_task(memory: &Memory, operation: &OperationRecord) -> Result<
     }
 }
 
-fn undo_flags(sight: &Sight<'_>, kind: &OperationKind) -> Vec<Edit> {
-    let Some(node) = kind::about_node(kind).filter(|node| sight.catalog.node(NodeId(*node)).is_some()) else {
-        return Vec::new();
-    };
+/// A table wishes as many replicas as before, unless somebody has wished another number since.
+fn undo_wish(sight: &Sight<'_>, operation: &OperationRecord) -> Option<Edit> {
+    let Some(OperationKind::SetReplicas(wish)) = operation.kind else { return None };
+    let table = sight.catalog.table(TableId(wish.table))?;
+    let replicas = operation.replicas_before;
+    let is_in_force = replicas != 0 && table.replicas == wish.replicas;
+    is_in_force.then_some(Edit::SetReplicas(ReplicasWish { replicas, ..wish }))
+}
+
+fn undo_flags(sight: &Sight<'_>, kind: &OperationKind) -> Option<Edit> {
+    let node = kind::about_node(kind).filter(|node| sight.catalog.node(NodeId(*node)).is_some())?;
     let flags = sight.catalog.flags(NodeId(node));
     let lowered = match kind {
         OperationKind::Drain(_) => NodeFlags { drained: false, ..flags },
@@ -173,5 +181,5 @@ fn undo_flags(sight: &Sight<'_>, kind: &OperationKind) -> Vec<Edit> {
         OperationKind::OfflineNode(_) => NodeFlags { offline: false, ..flags },
         _ => flags,
     };
-    if lowered == flags { Vec::new() } else { vec![Edit::SetNode(lowered)] }
+    (lowered != flags).then_some(Edit::SetNode(lowered))
 }

@@ -32,7 +32,7 @@ pub(crate) fn explain(sight: &Sight<'_>, memory: &Memory, id: OperationId) -> Re
     let own = wait.iter().filter_map(|wait| blocker(sight, operation, wait));
     let mut blockers: Vec<Blocker> = own.collect();
     let parts = family.parts(id.get());
-    let mut others = 0;
+    let (mut queued, mut others) = (Vec::new(), 0);
     for part in parts.iter().filter(|part| !part.state().has_ended()) {
         let Some(wait) = waits_for(sight, memory, &family, &queue, part) else { continue };
         // Parts take turns, and a word about each that waits for the same thing says nothing more.
@@ -41,11 +41,16 @@ pub(crate) fn explain(sight: &Sight<'_>, memory: &Memory, id: OperationId) -> Re
             continue;
         }
         let is_known = |known: &Blocker| known.why == wait.why;
-        if wait.pace == Pace::Queued && blockers.iter().any(is_known) {
+        if wait.pace == Pace::Queued && (blockers.iter().any(is_known) || queued.iter().any(is_known)) {
             continue;
         }
         let Some(blocker) = blocker(sight, part, &wait) else { continue };
-        if blockers.len() < BLOCKERS_MAX { blockers.push(blocker) } else { others += 1 }
+        let list = if wait.pace == Pace::Queued { &mut queued } else { &mut blockers };
+        if list.len() < BLOCKERS_MAX { list.push(blocker) } else { others += 1 }
+    }
+    // What waits for its turn waits for those that are blocked, if there are any.
+    if blockers.is_empty() {
+        blockers = queued;
     }
     let mut facts = facts(memory, &family, operation);
     if others > 0 {

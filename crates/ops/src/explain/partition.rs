@@ -24,6 +24,11 @@ pub(super) fn explain(sight: &Sight<'_>, group: GroupId) -> Explanation {
     let (table, index) = (sight.table_name(partition), partition.index);
     let rest = if blockers.is_empty() {
         Vec::new()
+    } else if let Some(operation) = sight.busy(group.get()) {
+        vec![format!("skein op explain {}", operation.id)]
+    } else if sight.has_lost_majority(partition) {
+        // The nodes come first: this is for whoever cannot start them any more.
+        vec!["skein recover-quorum --plan".into()]
     } else {
         vec![format!("skein partition recover {table} {index}")]
     };

@@ -29,7 +29,10 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
                 notes.extend(closeness(sight, partition, None, node));
                 node.id
             }
-            None => ledger.best(sight, partition, None, &[])?,
+            None => {
+                plan::not_busy(sight, partition)?;
+                ledger.best(sight, partition, None, &[])?
+            }
         };
         if partition.replicas.len() >= most {
             let detail = format!("{} has {most} replicas, which is the most", sight.name(partition));

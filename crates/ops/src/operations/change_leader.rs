@@ -24,7 +24,7 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
         plan::not_busy(sight, partition)?;
         let node = match request.to {
             Some(to) => checked(sight, partition, plan::known_node(sight, to)?.id)?,
-            None => best(sight, partition)?,
+            None => willing(sight, partition)?,
         };
         if sight.leader_node(partition.group).is_some_and(|leader| leader.get() == node) {
             notes.push(format!("node {node} leads {} already", sight.name(partition)));
@@ -38,6 +38,19 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     let group = partitions.first().map_or(0, |partition| partition.group);
     let parent = OperationKind::ChangeLeader(OnPartition { group, node: request.to.unwrap_or(0) });
     Ok(Draft { notes, ..Draft::of_parts(parent, parts, partitions.len()) })
+}
+
+/// The same for a partition that is led: a node that was told to lead nothing does not come to lead it.
+fn willing(sight: &Sight<'_>, partition: &PartitionRecord) -> Result<u64, Fault> {
+    let node = best(sight, partition)?;
+    if sight.leader(partition.group).is_none() || !sight.shall_not_lead(node) {
+        return Ok(node);
+    }
+    let detail = format!(
+        "{} has no other replica in sync that may lead; node {node} shall lead nothing",
+        sight.name(partition)
+    );
+    Err(Fault::new(ErrorCode::NodeUnfit, detail))
 }
 
 /// The node that should lead if the one that leads shall not.

@@ -13,6 +13,7 @@ use crate::operations::{migrate, remove_replica};
 use crate::plan::target::Ledger;
 use crate::plan::{self, Draft, joined};
 use crate::sight::{Sight, replica_on};
+use crate::top_up;
 
 pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
     let node = plan::node(sight, request, request.node, "a node")?.id;
@@ -47,8 +48,8 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     Ok(draft)
 }
 
-/// A table's replica needs another place. The catalog has enough replicas without this one if no other node
-/// could have one.
+/// A table's replica needs another place, unless there are more than its table wishes. The catalog has enough replicas
+/// without this one if no other node could have one.
 fn part(
     sight: &Sight<'_>,
     partition: &PartitionRecord,
@@ -57,6 +58,9 @@ fn part(
 ) -> Result<OperationKind, Fault> {
     migrate::check(sight, partition, node)?;
     let group = partition.group;
+    if top_up::has_too_many(sight, partition) && remove_replica::check(sight, partition, node).is_ok() {
+        return Ok(OperationKind::RemoveReplica(OnPartition { group, node }));
+    }
     match ledger.best(sight, partition, Some(node), &[]) {
         Ok(to) => {
             ledger.add(sight, group, to);

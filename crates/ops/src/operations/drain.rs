@@ -19,12 +19,13 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
         let group = partition.group;
         let leader = sight.leader(group).filter(|_| sight.leader_node(group) == Some(NodeId(node)));
         let Some(leader) = leader else { continue };
-        match sight.heirs(partition, leader).first() {
+        let mut heirs = sight.heirs(partition, leader).into_iter();
+        match heirs.find(|heir| heir.node != node && !sight.shall_not_lead(heir.node)) {
             Some(heir) => {
                 draft.parts.push(OperationKind::ChangeLeader(OnPartition { group, node: heir.node }));
             }
             None => draft.notes.push(format!(
-                "node {node} goes on leading {}: no other replica is in sync",
+                "node {node} goes on leading {}: no other replica is in sync and may lead",
                 sight.name(partition)
             )),
         }

@@ -29,16 +29,19 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
         if request.partitions.is_empty() && replica_on(partition, from).is_none() {
             continue;
         }
+        let movable = check(sight, partition, from).and_then(|()| plan::not_busy(sight, partition));
         let to = match to {
             Some(node) => {
                 ledger.check(sight, partition, node)?;
                 notes.extend(closeness(sight, partition, Some(from), node));
                 node.id
             }
-            None => ledger.best(sight, partition, Some(from), &[])?,
+            None => {
+                movable.clone()?;
+                ledger.best(sight, partition, Some(from), &[])?
+            }
         };
-        check(sight, partition, from)?;
-        plan::not_busy(sight, partition)?;
+        movable?;
         ledger.add(sight, partition.group, to);
         ledger.remove(sight, partition.group, from);
         parts.push(OperationKind::Migrate(MoveReplica { group: partition.group, from, to }));

@@ -1,4 +1,5 @@
-//! `recover-node` and `recover-partition`: whatever is missing of replicas is done.
+//! `recover-node` and `recover-partition`: whatever is missing of replicas is done. Where a partition has fewer than its
+//! table wishes, it gets more.
 //!
 //! A replica that was taken offline gets its vote again, and leads again if that is wished and it led then; one that is
 //! lost is made anew, and all of them catch up and are compared. What is well is left alone, so a second run finds nothing to do.
@@ -7,10 +8,13 @@ use api::admin::OperationRequest;
 use api::catalog::{PartitionRecord, ReplicaRecord};
 use api::operation::{Edit, NodeFlags, OnNode, OnPartition, OperationKind};
 use api::peer::ReplicaState;
+use catalog::alike::goes_on;
 use types::settings::AUTO_FAILOVER;
 use types::{ErrorCode, Fault, NodeId};
 
+use crate::operations::set_replicas;
 use crate::plan::joined::{self, Joined};
+use crate::plan::target::Ledger;
 use crate::plan::{self, Draft};
 use crate::sight::Sight;
 
@@ -31,7 +35,8 @@ pub(super) fn plan_node(sight: &Sight<'_>, request: &OperationRequest) -> Result
 }
 
 pub(super) fn plan_partition(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
-    let mut found = Vec::new();
+    let (mut found, mut notes) = (Vec::new(), Vec::new());
+    let mut ledger = Ledger::of(sight);
     let partitions = plan::partitions(sight, request)?;
     let mut joined = Joined::of(sight, partitions.len());
     if let Some(node) = request.node {
@@ -44,11 +49,18 @@ pub(super) fn plan_partition(sight: &Sight<'_>, request: &OperationRequest) -> R
             let detail = format!("{} on node {node}", sight.name(partition));
             return Err(Fault::new(ErrorCode::NotThere, detail));
         }
-        let missing = parts(sight, partition, request.node);
+        let mut missing = parts(sight, partition, request.node);
+        if request.node.is_none() {
+            missing.extend(coming(sight, partition).cloned());
+            missing.extend(additions(sight, partition, &mut ledger, &mut notes));
+        }
         if is_recovering(sight, partition, request.node, &missing, &mut joined) {
             continue;
         }
         plan::not_busy(sight, partition)?;
+        if missing.is_empty() && sight.has_lost_majority(partition) {
+            plan::has_leader(sight, partition)?;
+        }
         found.extend(missing);
     }
     if let Some(joins) = joined.all(&found)? {
@@ -56,7 +68,35 @@ pub(super) fn plan_partition(sight: &Sight<'_>, request: &OperationRequest) -> R
     }
     let group = partitions.first().map_or(0, |partition| partition.group);
     let parent = OperationKind::RecoverReplica(OnPartition { group, node: request.node.unwrap_or(0) });
-    Ok(Draft::of_parts(parent, found, partitions.len()))
+    Ok(Draft { notes, ..Draft::of_parts(parent, found, partitions.len()) })
+}
+
+/// Replicas that operations bring to a partition already.
+fn coming<'a>(
+    sight: &Sight<'a>,
+    partition: &PartitionRecord,
+) -> impl Iterator<Item = &'a OperationKind> + use<'a> {
+    let group = partition.group;
+    let on = sight.catalog.operations().filter(move |known| known.group == Some(group) && goes_on(known));
+    on.filter_map(|known| known.kind.as_ref()).filter(|kind| matches!(kind, OperationKind::AddReplica(_)))
+}
+
+/// The replicas that a partition lacks of those that its table wishes, each on the best place. One that is being worked
+/// on, or that nobody leads, gets none; where there is no room a note says so.
+pub(super) fn additions(
+    sight: &Sight<'_>,
+    partition: &PartitionRecord,
+    ledger: &mut Ledger,
+    notes: &mut Vec<String>,
+) -> Vec<OperationKind> {
+    let lacks = sight.catalog.lacks(partition);
+    if lacks == 0 || sight.leader(partition.group).is_none() || sight.busy(partition.group).is_some() {
+        return Vec::new();
+    }
+    set_replicas::additions(sight, partition, lacks, ledger).unwrap_or_else(|fault| {
+        notes.push(format!("{} gets no more replicas: {}", sight.name(partition), fault.detail));
+        Vec::new()
+    })
 }
 
 /// Whether an operation does already whatever is missing of a partition. One that is at its end has nothing missing any

@@ -7,7 +7,8 @@ use types::{Fault, NodeId};
 
 use crate::kind;
 use crate::operations::recover;
-use crate::plan::{Draft, joined};
+use crate::plan::target::Ledger;
+use crate::plan::{self, Draft, joined};
 use crate::sight::Sight;
 
 pub(super) fn plan(sight: &Sight<'_>, _request: &OperationRequest) -> Result<Draft, Fault> {
@@ -18,6 +19,10 @@ pub(super) fn plan(sight: &Sight<'_>, _request: &OperationRequest) -> Result<Dra
     let parts: Vec<OperationKind> =
         parts.filter(|part| !kind::target_node(part).is_some_and(is_taken)).collect();
     let mut notes = Vec::new();
+    let mut ledger = Ledger::of(sight);
+    let more = sight.catalog.partitions();
+    let more = more.flat_map(|partition| recover::additions(sight, partition, &mut ledger, &mut notes));
+    let parts: Vec<OperationKind> = parts.into_iter().chain(more.collect::<Vec<_>>()).collect();
     let mut edits = Vec::new();
     for node in sight.catalog.nodes() {
         if let Some(other) = taken_by(sight, node.id) {
@@ -27,6 +32,10 @@ pub(super) fn plan(sight: &Sight<'_>, _request: &OperationRequest) -> Result<Dra
         } else {
             notes.push(format!("{}: its replicas come back when it does", sight.how_is(node.id)));
         }
+    }
+    for partition in sight.catalog.partitions().filter(|partition| sight.has_lost_majority(partition)) {
+        let Err(fault) = plan::has_leader(sight, partition) else { continue };
+        notes.push(format!("{}; 'skein explain partition' says what helps", fault.detail));
     }
     if let Some(joins) = joined::in_parts(sight, &wish, &parts, &edits)? {
         return Ok(joins);

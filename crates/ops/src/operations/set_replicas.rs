@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use api::admin::OperationRequest;
 use api::catalog::{PartitionRecord, ReplicaRecord, TableRecord};
 use api::operation::{Edit, OnPartition, OperationKind, ReplicasWish};
+use catalog::alike::goes_on;
 use types::limits::{META_NODES_MAX, REPLICAS_MAX};
 use types::{ErrorCode, Fault};
 
@@ -12,6 +13,7 @@ use crate::operations::remove_replica;
 use crate::plan::target::Ledger;
 use crate::plan::{self, Draft, joined};
 use crate::sight::Sight;
+use crate::top_up::TOPS_UP;
 
 pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draft, Fault> {
     let table = plan::table(sight, request)?;
@@ -28,11 +30,12 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
     if let Some(joins) = joined::in_parts(sight, &kind, &[], &edits)? {
         return Ok(joins);
     }
-    let mut draft = Draft { parent: Some(kind), edits, ..Default::default() };
+    let replicas_before = if edits.is_empty() { 0 } else { table.replicas };
+    let mut draft = Draft { parent: Some(kind), edits, replicas_before, ..Default::default() };
     let mut ledger = Ledger::of(sight);
     for partition in plan::partitions(sight, request)? {
         let has = partition.replicas.len();
-        if has == replicas as usize {
+        if has == replicas as usize && !is_to_change(sight, partition) {
             continue;
         }
         plan::not_busy(sight, partition)?;
@@ -44,6 +47,16 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
         }
     }
     Ok(draft)
+}
+
+/// Whether a replica is to come to a partition or to leave it, so that the number that it has says nothing. What the
+/// cluster adds by itself ends when the table wishes no more.
+fn is_to_change(sight: &Sight<'_>, partition: &PartitionRecord) -> bool {
+    sight.catalog.operations().any(|known| {
+        let changes =
+            matches!(known.kind, Some(OperationKind::AddReplica(_) | OperationKind::RemoveReplica(_)));
+        changes && known.group == Some(partition.group) && goes_on(known) && known.by != TOPS_UP
+    })
 }
 
 /// Operations that give each partition of a table the replicas that it lacks, each on the best place.
@@ -68,7 +81,11 @@ pub(crate) fn missing(
     Ok(parts)
 }
 
-fn additions(
+/// Operations that give a partition so many replicas more.
+///
+/// # Errors
+/// What there is no place for.
+pub(super) fn additions(
     sight: &Sight<'_>,
     partition: &PartitionRecord,
     number: usize,

@@ -9,6 +9,7 @@ use api::catalog::{NodeRecord, PartitionRecord};
 use catalog::place::{SPREAD_LABELS, label};
 use types::{ErrorCode, Fault, NodeId};
 
+use crate::kind;
 use crate::room::{self, Incoming};
 use crate::sight::{Sight, replica_on, role_for};
 
@@ -85,7 +86,9 @@ impl Ledger {
         let mut full = None;
         let mut best: Option<([usize; 3], u64, u64)> = None;
         for node in sight.hosts(partition.group) {
-            let has = replica_on(partition, node.id).is_some() || taken.contains(&node.id);
+            let has = replica_on(partition, node.id).is_some()
+                || taken.contains(&node.id)
+                || is_to_get(sight, partition, node.id);
             if has || leaving == Some(node.id) {
                 continue;
             }
@@ -102,10 +105,15 @@ impl Ledger {
             (Some((_, _, node)), _) => Ok(node),
             (None, Some(full)) => Err(full),
             (None, None) => {
+                let busy = sight.busy(partition.group).map(|other| {
+                    let kind = other.kind.as_ref().map_or("", kind::name);
+                    format!("; operation {} ({kind}) on it has not ended", other.id)
+                });
                 let detail = format!(
-                    "{} has a replica on every {} node that is up and may get one",
+                    "{} has a replica on every {} node that is up and may get one{}",
                     sight.name(partition),
-                    role_for(partition.group).as_str()
+                    role_for(partition.group).as_str(),
+                    busy.unwrap_or_default()
                 );
                 Err(Fault::new(ErrorCode::NotEnoughNodes, detail))
             }
@@ -145,6 +153,18 @@ impl Ledger {
         }
         self.incoming.check(sight, partition, node.id)
     }
+}
+
+/// Whether an operation that has not ended brings a replica of a partition to a node.
+fn is_to_get(sight: &Sight<'_>, partition: &PartitionRecord, node: u64) -> bool {
+    sight.catalog.operations().any(|known| {
+        known.group == Some(partition.group)
+            && !known.state().has_ended()
+            && known
+                .kind
+                .as_ref()
+                .is_some_and(|kind| kind::copies(kind) && kind::target_node(kind) == Some(node))
+    })
 }
 
 fn others<'a>(

@@ -6,9 +6,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use api::admin::{Explanation, OperationRequest, PermitRequest};
+use api::admin::{Explanation, OperationRequest, PermitRelease, PermitRequest};
 use api::catalog::{CatalogOp, NewTable, ReplicaRecord, TableName};
-use api::operation::PermitChange;
 use api::restoring::{Begun, RestoreRequest, RestoreSource};
 use api::saving::{BackupRequest, ScheduleChange, ScheduleProgress, ScheduleRecord};
 use catalog::RecordChange;
@@ -140,7 +139,11 @@ impl World {
                 Err(fault) => format!("refused: {fault}\n"),
             },
             "permit" => {
-                let wish = PermitRequest { only_ask: words.text("ask").is_some(), ..Default::default() };
+                let wish = PermitRequest {
+                    only_ask: words.text("ask").is_some(),
+                    holder: words.text("by").map(str::to_owned),
+                    seconds: words.value("seconds"),
+                };
                 match ops::may_stop(catalog, &observed, NodeId(words.number(0)), &wish) {
                     Ok((change, permit)) => {
                         let notes: String =
@@ -151,8 +154,12 @@ impl World {
                 }
             }
             "release" => {
-                let change = PermitChange { release: words.number(0), ..Default::default() };
-                self.apply(CatalogOp::Permit(change))
+                let wish = PermitRelease { holder: words.text("by").map(str::to_owned) };
+                match ops::give_back(catalog, NodeId(words.number(0)), &wish) {
+                    Ok(Some(change)) => self.apply(CatalogOp::Permit(change)),
+                    Ok(None) => "nobody holds it\n".into(),
+                    Err(fault) => format!("refused: {fault}\n"),
+                }
             }
             "explain" => match cluster.executor.explain_operation(catalog, &observed, id()) {
                 Ok(explanation) => explained(&explanation),

@@ -1,8 +1,8 @@
 //! Operations, permits, explanations and settings: the second half of the admin API.
 
 use api::admin::{
-    Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SetSetting, SettingValue,
-    StartOperation,
+    Explanation, Operation, OperationRequest, Permit, PermitRelease, PermitReleased, PermitRequest, Plan,
+    SetSetting, SettingValue, StartOperation,
 };
 use api::recovery::{CatalogSurvivor, GiveUpCatalogMajority};
 use axum::extract::{Path, State};
@@ -38,7 +38,7 @@ pub trait Operations: Send + Sync + 'static {
     /// Grants the right to stop a node.
     fn permit(&self, node: u64, wish: PermitRequest) -> Answer<Permit>;
     /// Takes it back.
-    fn release_permit(&self, node: u64) -> Answer<()>;
+    fn release_permit(&self, node: u64, wish: PermitRelease) -> Answer<PermitReleased>;
     /// What this node has of the catalog's own group.
     fn catalog_survivor(&self) -> Result<CatalogSurvivor, Fault>;
     /// Lets this node's replica of the catalog go on without the others.
@@ -145,9 +145,12 @@ async fn permit(
     Ok(Json(shared.admin.permit(node, wish).await?))
 }
 
-async fn release_permit(State(shared): State<Shared>, Named(node): Named<u64>) -> Reply<serde_json::Value> {
-    shared.admin.release_permit(node).await?;
-    Ok(nothing())
+async fn release_permit(
+    State(shared): State<Shared>,
+    Named(node): Named<u64>,
+    Body(wish): Body<PermitRelease>,
+) -> Reply<PermitReleased> {
+    Ok(Json(shared.admin.release_permit(node, wish).await?))
 }
 
 async fn settings(State(shared): State<Shared>) -> Reply<Vec<SettingValue>> {

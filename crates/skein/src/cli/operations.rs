@@ -283,7 +283,7 @@ pub struct NodeMayStop {
     /// How long the right is needed
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub seconds: u64,
-    /// Who asks [default: admin]
+    /// Who asks, or gives back [default: admin]
     #[arg(long, value_name = "NAME")]
     pub holder: Option<String>,
     #[command(flatten)]

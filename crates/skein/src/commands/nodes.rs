@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use api::admin::{Permit, PermitRequest, Verdict};
+use api::admin::{Permit, PermitRelease, PermitRequest, Verdict};
 use catalog::status::NodeState;
 use client::{Client, Directory, Lookup};
 use rustix::process::Signal;
@@ -38,10 +38,14 @@ pub fn may_stop(arguments: &NodeMayStop) -> Result<Exit, Fault> {
     let client = arguments.find.lookup().client()?;
     let form = arguments.output.form();
     if arguments.give_back {
-        client.release_permit(arguments.node)?;
+        let wish = PermitRelease { holder: arguments.holder.clone() };
+        let released = client.release_permit(arguments.node, &wish)?;
         match form {
-            Form::Json => say::json(&serde_json::Map::new()),
-            Form::Text => say::note(format_args!("the right to stop node {} is given back", arguments.node)),
+            Form::Json => say::json(&released),
+            Form::Text if released.was_held => {
+                say::note(format_args!("the right to stop node {} is given back", arguments.node));
+            }
+            Form::Text => say::note(format_args!("nobody holds the right to stop node {}", arguments.node)),
         }
         return Ok(exit::OK);
     }

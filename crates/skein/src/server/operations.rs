@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use api::admin::{
-    Explanation, Operation, OperationRequest, Permit, PermitRequest, Plan, SetSetting, SettingValue,
-    StartOperation,
+    Explanation, Operation, OperationRequest, Permit, PermitRelease, PermitReleased, PermitRequest, Plan,
+    SetSetting, SettingValue, StartOperation,
 };
 use api::catalog::{CatalogAnswer, CatalogOp, OperationIds};
 use api::operation::{OperationChange, PermitChange};
@@ -161,14 +161,17 @@ impl Operations for NodeAdmin {
         })
     }
 
-    fn release_permit(&self, node: u64) -> Answer<()> {
-        match self.node.catalog().node(NodeId(node)) {
-            Some(_) => self.permit_change(PermitChange { release: node, ..Default::default() }),
-            None => {
-                let fault = Fault::new(ErrorCode::UnknownNode, format!("node {node}"));
-                Box::pin(async { Err(fault) })
+    fn release_permit(&self, node: u64, wish: PermitRelease) -> Answer<PermitReleased> {
+        let decided = self.node.release_command(NodeId(node), &wish);
+        let released = decided.map(|change| change.map(|change| self.permit_change(change)));
+        Box::pin(async move {
+            let released = released?;
+            let was_held = released.is_some();
+            if let Some(change) = released {
+                change.await?;
             }
-        }
+            Ok(PermitReleased { was_held })
+        })
     }
 
     fn catalog_survivor(&self) -> Result<CatalogSurvivor, Fault> {
