@@ -178,9 +178,9 @@ pub struct PartitionStatus {
     pub replicas: Vec<ReplicaStatus>,
     /// What is wrong with it; empty when nothing is.
     pub problem: String,
-    /// Live records, as its leader reports.
+    /// Live records, as its leader reports, or without one the replica that got furthest.
     pub records: u64,
-    /// Bytes of state, as its leader reports, approximate.
+    /// Bytes of state, by the same, approximate.
     pub bytes: u64,
 }
 

@@ -143,6 +143,13 @@ impl Node {
         found
     }
 
+    /// Bytes that the replicas of a group have hashed since their processes began, together: it grows while they hash.
+    pub fn hashed(&self, group: GroupId) -> u64 {
+        let observations = lock(&self.observations);
+        let replicas = observations.values().flat_map(|(_, report)| &report.replicas);
+        replicas.filter(|replica| replica.group == group.get()).map(|replica| replica.hashed).sum()
+    }
+
     fn reported_leader(&self, group: GroupId) -> Option<NodeId> {
         let observations = lock(&self.observations);
         let leads = |report: &api::peer::Report| {

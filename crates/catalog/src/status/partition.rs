@@ -229,6 +229,10 @@ pub(crate) fn assess(catalog: &Catalog, heard: &Heard<'_>, partition: &Partition
         led: replica.led(partition.leader, leader.is_some()),
     };
     let table = catalog.table(TableId(partition.table)).map(display_name).unwrap_or_default();
+    // Without a leader, whoever got furthest knows best.
+    let furthest =
+        || replicas.iter().filter_map(|replica| replica.report).max_by_key(|report| report.applied);
+    let told = leader.map(|(_, report)| report).or_else(furthest);
     Assessment {
         tolerance,
         voters,
@@ -241,8 +245,8 @@ pub(crate) fn assess(catalog: &Catalog, heard: &Heard<'_>, partition: &Partition
             leader: leader.map(|(node, _)| node),
             replicas: replicas.iter().map(replica_status).collect(),
             problem,
-            records: leader.map_or(0, |(_, report)| report.records),
-            bytes: leader.map_or(0, |(_, report)| report.bytes),
+            records: told.map_or(0, |report| report.records),
+            bytes: told.map_or(0, |report| report.bytes),
         },
     }
 }

@@ -84,7 +84,10 @@ fn cancel(arguments: &OpCancel) -> Result<Exit, Fault> {
         Form::Json => say::json(&operation),
         Form::Text if has_ended(&operation) => say::note(ending(&operation)),
         Form::Text => {
-            say::note(format_args!("operation {} ends, and undoes what it did; parts that are done stay", operation.id));
+            say::note(format_args!(
+                "operation {} ends, and undoes what it did; parts that are done stay",
+                operation.id
+            ));
             say::note(format_args!(" next: skein op watch {}{}", operation.id, arguments.find.words()));
         }
     }

@@ -210,7 +210,8 @@ impl Admin for NodeAdmin {
             let index = receiver.await.map_err(|_| Fault::from(ErrorCode::OutcomeUnknown))??;
             let catalog = node.catalog();
             let wished = catalog.partition(group).map_or(0, |partition| partition.replicas.len());
-            let begun = Instant::now();
+            // Hashing keeps to the rate of moves: it may take long, and says how far it is.
+            let (mut hashed, mut since) = (0, Instant::now());
             loop {
                 let replicas = node.digests(group, index);
                 let equal = replicas.windows(2).all(|pair| pair[0].hash == pair[1].hash);
@@ -218,7 +219,10 @@ impl Admin for NodeAdmin {
                 if replicas.len() >= wished || !equal {
                     return Ok(DigestReport { index: index.get(), equal, replicas });
                 }
-                if begun.elapsed() > PATIENCE {
+                if hashed != node.hashed(group) {
+                    (hashed, since) = (node.hashed(group), Instant::now());
+                }
+                if since.elapsed() > PATIENCE {
                     let detail = format!(
                         "{} of {wished} replicas of partition {} told their digest; those are equal",
                         replicas.len(),
