@@ -135,7 +135,7 @@ fn unknown_subcommand(command: &Command, name: &[u8]) -> ErrorText {
 }
 
 /// As much as fits; like Redis' format strings it ends at a NUL byte.
-fn printable(text: &[u8], room: usize) -> &[u8] {
+pub(crate) fn printable(text: &[u8], room: usize) -> &[u8] {
     let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
     &text[..end.min(room)]
 }

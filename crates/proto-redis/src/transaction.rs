@@ -125,15 +125,17 @@ impl TransactionState {
         self.watched.len()
     }
 
-    /// Notes that a command was refused, and returns what the client is told. `EXEC` itself ends the transaction.
+    /// Notes that a command was refused, and returns what the client is told. `EXEC` ends the transaction and the
+    /// watches even so, also outside of a transaction, as in Redis.
     pub(crate) fn refuse(&mut self, name: Option<&Bytes>, error: ErrorText) -> ErrorText {
-        let Some(queue) = &mut self.queue else { return error };
-        queue.refused = true;
-        if !name.is_some_and(|name| name.eq_ignore_ascii_case(b"exec")) {
-            return error;
+        if name.is_some_and(|name| name.eq_ignore_ascii_case(b"exec")) {
+            *self = Self::default();
+            return abort_because_of(&error);
         }
-        *self = Self::default();
-        abort_because_of(&error)
+        if let Some(queue) = &mut self.queue {
+            queue.refused = true;
+        }
+        error
     }
 
     /// Queues a command if there is a transaction and the command is not one that runs at once.
@@ -298,13 +300,15 @@ impl Queue {
         place: impl Fn(&Bytes) -> Result<Place, ErrorText>,
     ) -> Result<(), ErrorText> {
         let Some(first) = keys.first() else { return Ok(()) };
-        let anchor = self.anchor.get_or_insert_with(|| Bytes::copy_from_slice(first));
-        // Placed anew each time: tables come and go between the commands.
-        let target = place_checked(anchor, &place)?.target;
+        let mut together = Together::default();
         for key in keys {
-            if place_checked(key, &place)?.target != target {
-                return Err(CROSS_SLOT);
-            }
+            together.add(place_checked(key, &place)?.target)?;
+        }
+        match &self.anchor {
+            // Placed anew each time: tables come and go between the commands.
+            Some(anchor) => together.add(place_checked(anchor, &place)?.target)?,
+            // A command that is refused does not decide where the others belong.
+            None => self.anchor = Some(Bytes::copy_from_slice(first)),
         }
         Ok(())
     }
@@ -427,5 +431,53 @@ impl ExecReply {
                 })
                 .collect(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::parse;
+
+    /// What is said to commands inside `MULTI` where keys of the tables `t` and `u` have a place.
+    fn queued(commands: &[&str]) -> Vec<String> {
+        let place = |key: &Bytes| match key.first() {
+            Some(b't') => Ok(Place { target: Target { table: 0, partition: 0 }, key: key.clone() }),
+            Some(b'u') => Ok(Place { target: Target { table: 1, partition: 0 }, key: key.clone() }),
+            _ => Err(format!("ERR nowhere: {}", String::from_utf8_lossy(key)).into()),
+        };
+        let mut session = Session::new(1, None);
+        let mut say = |line: &str| {
+            let args: Vec<Bytes> =
+                line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+            match parse(&args, &mut session) {
+                Ok(Plan::Queued(keys)) => crate::corpus::render(&session.queued(&keys, place)),
+                Ok(plan) => format!("{plan:?}"),
+                Err(error) => format!("-{error}"),
+            }
+        };
+        say("MULTI");
+        commands.iter().map(|line| say(line)).collect()
+    }
+
+    #[test]
+    fn a_key_without_a_place_speaks_for_itself_only() {
+        let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+        assert_eq!(
+            queued(&["GET a", "GET b", "GET t1", "GET c", "GET u1", "EXEC"]),
+            [
+                "-ERR nowhere: a",
+                "-ERR nowhere: b",
+                "+QUEUED",
+                "-ERR nowhere: c",
+                &format!("-{CROSS_SLOT}"),
+                aborted
+            ]
+        );
+        assert_eq!(
+            queued(&["DEL t1 u1", "GET u1", "EXEC"]),
+            [&format!("-{CROSS_SLOT}"), "+QUEUED", aborted],
+            "what was refused decides nothing"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Commands on hashes.
 
-use super::members::{all, check_bytes, choice, member, members, out_of_range, scan};
+use super::members::{all, check_bytes, check_pairs, choice, member, members, scan};
 use super::{integer, is_word, keyed};
 use crate::form::Shape;
 use crate::plan::Plan;
@@ -79,9 +79,7 @@ pub(crate) fn hrandfield(call: &mut Call<'_>) -> Parsed {
         [] => Shape::Plain,
         [_] => Shape::Bulks,
         [_, word] if is_word(word, "WITHVALUES") => {
-            if choice.count.is_some_and(|count| count.unsigned_abs() > i64::MAX as u64 / 2) {
-                return Err(out_of_range());
-            }
+            check_pairs(&choice)?;
             choice.with_values = true;
             Shape::BulkPairs
         }

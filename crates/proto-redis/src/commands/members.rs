@@ -43,7 +43,8 @@ pub(super) fn check_bytes(call: &Call<'_>) -> Result<(), ErrorText> {
     Ok(())
 }
 
-/// The count of `SRANDMEMBER key [count]` and `HRANDFIELD key [count [WITHVALUES]]`.
+/// The count of `SRANDMEMBER key [count]`, `HRANDFIELD key [count [WITHVALUES]]` and `ZRANDMEMBER key [count
+/// [WITHSCORES]]`.
 pub(super) fn choice(call: &mut Call<'_>) -> Result<Choice, ErrorText> {
     let count = match call.args.get(2) {
         None => None,
@@ -59,9 +60,10 @@ pub(super) fn choice(call: &mut Call<'_>) -> Result<Choice, ErrorText> {
     Ok(Choice { count, with_values: false, seed: call.session.next_chance() })
 }
 
-/// `ERR value is out of range`.
-pub(super) const fn out_of_range() -> ErrorText {
-    ErrorText::fixed("ERR value is out of range")
+/// Refuses a count of pairs whose double is no number of elements any more, as Redis does.
+pub(super) fn check_pairs(choice: &Choice) -> Result<(), ErrorText> {
+    let fits = choice.count.is_none_or(|count| count.unsigned_abs() <= i64::MAX as u64 / 2);
+    if fits { Ok(()) } else { Err(ErrorText::fixed("ERR value is out of range")) }
 }
 
 /// `… key cursor [MATCH pattern] [COUNT count]`. The inner error is one that Redis only finds when there is

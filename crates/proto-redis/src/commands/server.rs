@@ -3,7 +3,7 @@
 use super::{introspection, is_word};
 use crate::config;
 use crate::info::Sections;
-use crate::parse::done;
+use crate::parse::{done, printable};
 use crate::plan::{Plan, Question};
 use crate::reply::Reply;
 use crate::table::Call;
@@ -50,7 +50,23 @@ pub(crate) fn function_flush(call: &mut Call<'_>) -> Parsed {
     }
 }
 
-pub(crate) fn function_list(_: &mut Call<'_>) -> Parsed {
+/// `FUNCTION LIST [LIBRARYNAME library-name-pattern] [WITHCODE]`: each of the options once.
+pub(crate) fn function_list(call: &mut Call<'_>) -> Parsed {
+    let (mut has_name, mut has_code) = (false, false);
+    let mut rest = &call.args[2..];
+    while let [word, tail @ ..] = rest {
+        rest = tail;
+        if !has_code && is_word(word, "WITHCODE") {
+            has_code = true;
+        } else if !has_name && is_word(word, "LIBRARYNAME") {
+            let [_, tail @ ..] = rest else {
+                return Err(ErrorText::fixed("ERR library name argument was not given"));
+            };
+            (has_name, rest) = (true, tail);
+        } else {
+            return Err(ErrorText::new([b"ERR Unknown argument ", printable(word, word.len())].concat()));
+        }
+    }
     done(Reply::Array(Vec::new()))
 }
 

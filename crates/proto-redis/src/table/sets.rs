@@ -21,7 +21,7 @@ commands! {
     "sinter" -2 "readonly" (1, -1, 1) "read set slow" "set" "1.0.0"
         Together sets::sinter NONE
         "key [key ...]" "Intersect multiple sets" "O(N*M) worst case where N is the cardinality of the smallest set and M is the number of sets";
-    "sintercard" -3 "readonly" (0, 0, 0, 1) "read set slow" "set" "7.0.0"
+    "sintercard" -3 "readonly movablekeys" (0, 0, 0, 1) "read set slow" "set" "7.0.0"
         Together sets::sintercard NONE
         "numkeys key [key ...] [LIMIT limit]" "Intersect multiple sets and return the cardinality of the result" "O(N*M) worst case where N is the cardinality of the smallest set and M is the number of sets";
     "sinterstore" -3 "write denyoom" (1, -1, 1; "RW update", "RO access") "write set slow" "set" "1.0.0"

@@ -3,7 +3,7 @@
 pub(crate) mod combine;
 pub(crate) mod range;
 
-use super::members::{all, check_bytes, choice, member, members, out_of_range, scan};
+use super::members::{all, check_bytes, check_pairs, choice, member, members, scan};
 use super::{is_word, keyed};
 use crate::float;
 use crate::form::Shape;
@@ -181,12 +181,12 @@ pub(crate) fn zrandmember(call: &mut Call<'_>) -> Parsed {
     let shape = match &call.args[2..] {
         [] => Shape::FirstMember,
         [_] => Shape::ScoredMembers { scores: false },
-        [_, word] if is_word(word, "WITHSCORES") => Shape::ScoredMembers { scores: true },
+        [_, word] if is_word(word, "WITHSCORES") => {
+            check_pairs(&choice)?;
+            Shape::ScoredMembers { scores: true }
+        }
         _ => return Err(SYNTAX),
     };
-    if choice.count.is_some_and(|count| !(-i64::MAX / 2..=i64::MAX / 2).contains(&count)) {
-        return Err(out_of_range());
-    }
     sorted(call, SortedOp::Choose(SortedChoice { key: call.arg(1), choice }), shape)
 }
 
