@@ -259,6 +259,10 @@ pub struct Status {
 #[derive(Debug, Subcommand)]
 pub enum TableCommand {
     /// Make a table
+    ///
+    /// A namespace is there as long as it has a table, so the first table makes it. That is not what ZanKV calls a
+    /// namespace: those have the partitions themselves and every table name works in them; 'skein namespace create'
+    /// makes them, 'skein namespace list' shows only them, and no tables are made in them.
     Create(TableCreate),
     /// List all tables
     List(Ask),
@@ -284,7 +288,7 @@ pub struct TableCreate {
     /// How many replicas of each partition [default: 3, or as many as there are nodes]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=7))]
     pub replicas: Option<u32>,
-    /// Its namespace
+    /// Its namespace; one that is not there is made
     #[arg(long, value_name = "NAMESPACE", default_value = "default")]
     pub namespace: String,
     #[command(flatten)]

@@ -133,13 +133,15 @@ impl Directory {
             return Err(no_table("a key of this port is namespace:table:rest"));
         };
         let text = |range| std::str::from_utf8(&key[range]).ok();
-        let tables = text(0..first).and_then(|namespace| self.names.get(namespace));
-        let found = tables.and_then(|tables| {
-            let own = text(first + 1..second).and_then(|name| tables.get(name));
-            own.or_else(|| tables.get(NAMESPACE_TABLE).filter(|_| second > first + 1))
-        });
+        let Some(tables) = text(0..first).and_then(|namespace| self.names.get(namespace)) else {
+            // A node that knows no tables yet does not know that there is no such namespace.
+            self.check()?;
+            let detail = String::from_utf8_lossy(&key[..first]).into_owned();
+            return Err(fault_error(&Fault::new(ErrorCode::UnknownNamespace, detail)));
+        };
+        let own = text(first + 1..second).and_then(|name| tables.get(name));
+        let found = own.or_else(|| tables.get(NAMESPACE_TABLE).filter(|_| second > first + 1));
         let Some(&table) = found else {
-            // A node that knows no tables yet does not know that there is no such table.
             self.check()?;
             return Err(no_table(&String::from_utf8_lossy(&key[..second])));
         };
@@ -248,9 +250,15 @@ mod tests {
             place(Addressing::Plain, "{a}b").unwrap(),
             "the default table has the same keys on both ports"
         );
-        for bad in ["cp", "cp:table", "cp:other:key", "x:table:key", ""] {
+        for (bad, said) in [
+            ("cp", "a key of this port is namespace:table:rest [unknown-table]"),
+            ("cp:table", "a key of this port is namespace:table:rest [unknown-table]"),
+            ("", "a key of this port is namespace:table:rest [unknown-table]"),
+            ("cp:other:key", "there is no such table: cp:other [unknown-table]"),
+            ("x:table:key", "there is no such namespace: x [unknown-namespace]"),
+        ] {
             let error = place(Addressing::Zankv, bad).unwrap_err();
-            assert!(error.to_string().contains("unknown-table"), "{bad}: {error}");
+            assert!(error.to_string().contains(said), "{bad}: {error}");
         }
         assert_eq!(directory.targets(Addressing::Plain).len(), 8);
         let zankv = directory.targets(Addressing::Zankv);

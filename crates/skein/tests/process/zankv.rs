@@ -98,7 +98,7 @@ fn every_table_of_a_namespace_is_there() {
     let read: Option<String> = redis::cmd("GET").arg("shop:carts:7").query(&mut other).expect("an answer");
     assert_eq!(read.as_deref(), Some("c"));
     let error = redis::cmd("GET").arg("other:carts:7").query::<()>(&mut other).expect_err("no namespace");
-    assert!(error.to_string().contains("unknown-table"), "{error}");
+    assert!(error.to_string().contains("unknown-namespace"), "{error}");
     // All keys of the port, as they are written there.
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut other).expect("keys");
     assert!(keys.len() == 100 && keys.iter().all(|key| key.starts_with("shop:")), "{keys:?}");
