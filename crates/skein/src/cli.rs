@@ -4,6 +4,7 @@
 
 mod archive;
 mod backup;
+mod environment;
 mod here;
 mod import;
 mod label;
@@ -16,7 +17,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use api::admin::OperationRequest;
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser,
+};
 use client::Lookup;
 
 pub use archive::{
@@ -577,8 +580,8 @@ impl Find {
     pub fn lookup(&self) -> Lookup {
         let Self { dir, addr, secret_file } = self.clone();
         // What is typed goes before what the environment says, so this one is not left to the parser.
-        let addresses = match std::env::var("SKEIN_ADDR") {
-            Ok(said) if addr.is_empty() && dir.is_none() => said.split(',').map(str::to_owned).collect(),
+        let addresses = match environment::addresses() {
+            Some(said) if addr.is_empty() && dir.is_none() => said.split(',').map(str::to_owned).collect(),
             _ => addr,
         };
         Lookup { directory: dir, addresses, secret_file }
@@ -591,7 +594,10 @@ impl Cli {
     /// # Errors
     /// The parser's words: help that was asked for, or what is wrong.
     pub fn of_process() -> Result<Self, clap::Error> {
-        Self::try_parse_from(operations::natural(original::by_name(std::env::args_os())))
+        let words = operations::natural(original::by_name(std::env::args_os()));
+        let mut command = environment::without_empty(Self::command(), environment::is_empty);
+        let matches = command.try_get_matches_from_mut(words)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
 }
 
@@ -661,7 +667,6 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {

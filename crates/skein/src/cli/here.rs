@@ -21,11 +21,11 @@ impl Here {
     /// `BadArgument` if only the environment says which cluster is meant: it names nodes, and the cluster in
     /// `./skein-data` may be another one.
     pub fn directory(&self) -> Result<Directory, Fault> {
-        self.unless_elsewhere(std::env::var("SKEIN_ADDR").ok().as_deref())
+        self.unless_elsewhere(super::environment::addresses().as_deref())
     }
 
     fn unless_elsewhere(&self, addresses: Option<&str>) -> Result<Directory, Fault> {
-        match (&self.dir, addresses.filter(|addresses| !addresses.is_empty())) {
+        match (&self.dir, addresses) {
             (None, Some(addresses)) => {
                 let detail = format!(
                     "SKEIN_ADDR={addresses} names nodes, and this command works on the directory of a cluster on this \
@@ -54,7 +54,6 @@ mod tests {
             |here: &Here, addresses| here.unless_elsewhere(addresses).map(|found| found.path().to_owned());
         assert_eq!(path(&named, Some("a:1")), Ok("elsewhere".into()));
         assert_eq!(path(&Here::default(), None), Ok("skein-data".into()));
-        assert_eq!(path(&Here::default(), Some("")), Ok("skein-data".into()));
         let refused = path(&Here::default(), Some("a:1")).expect_err("which cluster?");
         assert_eq!(refused.code, ErrorCode::BadArgument);
         assert!(

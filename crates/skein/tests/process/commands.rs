@@ -148,6 +148,24 @@ fn a_password_is_asked_for() {
 }
 
 #[test]
+fn only_an_empty_option_takes_the_password_away() {
+    let _alone = alone();
+    let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
+    let restarted = |options: &[&str], variable: &str| {
+        cluster.down();
+        let mut command = cluster.command(["up", "--detach"]);
+        let output = command.args(options).env("SKEIN_REQUIREPASS", variable).output().expect("the binary");
+        assert!(output.status.success(), "{}", words(&output));
+        let answer = redis::cmd("GET").arg("a").query::<Option<String>>(&mut cluster.redis(1));
+        answer.err().and_then(|error| error.code().map(str::to_owned))
+    };
+    let locked = Some("NOAUTH".to_owned());
+    assert_eq!(restarted(&[], "sesame"), locked);
+    assert_eq!(restarted(&[], ""), locked, "an empty variable says nothing");
+    assert_eq!(restarted(&["--requirepass", ""], "sesame"), None);
+}
+
+#[test]
 fn the_exit_code_of_status_is_the_verdict() {
     let _alone = alone();
     let cluster = three();
