@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use proto_redis::{Reply, ReplyDecoder};
 
-/// How long a connection may take to be made, and a password to be accepted.
+/// How long a connection may take to be made, and its first command to be answered.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -36,6 +36,30 @@ pub struct Connection {
     began: Instant,
 }
 
+/// Asks whether a server of the Redis protocol listens there.
+///
+/// # Errors
+/// What the system says, or what makes it look like something else.
+pub fn greet(address: SocketAddr) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+    // An error is an answer too: a password may be missing.
+    ask(&mut stream, &["PING"]).map(drop).map_err(|error| {
+        let kind = error.kind();
+        let text = match kind {
+            ErrorKind::InvalidData => "it does not speak the Redis protocol".into(),
+            ErrorKind::UnexpectedEof => {
+                "it closed the connection at PING; does it speak the Redis protocol?".into()
+            }
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                let seconds = CONNECT_TIMEOUT.as_secs();
+                format!("no answer to PING within {seconds} s; does it speak the Redis protocol?")
+            }
+            _ => return error,
+        };
+        std::io::Error::new(kind, text)
+    })
+}
+
 /// A reply, as far as a load generator cares.
 #[derive(Debug)]
 pub enum Answer {
@@ -53,9 +77,10 @@ impl Connection {
     pub fn open(address: SocketAddr, password: Option<&str>) -> std::io::Result<Self> {
         let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
         stream.set_nodelay(true)?;
-        if let Some(password) = password {
-            stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
-            authenticate(&mut stream, password)?;
+        if let Some(password) = password
+            && let Answer::Error(text) = ask(&mut stream, &["AUTH", password])?
+        {
+            return Err(std::io::Error::new(ErrorKind::PermissionDenied, text));
         }
         stream.set_nonblocking(true)?;
         Ok(Self {
@@ -154,10 +179,14 @@ fn next_answer(decoder: &mut ReplyDecoder, input: &mut BytesMut) -> std::io::Res
     }))
 }
 
-fn authenticate(stream: &mut TcpStream, password: &str) -> std::io::Result<()> {
-    let mut command = Vec::new();
-    write!(command, "*2\r\n$4\r\nAUTH\r\n${}\r\n{password}\r\n", password.len())?;
-    stream.write_all(&command)?;
+/// Sends the first command of a connection and waits for its answer.
+fn ask(stream: &mut TcpStream, words: &[&str]) -> std::io::Result<Answer> {
+    stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+    let mut command = format!("*{}\r\n", words.len());
+    for word in words {
+        command += &format!("${}\r\n{word}\r\n", word.len());
+    }
+    stream.write_all(command.as_bytes())?;
     let (mut decoder, mut input) = (ReplyDecoder::new(), BytesMut::new());
     let mut chunk = [0; 512];
     loop {
@@ -166,10 +195,8 @@ fn authenticate(stream: &mut TcpStream, password: &str) -> std::io::Result<()> {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         input.extend_from_slice(&chunk[..bytes]);
-        match next_answer(&mut decoder, &mut input)? {
-            Some(Answer::Good) => return Ok(()),
-            Some(Answer::Error(text)) => return Err(std::io::Error::new(ErrorKind::PermissionDenied, text)),
-            None => {}
+        if let Some(answer) = next_answer(&mut decoder, &mut input)? {
+            return Ok(answer);
         }
     }
 }

@@ -45,10 +45,14 @@ pub struct Mix {
 /// Measures as the arguments say.
 ///
 /// # Errors
-/// `NoCluster`, `BadArgument`; `Unreachable` if a connection cannot be made at the start.
+/// `NoCluster`, `BadArgument`; `Unreachable` if a connection cannot be made at the start, or leads to something
+/// that does not speak the Redis protocol.
 pub fn run(arguments: &BenchKv) -> Result<Report, Fault> {
     let addresses = addresses(arguments)?;
     let shared = Arc::new(Shared::new(arguments, password(arguments)?));
+    for address in addresses.iter().take(arguments.connections) {
+        connection::greet(*address).map_err(|error| unreachable(*address, &error))?;
+    }
     // All connections stand before the clock starts.
     let mut workers = Vec::new();
     for thread in 0..arguments.threads.min(arguments.connections) {
@@ -67,6 +71,10 @@ pub fn run(arguments: &BenchKv) -> Result<Report, Fault> {
     }
     report.finish(began.elapsed());
     Ok(report)
+}
+
+fn unreachable(address: SocketAddr, error: &std::io::Error) -> Fault {
+    Fault::new(ErrorCode::Unreachable, format!("{address}: {error}"))
 }
 
 fn password(arguments: &BenchKv) -> Result<Option<String>, Fault> {

@@ -1,6 +1,6 @@
 //! The load generator against small servers, over real sockets.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 
 use clap::Parser;
@@ -56,10 +56,14 @@ fn command(reader: &mut impl BufRead) -> Option<Vec<String>> {
 }
 
 fn measure(address: &str, options: &str) -> Report {
+    try_to_measure(address, options).expect("measured")
+}
+
+fn try_to_measure(address: &str, options: &str) -> Result<Report, Fault> {
     let line = format!("skein bench kv --redis {address} {options}");
     let cli = Cli::try_parse_from(line.split(' ')).expect("a command line");
     let Command::Bench(BenchCommand::Kv(arguments)) = cli.command else { panic!("another command") };
-    run(&arguments).expect("measured")
+    run(&arguments)
 }
 
 #[test]
@@ -91,6 +95,36 @@ fn a_time_limit_ends_the_measurement() {
     let report = measure(&address, "--connections 3 --mix get --duration 100ms");
     assert!(report.reads > 0 && report.writes == 0, "{report}");
     assert!(report.seconds >= 0.1, "{report}");
+}
+
+#[test]
+fn the_end_does_not_wait_for_connections_that_broke() {
+    let address = server(1);
+    let began = Instant::now();
+    let report = measure(&address, "--connections 2 --pipeline 5 --duration 100ms");
+    assert!(report.broken_connections > 0, "{report}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn what_does_not_speak_the_redis_protocol_is_named_before_anything_is_measured() {
+    for (said, cause) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], ": it does not speak the Redis protocol"),
+        (b"", ": it closed the connection at PING; does it speak the Redis protocol?"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut asked = [0; 14];
+            stream.read_exact(&mut asked).expect("a command");
+            stream.write_all(said).expect("a client");
+            asked
+        });
+        let fault = try_to_measure(&address, "--requests 1").expect_err("nothing to measure");
+        assert_eq!((fault.code, fault.detail), (ErrorCode::Unreachable, format!("{address}{cause}")));
+        assert_eq!(&server.join().expect("served"), b"*1\r\n$4\r\nPING\r\n");
+    }
 }
 
 #[test]

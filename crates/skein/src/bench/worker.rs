@@ -151,7 +151,7 @@ impl Worker {
         let mut seats = Vec::new();
         for address in addresses {
             let connection = Connection::open(address, shared.password.as_deref())
-                .map_err(|error| Fault::new(ErrorCode::Unreachable, format!("{address}: {error}")))?;
+                .map_err(|error| super::unreachable(address, &error))?;
             let data = EventData::new_u64(seats.len() as u64);
             epoll::add(&epoll, connection.stream(), data, EventFlags::IN).map_err(internal)?;
             let retry_at = Instant::now();
@@ -185,9 +185,9 @@ impl Worker {
                 self.handle(event, now, over);
             }
             self.reconnect(now, over);
-            if over || self.is_idle() {
+            if over || self.is_idle(over) {
                 let until = *drained_by.get_or_insert(now + DRAIN);
-                if self.is_idle() || now >= until {
+                if self.is_idle(over) || now >= until {
                     break;
                 }
             }
@@ -198,10 +198,11 @@ impl Worker {
         Ok(self.tally)
     }
 
-    /// Whether nothing is under way and nothing will be.
-    fn is_idle(&self) -> bool {
+    /// Whether nothing is under way and nothing will be: what is over makes no broken connection again.
+    fn is_idle(&self, over: bool) -> bool {
         let quiet = |seat: &Seat| seat.connection.as_ref().is_none_or(Connection::is_idle);
-        let more = self.seats.iter().any(|seat| seat.connection.is_none())
+        let more = !over
+            && self.seats.iter().any(|seat| seat.connection.is_none())
             && self.shared.left.load(Ordering::Relaxed) > 0;
         self.seats.iter().all(quiet) && !more
     }

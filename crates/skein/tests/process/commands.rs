@@ -284,7 +284,12 @@ fn the_load_generator_finds_its_cluster_as_every_command_does() {
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(report["answered"], 20, "{report}");
     }
-    assert_eq!(run(&[], None).status.code(), Some(4), "nothing says where a cluster is");
+    for nothing in [None, Some("")] {
+        assert_eq!(run(&[], nothing).status.code(), Some(4), "nothing says where a cluster is");
+    }
+    let output = run(&["--redis", &http], None);
+    assert_eq!(output.status.code(), Some(4), "{}", words(&output));
+    assert!(words(&output).contains("does not speak the Redis protocol"), "{}", words(&output));
 
     // What works on a directory does not take a cluster that is named by addresses for the one beside it.
     for words_of in [&["node", "add"][..], &["node", "rebuild", "1"]] {
