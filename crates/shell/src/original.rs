@@ -149,6 +149,11 @@ fn instead_of_role(role: &str) -> Option<&'static str> {
     }
 }
 
+/// The path that a variable of the environment names; an empty one names none.
+fn path_in(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
 /// The flags, or why they are none.
 fn parse(arguments: &[String]) -> Result<Flags, String> {
     let mut flags = Flags {
@@ -160,9 +165,9 @@ fn parse(arguments: &[String]) -> Result<Flags, String> {
         cmd: String::new(),
         database: String::new(),
         lookup: Lookup {
-            directory: std::env::var_os("SKEIN_DIR").map(PathBuf::from),
+            directory: path_in("SKEIN_DIR"),
             addresses: Vec::new(),
-            secret_file: std::env::var_os("SKEIN_SECRET_FILE").map(PathBuf::from),
+            secret_file: path_in("SKEIN_SECRET_FILE"),
         },
     };
     let mut words = arguments.iter().map(|word| word.trim()).filter(|word| !word.is_empty());

@@ -138,8 +138,8 @@ impl Flags {
 
     fn client(&self) -> Result<Client, Fault> {
         let addresses = self.lookup.iter().map(|address| address.trim_start_matches("http://").to_owned());
-        let secret_file =
-            self.secret_file.clone().or_else(|| std::env::var_os("SKEIN_SECRET_FILE").map(PathBuf::from));
+        let named = || std::env::var_os("SKEIN_SECRET_FILE").filter(|path| !path.is_empty());
+        let secret_file = self.secret_file.clone().or_else(|| named().map(PathBuf::from));
         let lookup = Lookup { directory: self.dir.clone(), addresses: addresses.collect(), secret_file };
         lookup.client()
     }
