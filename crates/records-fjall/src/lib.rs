@@ -45,6 +45,5 @@ mod pieces;
 mod records;
 mod store;
 mod tidy;
-mod writeback;
 
 pub use store::{FjallStore, StoreOptions};

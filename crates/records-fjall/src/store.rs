@@ -15,7 +15,6 @@ use crate::journal;
 use crate::pieces::Filters;
 use crate::records::FjallRecords;
 use crate::tidy::{OWN_KEYSPACE, Place, Space, Tidier};
-use crate::writeback::Writeback;
 
 /// Threads that flush and compact. More would take cores from the threads that answer.
 const WORKER_THREADS: usize = 1;
@@ -50,7 +49,6 @@ pub struct FjallStore {
     keyspaces: Arc<RwLock<BTreeMap<StateId, Space>>>,
     governor: Arc<Governor>,
     place: Place,
-    writeback: Writeback,
     /// Ends with the store.
     _tidier: Tidier,
 }
@@ -73,12 +71,10 @@ impl FjallStore {
                 .with_compaction_filter_factories(Filters::assigner())
                 .open()
         })?;
-        let writeback = Writeback::start();
         let mut keyspaces = BTreeMap::new();
         for name in database.list_keyspace_names().into_iter().filter(|name| &**name != OWN_KEYSPACE) {
             let state = parse_name(&name)?;
             let keyspace = guarded(|| database.keyspace(&name, keyspace_options))?;
-            writeback.watch(keyspace.path());
             keyspaces.insert(state, Space::new(keyspace));
         }
         let keyspaces = Arc::new(RwLock::new(keyspaces));
@@ -86,7 +82,7 @@ impl FjallStore {
         let own = guarded(|| database.keyspace(OWN_KEYSPACE, keyspace_options))?;
         let place = Place { database: database.clone(), own, directory: path.to_owned() };
         let tidier = Tidier::start(place.clone(), keyspaces.clone())?;
-        Ok(Self { database, keyspaces, governor: Arc::new(governor), place, writeback, _tidier: tidier })
+        Ok(Self { database, keyspaces, governor: Arc::new(governor), place, _tidier: tidier })
     }
 
     /// Memory that the writes not yet being flushed take, of all states together.
@@ -111,7 +107,6 @@ impl RecordStore for FjallStore {
             return Err(EngineError::Storage(format!("state {state} exists already")));
         }
         let keyspace = guarded(|| self.database.keyspace(&name_of(state), keyspace_options))?;
-        self.writeback.watch(keyspace.path());
         let space = Space::new(keyspace);
         keyspaces.insert(state, space.clone());
         Ok(self.records(space))
