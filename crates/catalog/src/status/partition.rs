@@ -251,8 +251,7 @@ pub(crate) fn assess(catalog: &Catalog, heard: &Heard<'_>, partition: &Partition
     }
 }
 
-/// Whether it has fewer replicas than its table wishes. One of a table that is only there for a while, or that is still
-/// being restored, gets what it needs from whoever made it; and the catalog has one on each node that may have it at most.
+/// Whether it has fewer replicas than its table wishes, see [`Catalog::lacks`].
 fn too_few(catalog: &Catalog, partition: &PartitionRecord) -> Option<String> {
     let lacks = catalog.lacks(partition);
     let has = partition.replicas.len();

@@ -80,8 +80,8 @@ fn known(catalog: &Catalog, id: OperationId) -> Result<&OperationRecord, Fault> 
 }
 
 /// What takes back what an operation has done so far: the replica that it made goes, a vote comes back, a
-/// node's flag is lowered, a table wishes what it did, and the leader of record is who leads. A leader that was moved stays. The error says what
-/// stands in the way for now.
+/// node's flag is lowered, a table wishes what it did, and the leader of record is who leads. A leader that was
+/// moved stays. The error says what stands in the way for now.
 pub(super) fn undo(sight: &Sight<'_>, operation: &OperationRecord) -> Result<Vec<Edit>, String> {
     let Some(kind) = &operation.kind else { return Ok(Vec::new()) };
     let Some(partition) = operation.group.and_then(|group| sight.partition(group)) else {
