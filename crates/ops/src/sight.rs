@@ -115,12 +115,16 @@ impl<'a> Sight<'a> {
         self.catalog.nodes().filter(move |node| role.of(node))
     }
 
-    /// Operations on a partition that have not ended, by id; the one that runs first. Those that stand back for
-    /// others do not count.
+    /// Operations on a partition that have not ended, by id.
+    pub(crate) fn under_way(&self, group: u64) -> impl Iterator<Item = &'a OperationRecord> + use<'a> {
+        let of_group = move |known: &&OperationRecord| known.group == Some(group);
+        self.catalog.operations().filter(of_group).filter(|known| !known.state().has_ended())
+    }
+
+    /// The operation that keeps others off a partition: the one that runs, or else the first in line. Those that stand
+    /// back for others do not count.
     pub(crate) fn busy(&self, group: u64) -> Option<&'a OperationRecord> {
-        self.catalog
-            .operations()
-            .filter(|known| known.group == Some(group) && !known.state().has_ended())
+        self.under_way(group)
             .filter(|known| !kind::stands_back(known))
             .max_by_key(|known| (known.state(), std::cmp::Reverse(known.id)))
     }

@@ -85,12 +85,9 @@ pub(crate) fn has_too_many(sight: &Sight<'_>, partition: &PartitionRecord) -> bo
     let leaves = |known: &&OperationRecord| {
         let node = known.kind.as_ref().and_then(|kind| kind::source_node(kind, None));
         let takes = matches!(known.kind, Some(OperationKind::Migrate(_) | OperationKind::RemoveReplica(_)));
-        takes
-            && known.group == Some(partition.group)
-            && !known.state().has_ended()
-            && node.is_some_and(|node| replica_on(partition, node).is_some())
+        takes && node.is_some_and(|node| replica_on(partition, node).is_some())
     };
-    let leaving = sight.catalog.operations().filter(leaves).count();
+    let leaving = sight.under_way(partition.group).filter(leaves).count();
     table.is_some_and(|table| partition.replicas.len().saturating_sub(leaving) > table.replicas as usize)
 }
 

@@ -8,7 +8,6 @@ use api::admin::OperationRequest;
 use api::catalog::{PartitionRecord, ReplicaRecord};
 use api::operation::{Edit, NodeFlags, OnNode, OnPartition, OperationKind};
 use api::peer::ReplicaState;
-use catalog::alike::goes_on;
 use types::settings::AUTO_FAILOVER;
 use types::{ErrorCode, Fault, NodeId};
 
@@ -76,9 +75,9 @@ fn coming<'a>(
     sight: &Sight<'a>,
     partition: &PartitionRecord,
 ) -> impl Iterator<Item = &'a OperationKind> + use<'a> {
-    let group = partition.group;
-    let on = sight.catalog.operations().filter(move |known| known.group == Some(group) && goes_on(known));
-    on.filter_map(|known| known.kind.as_ref()).filter(|kind| matches!(kind, OperationKind::AddReplica(_)))
+    let goes_on = sight.under_way(partition.group).filter(|known| !known.cancelling);
+    let kinds = goes_on.filter_map(|known| known.kind.as_ref());
+    kinds.filter(|kind| matches!(kind, OperationKind::AddReplica(_)))
 }
 
 /// The replicas that a partition lacks of those that its table wishes, each on the best place. One that is being worked

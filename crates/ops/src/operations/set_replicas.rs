@@ -5,7 +5,6 @@ use std::cmp::Reverse;
 use api::admin::OperationRequest;
 use api::catalog::{PartitionRecord, ReplicaRecord, TableRecord};
 use api::operation::{Edit, OnPartition, OperationKind, ReplicasWish};
-use catalog::alike::goes_on;
 use types::limits::{META_NODES_MAX, REPLICAS_MAX};
 use types::{ErrorCode, Fault};
 
@@ -52,10 +51,10 @@ pub(super) fn plan(sight: &Sight<'_>, request: &OperationRequest) -> Result<Draf
 /// Whether a replica is to come to a partition or to leave it, so that the number that it has says nothing. What the
 /// cluster adds by itself ends when the table wishes no more.
 fn is_to_change(sight: &Sight<'_>, partition: &PartitionRecord) -> bool {
-    sight.catalog.operations().any(|known| {
+    sight.under_way(partition.group).any(|known| {
         let changes =
             matches!(known.kind, Some(OperationKind::AddReplica(_) | OperationKind::RemoveReplica(_)));
-        changes && known.group == Some(partition.group) && goes_on(known) && known.by != TOPS_UP
+        changes && !known.cancelling && known.by != TOPS_UP
     })
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use api::catalog::{NodeRecord, PartitionRecord};
+use api::operation::OperationKind;
 use catalog::place::{SPREAD_LABELS, label};
 use types::{ErrorCode, Fault, NodeId};
 
@@ -157,14 +158,8 @@ impl Ledger {
 
 /// Whether an operation that has not ended brings a replica of a partition to a node.
 fn is_to_get(sight: &Sight<'_>, partition: &PartitionRecord, node: u64) -> bool {
-    sight.catalog.operations().any(|known| {
-        known.group == Some(partition.group)
-            && !known.state().has_ended()
-            && known
-                .kind
-                .as_ref()
-                .is_some_and(|kind| kind::copies(kind) && kind::target_node(kind) == Some(node))
-    })
+    let brings = |kind: &OperationKind| kind::copies(kind) && kind::target_node(kind) == Some(node);
+    sight.under_way(partition.group).any(|known| known.kind.as_ref().is_some_and(brings))
 }
 
 fn others<'a>(
