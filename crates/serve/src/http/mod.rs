@@ -22,6 +22,7 @@ use api::admin::{
     TablePartition,
 };
 use api::auth::Secret;
+use axum::body::HttpBody;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
@@ -221,6 +222,18 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> axum::extract::FromRequest<
             }
             Err(rejection) => Err(Refusal(Fault::new(ErrorCode::BadArgument, rejection.body_text()))),
         }
+    }
+}
+
+/// `None` for a request without a body, whatever it says that the body's type is.
+impl<S: Send + Sync, T: serde::de::DeserializeOwned> axum::extract::OptionalFromRequest<S> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Refusal> {
+        if request.body().is_end_stream() {
+            return Ok(None);
+        }
+        <Self as axum::extract::FromRequest<S>>::from_request(request, state).await.map(Some)
     }
 }
 

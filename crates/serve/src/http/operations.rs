@@ -140,16 +140,18 @@ async fn explain_partition(
 async fn permit(
     State(shared): State<Shared>,
     Named(node): Named<u64>,
-    Body(wish): Body<PermitRequest>,
+    wish: Option<Body<PermitRequest>>,
 ) -> Reply<Permit> {
+    let wish = wish.map(|Body(wish)| wish).unwrap_or_default();
     Ok(Json(shared.admin.permit(node, wish).await?))
 }
 
 async fn release_permit(
     State(shared): State<Shared>,
     Named(node): Named<u64>,
-    Body(wish): Body<PermitRelease>,
+    wish: Option<Body<PermitRelease>>,
 ) -> Reply<PermitReleased> {
+    let wish = wish.map(|Body(wish)| wish).unwrap_or_default();
     Ok(Json(shared.admin.release_permit(node, wish).await?))
 }
 
