@@ -41,6 +41,7 @@ mod error;
 mod governor;
 mod journal;
 mod levels;
+mod old_tables;
 mod pieces;
 mod records;
 mod store;

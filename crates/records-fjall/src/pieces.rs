@@ -16,6 +16,7 @@ use fjall::compaction::filter::{
 use fjall::{Keyspace, LsmError};
 
 use crate::error::guarded;
+use crate::old_tables::Keeper;
 
 /// After so many bytes it is time to look around.
 const LOOK_BYTES: usize = 64 * 1024;
@@ -64,16 +65,20 @@ pub(crate) fn run(
     Ok(GIVEN_UP.take())
 }
 
-/// The filter of every compaction of every state.
-pub(crate) struct Filters;
+/// The filters of the compactions of a state.
+pub(crate) struct Filters {
+    keeper: Keeper,
+    /// The name of its keyspace.
+    keyspace: String,
+}
 
 /// Which filter a state of this name has.
 type Assigner = Arc<dyn Fn(&str) -> Option<Arc<dyn Factory>> + Send + Sync>;
 
 impl Filters {
-    /// As fjall wants it.
-    pub(crate) fn assigner() -> Assigner {
-        Arc::new(|_| Some(Arc::new(Filters)))
+    /// As fjall wants it; for every state.
+    pub(crate) fn assigner(keeper: Keeper) -> Assigner {
+        Arc::new(move |name| Some(Arc::new(Filters { keeper: keeper.clone(), keyspace: name.to_owned() })))
     }
 }
 
@@ -83,21 +88,32 @@ impl Factory for Filters {
     }
 
     fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
-        Box::new(Filter(NEXT.take()))
+        let Filters { keeper, keyspace } = self;
+        Box::new(Filter { piece: NEXT.take(), keeper: keeper.clone(), keyspace: keyspace.clone() })
     }
 }
 
-struct Filter(Option<Piece>);
+struct Filter {
+    /// Nothing for a compaction of fjall's own.
+    piece: Option<Piece>,
+    keeper: Keeper,
+    keyspace: String,
+}
 
 impl CompactionFilter for Filter {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
-        if let Some(piece) = &mut self.0
+        if let Some(piece) = &mut self.piece
             && let Err(why) = piece.merged(item.key().len() + item.value()?.len())
         {
             GIVEN_UP.set(Some(why));
             return Err(LsmError::Io(ErrorKind::Interrupted.into()));
         }
         Ok(Verdict::Keep)
+    }
+
+    /// All is merged, and no lock is held: what was merged is replaced next.
+    fn finish(self: Box<Self>) {
+        self.keeper.ends(&self.keyspace);
     }
 }
 

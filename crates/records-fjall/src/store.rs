@@ -12,6 +12,7 @@ use types::StateId;
 use crate::error::{guarded, sort};
 use crate::governor::{Governor, MEMTABLE_BYTES_MAX, memory_of};
 use crate::journal;
+use crate::old_tables::OldTables;
 use crate::pieces::Filters;
 use crate::records::FjallRecords;
 use crate::tidy::{OWN_KEYSPACE, Place, Space, Tidier};
@@ -49,6 +50,7 @@ pub struct FjallStore {
     keyspaces: Arc<RwLock<BTreeMap<StateId, Space>>>,
     governor: Arc<Governor>,
     place: Place,
+    old_tables: OldTables,
     /// Ends with the store.
     _tidier: Tidier,
 }
@@ -61,6 +63,7 @@ impl FjallStore {
     /// are not what they should be.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, EngineError> {
         journal::look_over(path)?;
+        let old_tables = OldTables::start()?;
         let database = guarded(|| {
             Database::builder(path)
                 .manual_journal_persist(true)
@@ -68,13 +71,14 @@ impl FjallStore {
                 .cache_size(options.block_cache_bytes)
                 .max_cached_files(Some(OPEN_FILES_MAX))
                 .max_journaling_size(JOURNALS_BYTES_MIN.max(2 * options.write_buffer_bytes))
-                .with_compaction_filter_factories(Filters::assigner())
+                .with_compaction_filter_factories(Filters::assigner(old_tables.keeper()))
                 .open()
         })?;
         let mut keyspaces = BTreeMap::new();
         for name in database.list_keyspace_names().into_iter().filter(|name| &**name != OWN_KEYSPACE) {
             let state = parse_name(&name)?;
             let keyspace = guarded(|| database.keyspace(&name, keyspace_options))?;
+            old_tables.watch(&keyspace);
             keyspaces.insert(state, Space::new(keyspace));
         }
         let keyspaces = Arc::new(RwLock::new(keyspaces));
@@ -82,7 +86,8 @@ impl FjallStore {
         let own = guarded(|| database.keyspace(OWN_KEYSPACE, keyspace_options))?;
         let place = Place { database: database.clone(), own, directory: path.to_owned() };
         let tidier = Tidier::start(place.clone(), keyspaces.clone())?;
-        Ok(Self { database, keyspaces, governor: Arc::new(governor), place, _tidier: tidier })
+        let governor = Arc::new(governor);
+        Ok(Self { database, keyspaces, governor, place, old_tables, _tidier: tidier })
     }
 
     /// Memory that the writes not yet being flushed take, of all states together.
@@ -107,6 +112,7 @@ impl RecordStore for FjallStore {
             return Err(EngineError::Storage(format!("state {state} exists already")));
         }
         let keyspace = guarded(|| self.database.keyspace(&name_of(state), keyspace_options))?;
+        self.old_tables.watch(&keyspace);
         let space = Space::new(keyspace);
         keyspaces.insert(state, space.clone());
         Ok(self.records(space))
@@ -128,12 +134,19 @@ impl RecordStore for FjallStore {
     fn remove(&self, state: StateId) -> Result<(), EngineError> {
         let removed = self.keyspaces_mut().remove(&state);
         match removed {
-            Some(space) => guarded(|| self.database.delete_keyspace(space.keyspace)),
+            Some(space) => {
+                self.old_tables.forget(&space.keyspace);
+                guarded(|| self.database.delete_keyspace(space.keyspace))
+            }
             None => Ok(()),
         }
     }
 
     fn persist(&self) -> Result<(), EngineError> {
+        // fjall syncs its journal under the lock that every write takes. Most of what there is to sync is on the disk
+        // before that.
+        self.database.persist(PersistMode::Buffer).map_err(sort)?;
+        journal::sync_last(&self.place.directory)?;
         self.database.persist(PersistMode::SyncAll).map_err(sort)
     }
 
