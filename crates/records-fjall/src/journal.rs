@@ -98,20 +98,6 @@ fn journals_in(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(journals)
 }
 
-/// Syncs the journal that is written to.
-///
-/// # Errors
-/// `Storage` or `Full` when the disk refuses.
-pub(crate) fn sync_last(directory: &Path) -> Result<(), EngineError> {
-    let last = journals_in(directory).map_err(storage)?.into_iter().max();
-    let sync = |path| File::open(path)?.sync_data();
-    match last.map_or(Ok(()), |(_, path)| sync(path)) {
-        // It was synced and removed just now.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        synced => synced.map_err(storage),
-    }
-}
-
 /// Cuts a journal after its last whole batch.
 fn cut(path: &Path) -> io::Result<()> {
     let whole = whole_bytes(path)?;

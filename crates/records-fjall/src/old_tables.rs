@@ -1,13 +1,10 @@
-//! Old tables, and what else the end of a compaction waits for.
+//! Old tables, and who removes their files.
 //!
-//! fjall ends a compaction under the lock of the state that every read and every write takes. Two things in there can
-//! take long, and so they are done before it, or after it on a thread that nobody waits for:
-//!
-//! - **The last table is synced.** That is up to 64 MiB. Once synced before, it costs nothing under the lock.
-//! - **Old tables go.** fjall keeps the versions of a state that somebody may still read. When it forgets one it removes
-//!   the files of the tables that only that one had: on a file system that needs 5 ms for a file of 16 MiB, the end of a
-//!   compaction of half a gigabyte kept clients waiting for 180 ms. So before anything is replaced the tables of then
-//!   are put aside; the file of a table goes with its last holder, which is this module's thread.
+//! fjall keeps the versions of a state that somebody may still read. When it forgets one it removes the files of the
+//! tables that only that one had, one after another, under the lock of the state that every read and every write takes.
+//! On a file system that needs 5 ms for a file of 16 MiB, the end of a compaction of half a gigabyte kept clients
+//! waiting for 180 ms. So before anything is replaced the tables of then are put aside; the file of a table goes with
+//! its last holder, which is this module's thread.
 //!
 //! ```text
 //!   a compaction ends ──► kept: tables 1 2 3 ──► replaced: the state is at version 8, without 1 and 2
@@ -15,20 +12,17 @@
 //!   fjall's first version is 8 or later ──► let go: files 1 and 2 go, without a lock
 //! ```
 //!
-//! fjall does not say which versions it has, but how many, and the number of the last one. A version's number is at most
-//! one more than that of the version before it (`version/mod.rs` of lsm-tree 3.1.10, which is pinned), so the first of `n` that end with
-//! version `v` is `v - n + 1` or later.
+//! fjall does not say which versions it has, but how many, and the number of the last one. A version's number is at
+//! most one more than that of the version before it (`version/mod.rs` of lsm-tree 3.1.10, which is pinned), so the
+//! first of `n` that end with version `v` is `v - n + 1` or later.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use engine::EngineError;
 use fjall::{AbstractTree, AnyTree};
-use lsm_tree::file::TABLES_FOLDER;
 use lsm_tree::{Table, TableId};
 
 /// How often it is looked whether tables may go, while there are any.
@@ -55,17 +49,9 @@ struct Shared {
 #[derive(Default)]
 struct State {
     /// The states that are looked after, by the names of their keyspaces.
-    trees: BTreeMap<String, Tree>,
+    trees: BTreeMap<String, AnyTree>,
     kept: Vec<Kept>,
     ends: bool,
-}
-
-/// A state.
-#[derive(Clone)]
-struct Tree {
-    tree: AnyTree,
-    /// The directory of its tables.
-    tables: PathBuf,
 }
 
 /// The tables of a state at the end of a compaction.
@@ -99,8 +85,7 @@ impl OldTables {
 
     /// Looks after a state from now on.
     pub(crate) fn watch(&self, keyspace: &fjall::Keyspace) {
-        let tree = Tree { tree: keyspace.tree.clone(), tables: keyspace.path().join(TABLES_FOLDER) };
-        self.shared.lock().trees.insert(keyspace.name().to_string(), tree);
+        self.shared.lock().trees.insert(keyspace.name().to_string(), keyspace.tree.clone());
     }
 
     /// A state is to be removed.
@@ -128,22 +113,9 @@ impl Keeper {
     /// A compaction of a state has merged everything, holds no lock, and is about to replace tables.
     pub(crate) fn ends(&self, keyspace: &str) {
         let Some(tree) = self.0.lock().trees.get(keyspace).cloned() else { return };
-        tree.sync_new();
-        let kept = Kept::of(keyspace, &tree.tree);
+        let kept = Kept::of(keyspace, &tree);
         self.0.lock().kept.push(kept);
         self.0.changed.notify_all();
-    }
-}
-
-impl Tree {
-    /// Syncs the tables that are no part of the state yet. fjall does so again, and it is fjall that answers for it.
-    fn sync_new(&self) {
-        let newest = self.tree.current_version().iter_tables().map(Table::id).max();
-        for table in newest.map_or(0, |newest| newest + 1)..self.tree.next_table_id() {
-            if let Ok(file) = File::open(self.tables.join(table.to_string())) {
-                let _ = file.sync_data();
-            }
-        }
     }
 }
 
@@ -183,8 +155,8 @@ impl Kept {
     }
 
     /// Whether fjall has forgotten every version with tables that were replaced.
-    fn may_go(&mut self, trees: &BTreeMap<String, Tree>) -> bool {
-        let Some(Tree { tree, .. }) = trees.get(&self.name) else { return true };
+    fn may_go(&mut self, trees: &BTreeMap<String, AnyTree>) -> bool {
+        let Some(tree) = trees.get(&self.name) else { return true };
         // In this order: the list may grow in between, which makes the bound lower, never higher.
         let version = tree.current_version();
         let first = version.id().saturating_sub(tree.version_free_list_len() as u64);
@@ -205,6 +177,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+    use lsm_tree::file::TABLES_FOLDER;
 
     use super::*;
     use crate::governor::wait_until_less;
@@ -223,10 +196,7 @@ mod tests {
         let keyspace = database.keyspace("state", KeyspaceCreateOptions::default).unwrap();
         let other = database.keyspace("other", KeyspaceCreateOptions::default).unwrap();
         let tables = keyspace.path().join(TABLES_FOLDER);
-        let trees = BTreeMap::from([(
-            "state".to_owned(),
-            Tree { tree: keyspace.tree.clone(), tables: tables.clone() },
-        )]);
+        let trees = BTreeMap::from([("state".to_owned(), keyspace.tree.clone())]);
         flush(&keyspace, "1");
         flush(&keyspace, "2");
         let mut kept = Kept::of("state", &keyspace.tree);

@@ -143,10 +143,6 @@ impl RecordStore for FjallStore {
     }
 
     fn persist(&self) -> Result<(), EngineError> {
-        // fjall syncs its journal under the lock that every write takes. Most of what there is to sync is on the disk
-        // before that.
-        self.database.persist(PersistMode::Buffer).map_err(sort)?;
-        journal::sync_last(&self.place.directory)?;
         self.database.persist(PersistMode::SyncAll).map_err(sort)
     }
 

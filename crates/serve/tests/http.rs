@@ -296,6 +296,9 @@ fn routes_of_operations_translate_to_the_admin_and_back() {
     let given_back = server.with_token("DELETE", "/v1/nodes/2/permit", r#"{"holder":"me"}"#);
     assert_eq!(given_back, (200, r#"{"was_held":true}"#.into()));
     // Without a body it is about whoever holds it when nobody is named.
+    let (status, body) = server.with_token("POST", "/v1/nodes/2/permit", "");
+    let permit: Permit = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, permit.node, permit.holder), (200, 2, String::new()));
     let given_back = server.with_token("DELETE", "/v1/nodes/2/permit", "");
     assert_eq!(given_back, (200, r#"{"was_held":false}"#.into()));
     assert_eq!(server.with_token("GET", "/v1/settings", ""), (200, "[]".into()));

@@ -8,6 +8,7 @@ use api::admin::OperationRequest;
 use api::catalog::{PartitionRecord, ReplicaRecord};
 use api::operation::{Edit, NodeFlags, OnNode, OnPartition, OperationKind};
 use api::peer::ReplicaState;
+use catalog::alike::goes_on;
 use types::settings::AUTO_FAILOVER;
 use types::{ErrorCode, Fault, NodeId};
 
@@ -75,8 +76,8 @@ fn coming<'a>(
     sight: &Sight<'a>,
     partition: &PartitionRecord,
 ) -> impl Iterator<Item = &'a OperationKind> + use<'a> {
-    let goes_on = sight.under_way(partition.group).filter(|known| !known.cancelling);
-    let kinds = goes_on.filter_map(|known| known.kind.as_ref());
+    let going_on = sight.under_way(partition.group).filter(|known| goes_on(known));
+    let kinds = going_on.filter_map(|known| known.kind.as_ref());
     kinds.filter(|kind| matches!(kind, OperationKind::AddReplica(_)))
 }
 

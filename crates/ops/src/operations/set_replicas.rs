@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use api::admin::OperationRequest;
 use api::catalog::{PartitionRecord, ReplicaRecord, TableRecord};
 use api::operation::{Edit, OnPartition, OperationKind, ReplicasWish};
+use catalog::alike::goes_on;
 use types::limits::{META_NODES_MAX, REPLICAS_MAX};
 use types::{ErrorCode, Fault};
 
@@ -54,7 +55,7 @@ fn is_to_change(sight: &Sight<'_>, partition: &PartitionRecord) -> bool {
     sight.under_way(partition.group).any(|known| {
         let changes =
             matches!(known.kind, Some(OperationKind::AddReplica(_) | OperationKind::RemoveReplica(_)));
-        changes && !known.cancelling && known.by != TOPS_UP
+        changes && goes_on(known) && known.by != TOPS_UP
     })
 }
 
