@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use types::{ErrorCode, Fault};
 
 fn main() -> ExitCode {
+    memory::give_back_at_once();
     let cli = match cli::Cli::of_process() {
         Ok(cli) => cli,
         Err(error) => return without_command(&error),

@@ -2,13 +2,16 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use super::SKEIN;
-use super::support::{Cluster, Shape, alone, until};
+use super::support::{Cluster, Shape, alone, until, within};
 
 const MIB: u64 = 1024 * 1024;
 /// The largest value.
 const VALUE_BYTES: usize = 8 * MIB as usize;
+/// How long an idle node may keep the memory of values that are on the disk: well before anything is tidied.
+const GIVEN_BACK: Duration = Duration::from_secs(15);
 
 /// Memory that a process has, in bytes.
 fn resident_bytes(pid: u32) -> u64 {
@@ -50,19 +53,8 @@ fn large_values_that_are_gone_leave_neither_memory_nor_disk() {
         }
     });
     let pid = cluster.pid(1);
-    // The allocator gives back what a thread has freed when that thread next has something to do. On a node without any
-    // work it is a minute or two until tables are tidied; here somebody writes now and then.
-    let mut connection = cluster.redis(1);
-    let mut number = 0;
-    until("memory given back", || {
-        number += 1;
-        redis::cmd("SET")
-            .arg(format!("small:{number}"))
-            .arg(1)
-            .query::<()>(&mut connection)
-            .expect("written");
-        (resident_bytes(pid) < 256 * MIB).then_some(())
-    });
+    // Nobody asks the node for anything meanwhile.
+    within(GIVEN_BACK, "memory given back", || (resident_bytes(pid) < 256 * MIB).then_some(()));
 
     let state = cluster.directory().node_directory(1).join("data/state");
     // How much is in the journal and how much, compressed, in tables is a matter of time.
