@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::tools::{is_installed, root};
+use crate::tools::{is_installed, root, target};
 
 /// How long a command may take: the first one builds everything.
 const PATIENCE: Duration = Duration::from_secs(1200);
@@ -113,8 +113,7 @@ fn start(command: &str) -> Result<Started> {
     shell.arg("-c").arg(format!("exec 2>&1; {command}")).current_dir(root());
     // The documents say where 'skein' is.
     let paths = std::env::var_os("PATH").unwrap_or_default();
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
-    let ours = std::iter::once(target.join("release")).chain(std::env::split_paths(&paths));
+    let ours = std::iter::once(target().join("release")).chain(std::env::split_paths(&paths));
     shell.env("PATH", std::env::join_paths(ours).context("a path with a colon")?);
     // A group of its own gets Ctrl-C as a terminal would send it: the shell and all that it started.
     shell.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());

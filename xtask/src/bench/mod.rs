@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
-use crate::tools::{cargo, root, run as run_tool};
+use crate::tools::{cargo, run as run_tool, target};
 use figure::{Figure, print};
 
 /// What to measure.
@@ -164,8 +164,7 @@ const BACKUP_MIB: u64 = 2048;
 /// Builds the repository's program.
 fn release_build() -> Result<PathBuf> {
     run_tool(&mut cargo(["build", "--release", "--package", "skein"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join("release/skein"))
+    Ok(target().join("release/skein"))
 }
 
 /// A figure's kind, its name while it is measured, and how.

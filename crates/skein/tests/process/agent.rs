@@ -6,12 +6,12 @@ use std::process::Command;
 use api::admin::Verdict;
 use rustix::process::Signal;
 
-use super::support::{Cluster, Shape, alone, until, words};
+use super::support::{Cluster, Shape, beside_others, until, words};
 use super::{SKEIN, get, set, three};
 
 #[test]
 fn a_killed_node_is_repaired() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     set(&cluster, 1, "a", "1");
     let before = cluster.pid(2);
@@ -26,7 +26,7 @@ fn a_killed_node_is_repaired() {
 
 #[test]
 fn nodes_survive_their_agent_and_are_adopted() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     let pids: Vec<u32> = cluster.nodes().into_iter().map(|node| cluster.pid(node)).collect();
     cluster.kill_agent();
@@ -45,7 +45,7 @@ fn nodes_survive_their_agent_and_are_adopted() {
 
 #[test]
 fn down_stops_nodes_without_an_agent() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     cluster.kill_agent();
     // A paused node hears nothing; it is woken to be stopped.
@@ -56,7 +56,7 @@ fn down_stops_nodes_without_an_agent() {
 
 #[test]
 fn ctrl_c_stops_the_foreground_cleanly() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     set(&cluster, 1, "a", "1");
     cluster.down();
@@ -72,7 +72,7 @@ fn ctrl_c_stops_the_foreground_cleanly() {
 
 #[test]
 fn a_second_agent_and_a_second_server_are_refused() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
     let agent = cluster.run(["agent"]);
     assert_eq!(agent.status.code(), Some(3), "{}", words(&agent));
@@ -88,7 +88,7 @@ fn a_second_agent_and_a_second_server_are_refused() {
 
 #[test]
 fn a_copy_of_the_directory_is_refused_while_the_original_lives() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     set(&cluster, 1, "a", "1");
     let temporary = tempfile::tempdir().expect("a temporary directory");
@@ -115,7 +115,7 @@ fn a_copy_of_the_directory_is_refused_while_the_original_lives() {
 
 #[test]
 fn one_copied_node_is_refused_and_its_original_goes_on() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     let temporary = tempfile::tempdir().expect("a temporary directory");
     let copied = temporary.path().join("cluster");

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::SKEIN;
 use super::backup::{Place, refused, succeed};
-use super::support::{Cluster, Shape, alone, until, words};
+use super::support::{Cluster, Shape, beside_others, until, words};
 
 /// Keys whose contents are compared; some of them share a partition, so that they can be renamed.
 const KEYS: [&str; 12] = ["a", "b", "c", "d", "{t}1", "{t}2", "{t}3", "{t}4", "{u}1", "{u}2", "e", "f"];
@@ -151,7 +151,7 @@ fn zankv(cluster: &Cluster) -> redis::Connection {
 
 #[test]
 fn any_time_is_restored_as_it_was_although_a_leader_died() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { partitions: 4, ..Shape::default() });
     let place = Place::new();
     let url = place.url();
@@ -211,7 +211,7 @@ fn any_time_is_restored_as_it_was_although_a_leader_died() {
 
 #[test]
 fn a_damaged_missing_or_foreign_file_of_an_archive_is_refused() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
     let place = Place::new();
     let url = place.url();
@@ -255,7 +255,7 @@ fn a_damaged_missing_or_foreign_file_of_an_archive_is_refused() {
 
 #[test]
 fn a_gap_is_named_and_the_cluster_bridges_it_by_a_backup() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
     let place = Place::new();
     let url = place.url();

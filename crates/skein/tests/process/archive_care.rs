@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::SKEIN;
 use super::archive::{now_ms, status, told};
 use super::backup::{Place, only, refused, succeed};
-use super::support::{Cluster, Shape, alone, until, within, words};
+use super::support::{Cluster, Shape, beside_others, until, within, words};
 
 /// Runs a command that asks no cluster.
 fn at(arguments: &[&str]) -> (bool, String, Value) {
@@ -28,7 +28,7 @@ fn set(cluster: &Cluster, keys: std::ops::Range<u32>) {
 
 #[test]
 fn what_is_behind_says_why_and_a_drill_is_in_no_archive() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { partitions: 2, ..Shape::default() });
     let place = Place::new();
     let url = place.url();
@@ -63,7 +63,7 @@ fn what_is_behind_says_why_and_a_drill_is_in_no_archive() {
 
 #[test]
 fn an_archive_of_a_namespace_takes_in_the_tables_that_are_made_later() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { partitions: 2, ..Shape::default() });
     let place = Place::new();
     let url = place.url();
@@ -86,7 +86,7 @@ fn an_archive_of_a_namespace_takes_in_the_tables_that_are_made_later() {
 
 #[test]
 fn an_archive_is_verified_thinned_out_and_removed() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
     let place = Place::new();
     let url = place.url();

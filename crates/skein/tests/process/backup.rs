@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tempfile::TempDir;
 
 use super::SKEIN;
-use super::support::{Cluster, Shape, alone, until, within, words};
+use super::support::{Cluster, Shape, beside_others, until, within, words};
 use super::zankv::http;
 
 /// A place for backups.
@@ -141,7 +141,7 @@ pub fn exists(cluster: &Cluster, table: &str, key: &str) -> bool {
 
 #[test]
 fn a_backup_under_load_with_a_node_killed_restores_into_other_partitions() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { partitions: 4, ..Shape::default() });
     fill(&cluster);
     let place = Place::new();
@@ -187,7 +187,7 @@ fn a_backup_under_load_with_a_node_killed_restores_into_other_partitions() {
 
 #[test]
 fn a_restore_says_what_stands_in_its_way() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 2, ..Shape::default() });
     fill(&cluster);
     let (place, mut connection) = (Place::new(), cluster.redis(1));
@@ -293,7 +293,7 @@ fn meta_leader(cluster: &Cluster) -> u64 {
 
 #[test]
 fn a_backup_and_its_drill_survive_the_command_and_every_meta_leader() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { partitions: 4, ..Shape::default() });
     fill(&cluster);
     let place = Place::new();
@@ -344,7 +344,7 @@ fn a_backup_and_its_drill_survive_the_command_and_every_meta_leader() {
 
 #[test]
 fn a_backup_that_is_cancelled_leaves_nothing_and_one_that_fails_is_resumed() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { partitions: 4, ..Shape::default() });
     fill(&cluster);
     let place = Place::new();
@@ -397,7 +397,7 @@ fn a_backup_that_is_cancelled_leaves_nothing_and_one_that_fails_is_resumed() {
 
 #[test]
 fn a_schedule_takes_backups_proves_them_and_keeps_the_newest() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 2, ..Shape::default() });
     fill(&cluster);
     let place = Place::new();

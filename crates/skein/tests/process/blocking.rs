@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use proto_redis::{Protocol, Reply, ReplyDecoder};
 
 use super::SKEIN;
-use super::support::{Cluster, PATIENCE, Shape, alone, until};
+use super::support::{Cluster, PATIENCE, Shape, beside_others, until};
 
 /// Clients that wait at once in the test of many.
 const MANY: usize = 1000;
@@ -114,7 +114,7 @@ fn push(cluster: &Cluster, node: u64, key: &str, element: &str) -> usize {
 
 #[test]
 fn who_has_waited_longest_is_first_whatever_the_node() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three_with_one_partition();
     cluster.becomes(Verdict::Healthy);
     let leads = leader(&cluster);
@@ -143,7 +143,7 @@ fn who_has_waited_longest_is_first_whatever_the_node() {
 
 #[test]
 fn every_command_that_waits_is_woken_by_whatever_brings_an_element() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three_with_one_partition();
     let mut other = Connection::open(&cluster, 1);
     let one = |member: &str| Reply::Array(vec![bulks(&[member, "1"])]);
@@ -191,7 +191,7 @@ fn every_command_that_waits_is_woken_by_whatever_brings_an_element() {
 
 #[test]
 fn a_wait_ends_with_its_time_its_client_or_a_word() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three_with_one_partition();
     let mut other = Connection::open(&cluster, 1);
     let began = std::time::Instant::now();
@@ -232,7 +232,7 @@ fn a_wait_ends_with_its_time_its_client_or_a_word() {
 
 #[test]
 fn clients_wait_through_changes_of_leader() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three_with_one_partition();
     cluster.becomes(Verdict::Healthy);
     let mut line: Vec<Connection> =
@@ -264,7 +264,7 @@ fn clients_wait_through_changes_of_leader() {
 
 #[test]
 fn a_killed_leader_loses_no_element_and_gives_none_twice() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three_with_one_partition();
     cluster.becomes(Verdict::Healthy);
     let killed = leader(&cluster);
@@ -310,7 +310,7 @@ fn a_killed_leader_loses_no_element_and_gives_none_twice() {
 
 #[test]
 fn a_thousand_clients_wait_at_once() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three_with_one_partition();
     let mut line: Vec<Connection> = (0..MANY)
         .map(|place| {

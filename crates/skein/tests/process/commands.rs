@@ -4,12 +4,12 @@ use std::net::TcpListener;
 
 use api::admin::{DigestReport, Status, Verdict};
 
-use super::support::{Cluster, Shape, alone, until, words};
+use super::support::{Cluster, Shape, beside_others, until, words};
 use super::{SKEIN, get, set, three};
 
 #[test]
 fn a_cluster_resumes_with_its_data() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     for i in 0..100 {
         set(&cluster, 1 + i % 3, &format!("key:{i}"), &i.to_string());
@@ -25,7 +25,7 @@ fn a_cluster_resumes_with_its_data() {
 
 #[test]
 fn up_again_says_that_it_runs_already() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     let pids: Vec<u32> = cluster.nodes().into_iter().map(|node| cluster.pid(node)).collect();
     let output = cluster.try_up(&[]);
@@ -37,7 +37,7 @@ fn up_again_says_that_it_runs_already() {
 
 #[test]
 fn another_shape_is_refused() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
     for running in [true, false] {
         for (option, value, how) in [
@@ -58,7 +58,7 @@ fn another_shape_is_refused() {
 
 #[test]
 fn a_port_in_use_is_named_with_its_program() {
-    let _alone = alone();
+    let _beside = beside_others();
     let temporary = tempfile::tempdir().expect("a temporary directory");
     let cluster = Cluster::at(SKEIN, temporary.path().join("c"), Shape { nodes: 1, ..Shape::default() });
     let base = super::support::free_base_port();
@@ -74,7 +74,7 @@ fn a_port_in_use_is_named_with_its_program() {
 
 #[test]
 fn what_is_refused_leaves_nothing_behind() {
-    let _alone = alone();
+    let _beside = beside_others();
     let temporary = tempfile::tempdir().expect("a temporary directory");
     let path = temporary.path().join("c");
     let cluster = Cluster::at(SKEIN, &path, Shape { nodes: 3, ..Shape::default() });
@@ -106,7 +106,7 @@ fn wrong_usage_is_one_line_of_json_where_json_is_wanted() {
 
 #[test]
 fn a_running_cluster_can_be_stopped_whatever_its_file_says() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
     let pid = cluster.pid(1);
     let file = cluster.directory().topology_file();
@@ -123,7 +123,7 @@ fn a_running_cluster_can_be_stopped_whatever_its_file_says() {
 
 #[test]
 fn a_listener_for_other_machines_needs_a_password() {
-    let _alone = alone();
+    let _beside = beside_others();
     let temporary = tempfile::tempdir().expect("a temporary directory");
     let cluster = Cluster::at(SKEIN, temporary.path().join("c"), Shape { nodes: 1, ..Shape::default() });
     let output = cluster.try_up(&["--listen", "0.0.0.0"]);
@@ -133,7 +133,7 @@ fn a_listener_for_other_machines_needs_a_password() {
 
 #[test]
 fn a_password_is_asked_for() {
-    let _alone = alone();
+    let _beside = beside_others();
     let arguments = vec!["--requirepass".to_owned(), "sesame".to_owned()];
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, arguments, ..Shape::default() });
     let mut connection = cluster.redis(1);
@@ -149,7 +149,7 @@ fn a_password_is_asked_for() {
 
 #[test]
 fn only_an_empty_option_takes_the_password_away() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
     let restarted = |options: &[&str], variable: &str| {
         cluster.down();
@@ -167,7 +167,7 @@ fn only_an_empty_option_takes_the_password_away() {
 
 #[test]
 fn the_exit_code_of_status_is_the_verdict() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     cluster.becomes(Verdict::Healthy);
     let output = cluster.run(["status", "--json"]);
@@ -213,7 +213,7 @@ fn settles(cluster: &Cluster, verdict: Verdict) {
 
 #[test]
 fn tables_are_made_listed_shown_and_dropped() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     let output = cluster.run(["table", "create", "flow", "--partitions", "2", "--namespace", "shop"]);
     assert!(output.status.success(), "{}", words(&output));
@@ -242,7 +242,7 @@ fn tables_are_made_listed_shown_and_dropped() {
 
 #[test]
 fn a_node_names_its_directory_for_everybody() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
     cluster.down();
     // Started as people do: with a relative path.
@@ -261,7 +261,7 @@ fn a_node_names_its_directory_for_everybody() {
 
 #[test]
 fn the_load_generator_finds_its_cluster_as_every_command_does() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 1, ..Shape::default() });
     let (http, redis) = (cluster.addresses(1).http, cluster.addresses(1).redis);
     let elsewhere = tempfile::tempdir().expect("a temporary directory");
@@ -303,7 +303,7 @@ fn the_load_generator_finds_its_cluster_as_every_command_does() {
 
 #[test]
 fn a_wrong_secret_is_refused() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
     let file = cluster.directory().path().join("other-secret");
     std::fs::write(&file, "00".repeat(32)).expect("written");

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use api::admin::Verdict;
 use rustix::process::Signal;
 
-use super::support::{Cluster, Shape, alone, free_base_port, send, until, words};
+use super::support::{Cluster, Shape, beside_others, free_base_port, send, until, words};
 use super::{SKEIN, get, set, three};
 
 /// Damages a byte in the log of a node that does not run: in its first file, which is not the newest.
@@ -25,7 +25,7 @@ fn damage_log(cluster: &Cluster, node: u64) {
 
 #[test]
 fn a_node_that_refuses_to_run_is_named_with_its_cause_and_can_be_rebuilt() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     set(&cluster, 2, "a", "1");
     let running = cluster.run(["node", "rebuild", "1"]);
@@ -59,7 +59,7 @@ fn a_node_that_refuses_to_run_is_named_with_its_cause_and_can_be_rebuilt() {
 
 #[test]
 fn a_node_that_others_cannot_spare_is_not_rebuilt() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     for node in [2, 3] {
         cluster.signal(node, Signal::TERM);
@@ -73,7 +73,7 @@ fn a_node_that_others_cannot_spare_is_not_rebuilt() {
 
 #[test]
 fn one_node_without_its_state_says_so_at_once() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
     cluster.down();
     std::fs::remove_dir_all(cluster.directory().node_directory(1).join("data/state")).expect("removed");
@@ -90,7 +90,7 @@ fn one_node_without_its_state_says_so_at_once() {
 
 #[test]
 fn a_node_whose_words_cannot_be_written_serves() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
     cluster.down();
     let config = cluster.directory().node_directory(1).join("node.toml");
@@ -172,7 +172,7 @@ impl Drop for OnSmallDisk {
 
 #[test]
 fn a_full_disk_refuses_writes_and_nothing_else() {
-    let _alone = alone();
+    let _beside = beside_others();
     let Some(cluster) = OnSmallDisk::start() else {
         eprintln!("not tested: this user may not mount a disk");
         return;

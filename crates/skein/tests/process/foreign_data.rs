@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use api::admin::Verdict;
 
-use super::support::{Cluster, Shape, alone, until, words};
+use super::support::{Cluster, Shape, beside_others, until, words};
 use super::{SKEIN, get, set, three};
 
 /// Where the version stands in the header of a file of the log, and what its checksum covers.
@@ -78,7 +78,7 @@ fn refused_by_the_process(cluster: &Cluster, code: &str, words_of: &[&str]) {
 
 #[test]
 fn the_data_of_another_cluster_and_of_another_node_is_refused_and_kept() {
-    let _alone = alone();
+    let _beside = beside_others();
     let other = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
     set(&other, 1, "whose", "the other's");
     other.down();
@@ -113,7 +113,7 @@ fn the_data_of_another_cluster_and_of_another_node_is_refused_and_kept() {
 
 #[test]
 fn the_data_of_a_newer_release_is_refused_and_kept() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     set(&cluster, 2, "a", "1");
     cluster.becomes(Verdict::Healthy);

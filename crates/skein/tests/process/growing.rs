@@ -10,7 +10,7 @@ use api::admin::{JoinNode, NodeStatus, Operation, Verdict};
 use client::Client;
 use rustix::process::Signal;
 
-use super::support::{Cluster, Shape, alone, free_base_port, send, until, within, words};
+use super::support::{Cluster, Shape, alone, beside_others, free_base_port, send, until, within, words};
 use super::{SKEIN, get, set, three};
 
 /// So soon everybody knows of a new node.
@@ -63,7 +63,7 @@ fn a_node_is_added_and_stays() {
 
 #[test]
 fn a_node_that_somebody_stopped_stays_so_while_others_are_added_and_rebuilt() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     let stop = |node: u64| {
         cluster.signal(node, Signal::TERM);
@@ -91,7 +91,7 @@ fn a_node_that_somebody_stopped_stays_so_while_others_are_added_and_rebuilt() {
 
 #[test]
 fn a_cluster_of_one_grows_and_another_number_of_nodes_says_how() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
     let refused = cluster.try_up(&["--nodes", "3"]);
     assert_eq!(refused.status.code(), Some(3), "{}", words(&refused));
@@ -106,7 +106,7 @@ fn a_cluster_of_one_grows_and_another_number_of_nodes_says_how() {
 
 #[test]
 fn an_add_that_was_interrupted_goes_on_with_the_same_node() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
     // As a command leaves it that is killed after the cluster has given the id.
     let base_port = cluster.topology().next_base_port().expect("room");
@@ -152,7 +152,7 @@ impl Drop for Far {
 
 #[test]
 fn a_node_joins_from_elsewhere_and_comes_back_by_itself() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     let elsewhere = tempfile::tempdir().expect("a temporary directory");
     let directory = elsewhere.path().join("far");
@@ -265,7 +265,7 @@ fn replicas_are_equal(cluster: &Cluster) {
 
 #[test]
 fn a_node_is_added_filled_and_taken_away_and_no_request_fails() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     let load = Load::default();
     std::thread::scope(|scope| {
@@ -302,7 +302,7 @@ fn a_node_is_added_filled_and_taken_away_and_no_request_fails() {
 
 #[test]
 fn a_node_that_left_while_it_was_stopped_is_told_when_it_starts() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     assert_eq!(add(&cluster).id, 4);
     cluster.signal(4, Signal::TERM);
@@ -318,7 +318,7 @@ fn a_node_that_left_while_it_was_stopped_is_told_when_it_starts() {
 
 #[test]
 fn a_command_that_nobody_agrees_to_changes_nothing() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     let refused = cluster.run(["node", "drain", "1"]);
     assert_eq!(refused.status.code(), Some(3), "{}", words(&refused));
@@ -343,7 +343,7 @@ fn a_command_that_nobody_agrees_to_changes_nothing() {
 
 #[test]
 fn who_has_enough_of_waiting_leaves_the_operation_going_and_can_cancel_it() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     let mut connection = cluster.redis(1);
     for key in 0..64 {
@@ -401,7 +401,7 @@ fn incompressible(length: usize, seed: u64) -> Vec<u8> {
 
 #[test]
 fn a_cluster_of_one_becomes_three_and_its_founder_leaves() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, ..Shape::default() });
     for key in 0..50 {
         set(&cluster, 1, &format!("key:{key}"), "kept");
@@ -432,7 +432,7 @@ fn a_cluster_of_one_becomes_three_and_its_founder_leaves() {
 
 #[test]
 fn with_auto_balance_a_new_node_gets_data_by_itself() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     let mut connection = cluster.redis(1);
     for key in 0..200 {

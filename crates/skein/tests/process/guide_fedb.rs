@@ -16,7 +16,7 @@ use jiff::ZonedDateTime;
 use jiff::civil::DateTime;
 
 use super::SKEIN;
-use super::support::{self, alone, until, within, words};
+use super::support::{self, alone, beside_others, until, within, words};
 use kit::{Guide, LOST, WHOLE, is_size, key, recovered, set, taken_over};
 use load::Load;
 
@@ -33,7 +33,7 @@ const STAYS_LOST: Duration = Duration::from_secs(5);
 
 #[test]
 fn the_mode_is_shown_set_and_kept() {
-    let _alone = alone();
+    let _beside = beside_others();
     let guide = Guide::start();
     let shown = |value: &str| {
         format!("  key            value\n------------------------\n  auto_failover  {value:<5}\n")
@@ -59,7 +59,7 @@ fn the_mode_is_shown_set_and_kept() {
 
 #[test]
 fn a_cluster_of_another_name_and_nobody_are_refused() {
-    let _alone = alone();
+    let _beside = beside_others();
     let guide = Guide::start();
     let program = |flags: &[&str]| {
         let mut command = Command::new(guide.programs.path().join("fedb"));
@@ -84,7 +84,7 @@ fn a_cluster_of_another_name_and_nobody_are_refused() {
 
 #[test]
 fn the_tables_are_the_guides_in_every_cell() {
-    let _alone = alone();
+    let _beside = beside_others();
     let mut guide = Guide::start();
     // Nothing is written, as in the guide, whose counts are all 0.
     guide.becomes_in_every_cell(&WHOLE);
@@ -157,7 +157,7 @@ fn in_automatic_mode_a_loss_and_a_return_need_no_command() {
 
 #[test]
 fn in_manual_mode_a_loss_and_a_return_go_as_the_guide_says() {
-    let _alone = alone();
+    let _beside = beside_others();
     let guide = Guide::start();
     guide.said("confset auto_failover false");
     let load = Load::through(&guide, [".31", ".33"]);
@@ -228,7 +228,7 @@ fn a_return_in_manual_mode(guide: &Guide, leader: &str) {
 
 #[test]
 fn in_manual_mode_a_lost_disk_is_replaced_by_command_only() {
-    let _alone = alone();
+    let _beside = beside_others();
     let guide = Guide::start();
     guide.said("confset auto_failover false");
     let load = Load::through(&guide, [".32", ".33"]);
@@ -260,7 +260,7 @@ fn in_manual_mode_a_lost_disk_is_replaced_by_command_only() {
 
 #[test]
 fn a_node_that_lives_is_taken_out_and_brought_back() {
-    let _alone = alone();
+    let _beside = beside_others();
     let guide = Guide::start();
     let load = Load::through(&guide, [".31", ".33"]);
     load.around(|| {
@@ -295,7 +295,7 @@ fn a_node_that_lives_is_taken_out_and_brought_back() {
 
 #[test]
 fn single_partitions_are_mended_in_any_order() {
-    let _alone = alone();
+    let _beside = beside_others();
     let guide = Guide::start();
     guide.said("confset auto_failover false");
     let load = Load::through(&guide, [".31", ".33"]);
@@ -397,7 +397,7 @@ fn others_lead(guide: &Guide) {
 
 #[test]
 fn a_node_is_added_and_takes_over_a_replica() {
-    let _alone = alone();
+    let _beside = beside_others();
     let mut guide = Guide::start();
     let load = Load::through(&guide, [".31", ".32"]);
     load.around(|| {
@@ -451,7 +451,7 @@ fn a_follower_moves(guide: &Guide, new: &str) {
 
 #[test]
 fn offsets_count_writes_and_are_equal_at_rest() {
-    let _alone = alone();
+    let _beside = beside_others();
     let guide = Guide::start();
     let offsets = |pid: &str| -> Vec<String> {
         guide.rows().iter().filter(|row| row["pid"] == pid).map(|row| row["offset"].clone()).collect()
@@ -480,7 +480,7 @@ fn offsets_count_writes_and_are_equal_at_rest() {
 
 #[test]
 fn replicas_come_and_go_and_ops_are_forgotten() {
-    let _alone = alone();
+    let _beside = beside_others();
     let guide = Guide::start();
     let endpoint = guide.endpoint(".31");
     let load = Load::through(&guide, [".32", ".33"]);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::support::{Cluster, Shape, alone, within, words};
+use super::support::{Cluster, Shape, beside_others, within, words};
 use super::{SKEIN, get, three};
 
 /// A file as Redis writes it, without a checksum: a string that expires late, a list, a hash in one string, and a
@@ -34,7 +34,7 @@ fn file(cluster: &Cluster, name: &str, bytes: &[u8]) -> PathBuf {
 
 #[test]
 fn a_file_of_redis_comes_in_whole_or_not_at_all() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = one();
     let whole = FILE.concat();
     let import = |path: &PathBuf, more: &[&str]| {
@@ -78,7 +78,7 @@ fn a_file_of_redis_comes_in_whole_or_not_at_all() {
 
 #[test]
 fn a_stream_of_commands_is_carried_out() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = one();
     let commands = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\nAPPEND a c\r\nLPUSH a 1\r\nNOSUCH\r\n";
     let path = file(&cluster, "commands", commands);
@@ -151,7 +151,7 @@ fn large_file() -> Vec<u8> {
 
 #[test]
 fn an_import_goes_on_when_its_node_dies() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     let path = file(&cluster, "large.rdb", &large_file());
     let mut importing = cluster

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::SKEIN;
 use super::backup::{Place, damage, exists, fill, json, refused, succeed, write_in_order};
-use super::support::{Cluster, Shape, alone, until};
+use super::support::{Cluster, Shape, beside_others, until};
 
 /// Takes a backup; what its operation has saved.
 fn create(cluster: &Cluster, place: &Place, on: Option<&str>, more: &[&str]) -> serde_json::Value {
@@ -68,7 +68,7 @@ fn listed(cluster: &Cluster, place: &Place, id: &str) -> serde_json::Value {
 
 #[test]
 fn increments_under_load_with_a_node_killed_are_the_source() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { partitions: 4, ..Shape::default() });
     fill(&cluster);
     let place = Place::new();
@@ -125,7 +125,7 @@ fn increments_under_load_with_a_node_killed_are_the_source() {
 
 #[test]
 fn an_increment_stands_only_on_what_it_fits() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 2, ..Shape::default() });
     say(&cluster, "SET a 1");
     succeed(&cluster, &["table", "create", "other", "--partitions", "1"]);
@@ -192,7 +192,7 @@ fn an_increment_stands_only_on_what_it_fits() {
 
 #[test]
 fn a_time_is_restored_over_an_increment() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 1, partitions: 2, ..Shape::default() });
     fill(&cluster);
     let place = Place::new();

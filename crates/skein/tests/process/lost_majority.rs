@@ -3,7 +3,7 @@
 use api::admin::{Status, Verdict};
 use rustix::process::Signal;
 
-use super::support::{Cluster, Shape, alone, until, words};
+use super::support::{Cluster, Shape, beside_others, until, words};
 use super::{SKEIN, get, set};
 
 const KEYS: u32 = 60;
@@ -33,7 +33,7 @@ fn lost(status: &Status, nodes: [u64; 2]) -> Vec<u64> {
 
 #[test]
 fn partitions_go_on_with_a_survivor_and_what_was_lost_comes_back_as_something_new() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 5, partitions: 10, ..Shape::default() });
     for key in 0..KEYS {
         set(&cluster, 1, &format!("k{key}"), "before");
@@ -81,7 +81,7 @@ fn partitions_go_on_with_a_survivor_and_what_was_lost_comes_back_as_something_ne
 
 #[test]
 fn what_never_comes_back_is_made_anew_elsewhere() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 5, partitions: 10, ..Shape::default() });
     for key in 0..KEYS {
         set(&cluster, 1, &format!("k{key}"), "1");
@@ -115,7 +115,7 @@ fn what_never_comes_back_is_made_anew_elsewhere() {
 
 /// Of three nodes one is left: the catalog has lost its majority as well as every partition.
 fn one_of_three_is_left(returns: bool) {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape::default());
     for key in 0..KEYS {
         set(&cluster, 1, &format!("k{key}"), "before");

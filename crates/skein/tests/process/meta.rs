@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::SKEIN;
-use super::support::{Cluster, Shape, alone, until, words};
+use super::support::{Cluster, Shape, beside_others, until, words};
 
 fn succeed(cluster: &Cluster, arguments: &[&str]) -> String {
     let output = cluster.run(arguments);
@@ -27,7 +27,7 @@ fn set(cluster: &Cluster, key: &str) {
 
 #[test]
 fn a_lost_cluster_comes_back_from_its_catalog_and_a_backup() {
-    let _alone = alone();
+    let _beside = beside_others();
     let place = TempDir::new().expect("a directory");
     let (url, out) = (format!("file://{}/backups", place.path().display()), place.path().join("catalogs"));
     let out_text = out.display().to_string();

@@ -10,7 +10,7 @@ use client::Client;
 use rustix::process::Signal;
 use types::ErrorCode;
 
-use super::support::{Cluster, Shape, alone, until, words};
+use super::support::{Cluster, Shape, beside_others, until, words};
 use super::{SKEIN, get, set, three};
 
 /// Starts an operation.
@@ -66,7 +66,7 @@ fn nodes_of(partition: &PartitionStatus) -> Vec<u64> {
 
 #[test]
 fn a_leader_moves_and_a_replica_migrates_with_proof() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 5, partitions: 4, ..Shape::default() });
     for key in 0..20 {
         set(&cluster, key % 5 + 1, &format!("key{key}"), "value");
@@ -108,7 +108,7 @@ fn a_leader_moves_and_a_replica_migrates_with_proof() {
 
 #[test]
 fn of_wishes_that_come_at_once_the_first_is_done_and_the_others_join_it() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { partitions: 1, ..Shape::default() });
     let before = cluster.becomes(Verdict::Healthy);
     let node = nodes_of(partition(&before, 0))[0];
@@ -135,7 +135,7 @@ fn of_wishes_that_come_at_once_the_first_is_done_and_the_others_join_it() {
 
 #[test]
 fn a_decommission_that_is_blocked_names_the_partition_and_what_would_help() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 5, partitions: 1, ..Shape::default() });
     let client = cluster.client();
     // The plan is made while the node that was killed still counts as up.
@@ -179,7 +179,7 @@ fn a_decommission_that_is_blocked_names_the_partition_and_what_would_help() {
 
 #[test]
 fn a_node_goes_offline_and_comes_back() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     set(&cluster, 1, "a", "1");
     cluster.becomes(Verdict::Healthy);
@@ -201,7 +201,7 @@ fn a_node_goes_offline_and_comes_back() {
 
 #[test]
 fn without_automatic_failover_another_leads_by_command_only() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     set(&cluster, 1, "a", "1");
     cluster.becomes(Verdict::Healthy);
@@ -348,7 +348,7 @@ fn is_done_although_a_leader_dies(cluster: &Cluster, request: OperationRequest, 
 
 #[test]
 fn operations_go_on_when_the_leader_of_the_catalog_dies() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 5, partitions: 3, ..Shape::default() });
     for key in 0..30 {
         set(&cluster, key % 5 + 1, &format!("key{key}"), "value");
@@ -374,7 +374,7 @@ fn operations_go_on_when_the_leader_of_the_catalog_dies() {
 
 #[test]
 fn a_majority_is_given_up_although_the_leader_of_the_catalog_dies() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 5, partitions: 10, ..Shape::default() });
     for key in 0..30 {
         set(&cluster, key % 5 + 1, &format!("key{key}"), "value");
@@ -402,7 +402,7 @@ fn a_majority_is_given_up_although_the_leader_of_the_catalog_dies() {
 
 #[test]
 fn a_table_made_while_nodes_are_down_is_served() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { nodes: 5, partitions: 1, ..Shape::default() });
     let client = cluster.client();
     for (name, value) in [("suspect_after_ms", "500"), ("down_after_ms", "1500")] {

@@ -8,7 +8,7 @@ use api::admin::Operation;
 use super::SKEIN;
 use super::backup::{Place, fill, json, only, refused, succeed};
 use super::damage::OnSmallDisk;
-use super::support::{Cluster, Shape, alone, until, within, words};
+use super::support::{Cluster, Shape, alone, beside_others, until, within, words};
 
 /// A cluster with keys of all types, and a backup of it.
 fn saved(partitions: u32) -> (Cluster, Place) {
@@ -71,7 +71,7 @@ fn until_last(cluster: &Cluster, state: &str) -> Operation {
 
 #[test]
 fn a_restore_goes_on_without_its_command_and_serves_nobody_until_it_is_whole() {
-    let _alone = alone();
+    let _beside = beside_others();
     let (cluster, place) = saved(4);
     let url = place.url();
     let plan = succeed(&cluster, &["restore", "--from", &url, "--to-table", "copy", "--plan"]);
@@ -124,7 +124,7 @@ const WINDOW_MS: u64 = 6_000;
 
 #[test]
 fn every_leader_of_the_catalog_may_die_at_any_moment_of_a_restore() {
-    let _alone = alone();
+    let _beside = beside_others();
     let (cluster, place) = saved(4);
     let url = place.url();
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
@@ -153,7 +153,7 @@ fn every_leader_of_the_catalog_may_die_at_any_moment_of_a_restore() {
 
 #[test]
 fn nodes_that_die_during_a_restore_cost_nothing() {
-    let _alone = alone();
+    let _beside = beside_others();
     let (cluster, place) = saved(4);
     let mut restoring = begin(&cluster, &place);
     is_under_way(&cluster);
@@ -169,7 +169,7 @@ fn nodes_that_die_during_a_restore_cost_nothing() {
 
 #[test]
 fn a_restore_that_does_not_fit_is_refused_before_it_begins() {
-    let _alone = alone();
+    let _beside = beside_others();
     let (cluster, place) = saved(2);
     let url = place.url();
     let target = backup::open(&url).expect("a target");
@@ -194,7 +194,7 @@ fn a_restore_that_does_not_fit_is_refused_before_it_begins() {
 
 #[test]
 fn a_restore_that_is_cancelled_drops_what_it_made_and_tells_what_it_leaves() {
-    let _alone = alone();
+    let _beside = beside_others();
     let (cluster, place) = saved(2);
     let url = place.url();
     let mut restoring = begin(&cluster, &place);
@@ -225,7 +225,7 @@ fn a_restore_that_is_cancelled_drops_what_it_made_and_tells_what_it_leaves() {
 
 #[test]
 fn a_restore_that_fails_is_gone_on_with_or_given_up() {
-    let _alone = alone();
+    let _beside = beside_others();
     let (cluster, place) = saved(2);
     let url = place.url();
     // Without its manifest it is no backup, whoever looks at it next.
@@ -262,7 +262,7 @@ const LARGE: u64 = 150;
 
 #[test]
 fn a_restore_waits_for_room_on_a_full_disk_and_loses_nothing() {
-    let _alone = alone();
+    let _beside = beside_others();
     let Some(cluster) = OnSmallDisk::start() else {
         eprintln!("not tested: this user may not mount a disk");
         return;

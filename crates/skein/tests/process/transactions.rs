@@ -2,7 +2,7 @@
 
 use api::admin::Verdict;
 
-use super::support::{Cluster, Shape, alone, until};
+use super::support::{Cluster, Shape, beside_others, until};
 use super::{SKEIN, get, three};
 
 /// Clients that count together.
@@ -29,7 +29,7 @@ fn add_one(connection: &mut redis::Connection, key: &str) -> redis::RedisResult<
 
 #[test]
 fn counting_with_watched_keys_loses_nothing_while_a_leader_dies() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { partitions: 1, ..Shape::default() });
     cluster.becomes(Verdict::Healthy);
     let unsure: u64 = std::thread::scope(|scope| {
@@ -73,7 +73,7 @@ fn count(cluster: &Cluster, node: u64) -> u64 {
 
 #[test]
 fn a_transaction_is_seen_whole_on_every_node() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     let keys = ["{t}a", "{t}b", "{t}c"];
     std::thread::scope(|scope| {
@@ -105,7 +105,7 @@ fn a_transaction_is_seen_whole_on_every_node() {
 
 #[test]
 fn keys_of_several_partitions_are_refused_before_anything_happens() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     let mut connection = cluster.redis(1);
     let error = redis::pipe()

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use types::buckets::{BUCKETS, latency_bucket, micros};
 
-use super::support::{Cluster, alone, until};
+use super::support::{Cluster, beside_others, until};
 use super::three;
 
 /// What `curl` would print: status and body.
@@ -76,7 +76,7 @@ fn all_say(cluster: &Cluster, nodes: &[u64], stable: bool) -> Option<()> {
 
 #[test]
 fn every_table_of_a_namespace_is_there() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     create(&cluster, 2);
     let names: Namespaces = ask(&cluster, 3, "/namespaces");
@@ -132,7 +132,7 @@ fn every_table_of_a_namespace_is_there() {
 
 #[test]
 fn statistics_are_told_by_every_node_and_a_dead_one_is_noticed() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     create(&cluster, 1);
     until("a stable cluster, as every node says", || all_say(&cluster, &[1, 2, 3], true));
@@ -198,7 +198,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 
 #[test]
 fn a_write_is_in_the_bucket_of_the_time_that_it_took() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     create(&cluster, 1);
     let mut connection = zankv(&cluster, 2);
@@ -236,7 +236,7 @@ fn a_write_is_in_the_bucket_of_the_time_that_it_took() {
 
 #[test]
 fn a_node_that_cannot_learn_how_the_cluster_is_says_that_it_is_not_stable() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     let output = cluster.run(["node", "add"]);
     assert!(output.status.success(), "{}", super::support::words(&output));
@@ -248,7 +248,7 @@ fn a_node_that_cannot_learn_how_the_cluster_is_says_that_it_is_not_stable() {
 
 #[test]
 fn compaction_that_all_nodes_are_asked_for_is_one_operation() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = three();
     create(&cluster, 1);
     let mut connection = zankv(&cluster, 1);

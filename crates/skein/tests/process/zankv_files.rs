@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::SKEIN;
 use super::backup::{Place, fill, json, succeed};
-use super::support::{Cluster, Shape, alone, until, within, words};
+use super::support::{Cluster, Shape, beside_others, until, within, words};
 use super::zankv::zankv;
 
 /// One of ZanKV's tools, ready to run.
@@ -65,7 +65,7 @@ fn file(place: &Place, name: &str, kind: ContentKind, keys: &[(&str, usize)]) ->
 
 #[test]
 fn tools_of_zankv_write_and_read_its_files() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = Cluster::start(SKEIN, Shape { partitions: 3, ..Shape::default() });
     fill(&cluster);
     let place = Place::new();
@@ -145,7 +145,7 @@ fn tools_of_zankv_write_and_read_its_files() {
 
 #[test]
 fn tools_of_zankv_know_namespaces() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = one();
     // A table of its own, made before every name worked.
     succeed(&cluster, &["table", "create", "flow"]);
@@ -190,7 +190,7 @@ const MEMBERS: usize = 120_000;
 
 #[test]
 fn a_restore_that_breaks_off_leaves_nothing_that_looks_whole() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = one();
     let place = Place::new();
     let mut connection = cluster.redis(1);
@@ -237,7 +237,7 @@ fn a_restore_that_breaks_off_leaves_nothing_that_looks_whole() {
 
 #[test]
 fn a_key_in_several_records_is_put_together() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = one();
     let place = Place::new();
     let mut connection = cluster.redis(1);
@@ -257,7 +257,7 @@ fn a_key_in_several_records_is_put_together() {
 
 #[test]
 fn names_of_two_types_are_told() {
-    let _alone = alone();
+    let _beside = beside_others();
     let cluster = one();
     let place = Place::new();
     let mut connection = cluster.redis(1);

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use api::admin::{Status, Verdict};
@@ -56,10 +56,17 @@ impl Default for Shape {
     }
 }
 
-/// One process test at a time: on two cores they would only slow each other beyond their patience.
-pub fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+/// Tests that run: most beside others, some without.
+static RUNNING: RwLock<()> = RwLock::new(());
+
+/// For a test that loads both cores, or holds the cluster to a time: no other one runs meanwhile.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    RUNNING.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For a test that mostly waits: as many run at once as the runner has threads, which is one for each core.
+pub fn beside_others() -> RwLockReadGuard<'static, ()> {
+    RUNNING.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Looks until there is something to see.
